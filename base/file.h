@@ -1,0 +1,100 @@
+// Files: positioned reads, read-only mappings, and a writer whose result appears whole or not at all.
+// Thread rule: ReadAt may be called from several threads; an AtomicFile belongs to one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace ingot {
+
+// "No such file or directory" with the path in front, NotFound for ENOENT, else Io.
+Status ErrnoStatus(int error, const std::string& path, std::string_view action);
+
+// An open file, closed with the object.
+class File {
+ public:
+  File() = default;
+  explicit File(int fd) : fd_(fd) {}
+  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~File();
+
+  static Result<File> OpenRead(const std::string& path);
+  // Creates or opens for reading and writing, without truncating.
+  static Result<File> OpenReadWrite(const std::string& path);
+
+  int fd() const { return fd_; }
+  bool is_open() const { return fd_ >= 0; }
+  Result<std::uint64_t> Size() const;
+  // Fills `out` from `offset`; a file that ends before that is Corruption.
+  Status ReadAt(std::uint64_t offset, MutableByteSpan out) const;
+  Status WriteAt(std::uint64_t offset, ByteSpan bytes);
+  Status Sync();
+
+ private:
+  int fd_ = -1;
+};
+
+// A read-only mapping of a whole file.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~MappedFile();
+
+  static Result<MappedFile> Open(const std::string& path);
+  ByteSpan bytes() const { return {data_, size_}; }
+
+ private:
+  const std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Reads a whole file. Limit when it is larger than max_bytes.
+Result<std::string> ReadFileToString(const std::string& path, std::uint64_t max_bytes = 1u << 30);
+
+// Writes beside `path` and renames over it in Commit, after fsync of file and directory. Destroyed
+// uncommitted, it removes what it wrote and `path` is untouched.
+class AtomicFile {
+ public:
+  static Result<AtomicFile> Create(const std::string& path);
+  AtomicFile(AtomicFile&& other) noexcept
+      : path_(std::move(other.path_)),
+        temporary_(std::exchange(other.temporary_, {})),
+        file_(std::move(other.file_)),
+        position_(other.position_) {}
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  ~AtomicFile();
+
+  File& file() { return file_; }
+  Status Append(ByteSpan bytes);
+  std::uint64_t position() const { return position_; }
+  // Also advances past bytes that were put there through file().
+  void SkipTo(std::uint64_t position) { position_ = position; }
+  Status Commit();
+
+ private:
+  AtomicFile(std::string path, std::string temporary, File file)
+      : path_(std::move(path)), temporary_(std::move(temporary)), file_(std::move(file)) {}
+  std::string path_;
+  std::string temporary_;  // empty once committed or moved from
+  File file_;
+  std::uint64_t position_ = 0;
+};
+
+Status WriteFileAtomic(const std::string& path, ByteSpan bytes);
+
+}  // namespace ingot

@@ -1,0 +1,45 @@
+# ingot_room(NAME [SUBDIRS d...] LINK lib... [PRIVATE lib...] [PUBLIC lib...])
+# One static library per folder, ingot_<NAME>, from every .cc in it. Files named *_avx2.cc and
+# *_avx512.cc alone get the flags of their instruction set; they are reached through run-time
+# dispatch, so nothing shipped needs -march.
+set(INGOT_WARNINGS -Wall -Wextra -Werror)
+set(INGOT_AVX2_FLAGS "-mavx2;-mfma;-mf16c;-mbmi2")
+set(INGOT_AVX512_FLAGS
+    "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni;${INGOT_AVX2_FLAGS}")
+
+add_library(ingot_flags INTERFACE)
+target_include_directories(ingot_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(ingot_flags INTERFACE ${INGOT_WARNINGS} -ffp-contract=off
+  # GCC 12 reports std::string assignments as overlapping copies (GCC bug 105651).
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+if(INGOT_SANITIZE)
+  target_compile_options(ingot_flags INTERFACE -fsanitize=${INGOT_SANITIZE} -fno-omit-frame-pointer
+                                               -fno-sanitize-recover=all -g)
+  target_link_options(ingot_flags INTERFACE -fsanitize=${INGOT_SANITIZE})
+endif()
+if(INGOT_FUZZ)
+  target_compile_options(ingot_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+function(ingot_isa_flags)
+  foreach(file ${ARGN})
+    if(file MATCHES "_avx512\\.cc$")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${INGOT_AVX512_FLAGS}")
+    elseif(file MATCHES "_avx2\\.cc$")
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${INGOT_AVX2_FLAGS}")
+    endif()
+  endforeach()
+endfunction()
+
+function(ingot_room name)
+  cmake_parse_arguments(ROOM "" "" "SUBDIRS;LINK;PRIVATE;PUBLIC" ${ARGN})
+  set(globs ${CMAKE_SOURCE_DIR}/${name}/*.cc)
+  foreach(sub ${ROOM_SUBDIRS})
+    list(APPEND globs ${CMAKE_SOURCE_DIR}/${name}/${sub}/*.cc)
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${globs})
+  ingot_isa_flags(${sources})
+  add_library(ingot_${name} STATIC ${sources} ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
+  target_link_libraries(ingot_${name} PUBLIC ingot_flags ${ROOM_LINK} ${ROOM_PUBLIC}
+                        PRIVATE ${ROOM_PRIVATE})
+endfunction()

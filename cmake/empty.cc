@@ -1,0 +1,1 @@
+// A room may be headers only; a static library needs one object file.

@@ -1,0 +1,59 @@
+// Named recipes: a codec of the mission as a list of planes, and the encoder that fills them.
+// Encoding is deterministic: the bytes depend on the slab, never on threads or instruction set.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codecs/plane.h"
+
+namespace ingot::codecs {
+
+// What a user may set: --codec NAME --group G --bits B.
+struct RecipeOptions {
+  std::string codec = "int4_rtn";
+  std::int64_t group = 0;  // weights that share a scale, 0 = the recipe's default
+  std::int64_t bits = 0;   // 0 = the recipe's default
+  std::string levels;      // "symmetric", "asymmetric", "log"; empty = the recipe's default
+  std::string scales;      // "f16", "q8" (8-bit scales under one fp16 a row); empty = default
+};
+
+// The streams that one slab of rows encoded to: planes[i][j] is stream j of plane i.
+struct EncodedSlab {
+  std::vector<std::vector<std::vector<std::uint8_t>>> planes;
+  double squared_error = 0;   // sum over weights of (source - decoded)^2, all planes applied
+  double squared_weight = 0;  // sum of source^2
+};
+
+// A recipe resolved for one tensor. Immutable; EncodeSlab may be called from several threads.
+class TensorEncoder {
+ public:
+  virtual ~TensorEncoder() = default;
+  virtual const std::vector<PlaneSpec>& planes() const = 0;
+  // REQUIRES: slab.cols and slab.dtype are those the encoder was made for. InvalidArgument where the slab
+  // holds a NaN or infinity ("row 12, column 7 is NaN"; rows count from the slab's first) and the
+  // codec cannot keep it.
+  virtual Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const = 0;
+};
+
+struct RecipeInfo {
+  std::string_view name;
+  std::string_view summary;  // one line for --help and docs
+};
+
+// Recipes that this build encodes, in a fixed order.
+std::span<const RecipeInfo> Recipes();
+
+// Resolves options for a tensor of this width and source format. NotFound for an unknown name (says
+// which exist), InvalidArgument for options that the recipe does not take.
+Result<std::unique_ptr<TensorEncoder>> MakeEncoder(const RecipeOptions& options, std::uint64_t cols,
+                                                   DType dtype);
+
+// The rows of one slab: a fixed function of the width, so that files do not depend on memory or threads.
+// About 4 Mi weights.
+std::uint64_t SlabRows(std::uint64_t cols);
+
+}  // namespace ingot::codecs

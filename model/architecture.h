@@ -1,0 +1,141 @@
+// What a model computes, as data: one forward (model/forward.h) walks this over any op set. A family
+// is a builder from config.json to an Architecture; nothing else in the program knows its name.
+//
+// Weights are named, never held. A LinearRef may be a row range of a stored tensor, which is how fused
+// projections (Phi-3's qkv, gate_up) look like separate ones.
+//
+// Thread rule: values.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "model/checkpoint.h"
+
+namespace ingot::model {
+
+// y = W x + b with W = rows [row_begin, row_begin + rows) of the stored matrix `weight`.
+struct LinearRef {
+  std::string weight;  // empty: absent
+  std::string bias;    // empty: none; the same row range applies
+  std::uint64_t rows = 0;
+  std::uint64_t cols = 0;
+  std::uint64_t row_begin = 0;
+  bool transposed = false;  // stored as cols x rows (GPT-2's Conv1D); the packer transposes it
+  bool present() const { return !weight.empty(); }
+};
+
+enum class NormKind { kNone, kRms, kLayer };
+struct NormSpec {
+  NormKind kind = NormKind::kNone;
+  std::string weight;
+  std::string bias;
+  double eps = 1e-5;
+  double weight_offset = 0;  // Gemma multiplies by 1 + weight
+  bool present() const { return kind != NormKind::kNone; }
+};
+
+enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
+
+// Rotary embedding as tables can be made from it: inv_freq[i] already scaled by the family's rule
+// (linear, llama3, yarn, longrope), cos and sin multiplied by attention_factor.
+struct RopeSpec {
+  std::uint64_t dims = 0;             // rotated dimensions of a head, 0: no rotary embedding
+  bool interleaved = false;           // pairs (2i, 2i+1) instead of (i, i + dims/2)
+  std::vector<double> inv_freq;       // dims / 2
+  std::vector<double> long_inv_freq;  // longrope's, used where the sequence exceeds `switch_length`
+  std::uint64_t switch_length = 0;
+  double attention_factor = 1;
+  bool operator==(const RopeSpec&) const = default;
+};
+
+struct AttentionSpec {
+  std::uint64_t heads = 0;
+  std::uint64_t kv_heads = 0;
+  std::uint64_t head_dim = 0;
+  double scale = 0;           // multiplies q·k
+  std::uint64_t window = 0;   // a token sees the last `window` positions, itself included; 0: all
+  double softcap = 0;         // cap * tanh(score / cap); 0: none
+  bool alibi = false;
+  bool causal = true;
+  std::size_t rope = 0;       // index into Architecture::ropes; ropes[0] may have dims 0
+  NormSpec q_norm, k_norm;    // per head (Qwen3, Gemma 3)
+  LinearRef q, k, v, o;
+};
+
+enum class MlpKind { kGated, kPlain, kMoe };
+struct MlpSpec {
+  MlpKind kind = MlpKind::kGated;
+  Activation activation = Activation::kSilu;
+  LinearRef gate, up, down;  // kPlain has no gate
+  // kMoe: the router's rows are the experts; each expert is a gated MLP.
+  LinearRef router;
+  std::uint64_t experts_per_token = 0;
+  bool normalize_expert_weights = true;
+  std::vector<MlpSpec> experts;
+};
+
+enum class MixerKind { kAttention };  // state-space and recurrent mixers join here
+
+// sequential: x += post1(mixer(pre1(x))); x += post2(mlp(pre2(x)))
+// parallel:   x += mixer(pre1(x)) + mlp(pre2(x))   (pre2 absent: pre1's output serves both)
+enum class ResidualKind { kSequential, kParallel };
+
+struct LayerSpec {
+  ResidualKind residual = ResidualKind::kSequential;
+  MixerKind mixer = MixerKind::kAttention;
+  NormSpec pre_mixer_norm, post_mixer_norm, pre_mlp_norm, post_mlp_norm;
+  AttentionSpec attention;
+  MlpSpec mlp;
+  double residual_scale = 1;  // Granite multiplies both branches
+};
+
+struct Architecture {
+  std::string family;  // "llama", "qwen2", ...
+  std::uint64_t vocab_size = 0;
+  std::uint64_t hidden_size = 0;
+  std::uint64_t max_positions = 0;  // trained length
+  std::string embedding;            // vocab_size x hidden_size
+  double embedding_scale = 1;
+  std::string position_embedding;   // learned positions; empty: none
+  std::uint64_t position_offset = 0;
+  NormSpec embedding_norm;
+  std::vector<RopeSpec> ropes;
+  std::vector<LayerSpec> layers;
+  NormSpec final_norm;
+  LinearRef head;                   // tied models name the embedding
+  double logit_scale = 1;
+  double logit_softcap = 0;
+};
+
+// Builds the description from a config.json (old or new transformers keys), asking `has_tensor` about
+// what configs leave open (tied heads, biases). Unsupported names an unknown model_type and what is
+// known; InvalidArgument a config whose numbers do not fit together.
+Result<Architecture> BuildArchitecture(const Json& config,
+                                       const std::function<bool(std::string_view)>& has_tensor);
+
+// Every tensor the description uses, with its expected shape, in execution order: embedding, then
+// layer by layer, then norm and head. The container's streaming order and the packer's plan follow it.
+enum class TensorRole { kEmbedding, kLinear, kHead, kVector };
+struct TensorUse {
+  std::string name;
+  std::vector<std::uint64_t> shape;
+  TensorRole role = TensorRole::kVector;
+  int layer = -1;  // -1: before or after the layers
+  bool transposed = false;
+};
+std::vector<TensorUse> TensorUses(const Architecture& architecture);
+
+// Compares the uses with what a file has. NotFound names a missing tensor, InvalidArgument a shape
+// that disagrees or (unless allow_unused) a tensor nothing uses. Known buffers that carry no weights
+// (rotary inv_freq, masks) never count.
+Status CheckTensors(const Architecture& architecture, std::span<const TensorInfo> tensors,
+                    bool allow_unused);
+
+}  // namespace ingot::model
