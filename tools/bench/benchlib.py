@@ -1,0 +1,80 @@
+"""What the bench programs share: running a command with the operating system's own accounting, and
+tables. Ratios are taken pair by pair in one run, because these times drift with the machine."""
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+INGOT = pathlib.Path(os.environ.get("INGOT", ROOT / "build/release/bin/ingot"))
+MODELS = pathlib.Path(os.environ.get("INGOT_MODELS", ROOT / ".cache/models"))
+PEER_PYTHON = pathlib.Path(os.environ.get(
+    "INGOT_PEERS", pathlib.Path.home() / ".cache/ingot-peers")) / "bin/python"
+
+
+class Run:
+    """A finished command: seconds of wall, user and system time, peak resident bytes, output."""
+
+    def __init__(self, argv, stdin=None, env=None, check=True):
+        import time
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            begin = time.perf_counter()
+            child = subprocess.Popen([str(a) for a in argv], stdin=stdin, stdout=out, stderr=err,
+                                     env={**os.environ, **(env or {})})
+            _, status, usage = os.wait4(child.pid, 0)
+            self.wall = time.perf_counter() - begin
+            child.returncode = self.code = os.waitstatus_to_exitcode(status)
+            self.cpu = usage.ru_utime + usage.ru_stime
+            self.user, self.system = usage.ru_utime, usage.ru_stime
+            self.peak_bytes = usage.ru_maxrss * 1024
+            out.seek(0), err.seek(0)
+            self.out, self.err = out.read().decode("utf-8", "replace"), err.read().decode("utf-8", "replace")
+        if check and self.code != 0:
+            sys.exit(f"{' '.join(map(str, argv))}\nexit {self.code}: {self.err.strip()[-2000:]}")
+
+
+def peer(code, *args):
+    """Runs Python code in the peers' environment; its last output line is JSON."""
+    if not PEER_PYTHON.exists():
+        sys.exit(f"{PEER_PYTHON} is absent: tools/bench/setup_peers makes it (llama.cpp, 10 minutes)")
+    run = Run([PEER_PYTHON, "-c", code, *args])
+    return json.loads(run.out.strip().splitlines()[-1])
+
+
+def bench_program(name):
+    path = ROOT / "build/release/bin" / name
+    if not path.exists():
+        sys.exit(f"{path} is absent: cmake --build --preset release")
+    return path
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def spread(values, digits=3):
+    return f"{median(values):.{digits}g} ({min(values):.{digits}g}..{max(values):.{digits}g})"
+
+
+def row(what, measured, reach, met):
+    print(f"{'ok  ' if met else 'MISS'} {what}: {measured} (to reach: {reach})", flush=True)
+    return met
+
+
+def need(path, how):
+    path = pathlib.Path(path)
+    if not path.exists():
+        sys.exit(f"{path} is absent: {how}")
+    return path
+
+
+def scratch():
+    """A folder beside the models, on the same disk, removed at exit."""
+    import atexit
+    folder = tempfile.mkdtemp(prefix="ingot-bench-", dir=MODELS if MODELS.exists() else None)
+    atexit.register(shutil.rmtree, folder, True)
+    return pathlib.Path(folder)
