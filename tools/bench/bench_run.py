@@ -12,8 +12,7 @@ import re
 from benchlib import INGOT, MODELS, Run, bench_program, median, need, peer, row, scratch, spread
 
 DECODE = """
-import json, sys, time, ctypes, llama_cpp
-llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda *a: None), ctypes.c_void_p(0))
+import json, sys, time, llama_cpp
 path, tokens, runs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 best = {}
 for threads in (1, 2):
