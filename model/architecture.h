@@ -51,6 +51,9 @@ struct RopeSpec {
   std::vector<double> inv_freq;       // dims / 2
   std::vector<double> long_inv_freq;  // longrope's, used where the sequence exceeds `switch_length`
   std::uint64_t switch_length = 0;
+  // Dynamic NTK with this factor f, 0: none. Where the sequence length L exceeds switch_length T,
+  // inv_freq[i] is multiplied by (f L / T - (f - 1))^(-2i / (dims - 2)).
+  double dynamic_factor = 0;
   double attention_factor = 1;
   bool operator==(const RopeSpec&) const = default;
 };
