@@ -19,6 +19,7 @@ if(INGOT_SANITIZE)
 endif()
 if(INGOT_FUZZ)
   target_compile_options(ingot_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(ingot_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 function(ingot_isa_flags)
