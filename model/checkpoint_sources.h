@@ -1,0 +1,15 @@
+// The two sources behind Checkpoint::Open.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "model/checkpoint.h"
+
+namespace ingot::model {
+
+Result<std::unique_ptr<Checkpoint>> OpenHfCheckpoint(const std::string& directory);
+Result<std::unique_ptr<Checkpoint>> OpenGgufCheckpoint(const std::string& path);
+
+}  // namespace ingot::model

@@ -1,0 +1,19 @@
+// Names of tensors that checkpoints carry beside their weights.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace ingot::model {
+
+// Buffers: derived tables, masks and scales of activations, which no weight depends on.
+inline bool IsKnownBuffer(std::string_view name) {
+  static constexpr std::array<std::string_view, 10> kSuffixes = {
+      ".inv_freq",       ".cos_cached",   ".sin_cached",  ".masked_bias", ".attn.bias",
+      ".attention.bias", ".position_ids", ".input_scale", ".k_scale",     ".v_scale"};
+  return std::any_of(kSuffixes.begin(), kSuffixes.end(),
+                     [&](std::string_view suffix) { return name.ends_with(suffix); });
+}
+
+}  // namespace ingot::model

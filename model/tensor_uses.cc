@@ -1,0 +1,150 @@
+// The tensors that an architecture uses, and their comparison with those that a file has.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "model/architecture.h"
+#include "model/tensor_names.h"
+
+namespace ingot::model {
+namespace {
+
+// Collects uses in the order they are first met; rows of a fused matrix extend its shape.
+class UseList {
+ public:
+  void Matrix(const std::string& name, std::uint64_t rows, std::uint64_t cols, TensorRole role,
+              bool transposed = false) {
+    if (name.empty()) return;
+    const auto [it, inserted] = index_.emplace(name, uses_.size());
+    if (inserted) {
+      TensorUse use;
+      use.name = name;
+      use.shape = {rows, cols};
+      if (transposed) use.shape = {cols, rows};
+      use.role = role;
+      use.layer = layer_;
+      use.transposed = transposed;
+      uses_.push_back(std::move(use));
+      return;
+    }
+    std::uint64_t& known = uses_[it->second].shape[transposed ? 1 : 0];
+    known = std::max(known, rows);
+  }
+
+  void Vector(const std::string& name, std::uint64_t size) {
+    if (name.empty()) return;
+    const auto [it, inserted] = index_.emplace(name, uses_.size());
+    if (inserted) {
+      TensorUse use;
+      use.name = name;
+      use.shape = {size};
+      use.layer = layer_;
+      uses_.push_back(std::move(use));
+    } else {
+      std::uint64_t& known = uses_[it->second].shape[0];
+      known = std::max(known, size);
+    }
+  }
+
+  void Linear(const LinearRef& ref, TensorRole role = TensorRole::kLinear) {
+    Matrix(ref.weight, ref.row_begin + ref.rows, ref.cols, role, ref.transposed);
+    Vector(ref.bias, ref.row_begin + ref.rows);
+  }
+
+  void Norm(const NormSpec& norm, std::uint64_t size) {
+    if (!norm.present()) return;
+    Vector(norm.weight, size);
+    Vector(norm.bias, size);
+  }
+
+  void Mlp(const MlpSpec& mlp) {
+    Linear(mlp.router);
+    Linear(mlp.gate);
+    Linear(mlp.up);
+    Linear(mlp.down);
+    for (const MlpSpec& expert : mlp.experts) Mlp(expert);
+  }
+
+  void Attention(const AttentionSpec& attention) {
+    Linear(attention.q);
+    Linear(attention.k);
+    Linear(attention.v);
+    Norm(attention.q_norm, attention.head_dim);
+    Norm(attention.k_norm, attention.head_dim);
+    Linear(attention.o);
+  }
+
+  void Layer(const LayerSpec& layer, int index, std::uint64_t hidden) {
+    layer_ = index;
+    Norm(layer.pre_mixer_norm, hidden);
+    Attention(layer.attention);
+    Norm(layer.post_mixer_norm, hidden);
+    Norm(layer.pre_mlp_norm, hidden);
+    Mlp(layer.mlp);
+    Norm(layer.post_mlp_norm, hidden);
+    layer_ = -1;
+  }
+
+  std::vector<TensorUse> Take() { return std::move(uses_); }
+
+ private:
+  std::vector<TensorUse> uses_;
+  std::unordered_map<std::string, std::size_t> index_;
+  int layer_ = -1;
+};
+
+std::string ShapeText(const std::vector<std::uint64_t>& shape) {
+  return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, " x "));
+}
+
+}  // namespace
+
+std::vector<TensorUse> TensorUses(const Architecture& a) {
+  UseList list;
+  list.Matrix(a.embedding, a.vocab_size, a.hidden_size, TensorRole::kEmbedding);
+  list.Matrix(a.position_embedding, a.max_positions + a.position_offset, a.hidden_size,
+              TensorRole::kEmbedding);
+  list.Norm(a.embedding_norm, a.hidden_size);
+  for (std::size_t i = 0; i < a.layers.size(); ++i)
+    list.Layer(a.layers[i], static_cast<int>(i), a.hidden_size);
+  list.Norm(a.final_norm, a.hidden_size);
+  list.Linear(a.head, TensorRole::kHead);
+  return list.Take();
+}
+
+Status CheckTensors(const Architecture& architecture, std::span<const TensorInfo> tensors,
+                    bool allow_unused) {
+  std::unordered_map<std::string_view, const TensorInfo*> by_name;
+  for (const TensorInfo& tensor : tensors) by_name.emplace(tensor.name, &tensor);
+  std::unordered_set<std::string_view> used;
+  const std::vector<TensorUse> uses = TensorUses(architecture);
+  for (const TensorUse& use : uses) {
+    const auto it = by_name.find(use.name);
+    if (it == by_name.end())
+      return NotFound(fmt::format("tensor '{}' ({}) is missing, though config.json asks for it",
+                                  use.name, ShapeText(use.shape)));
+    const TensorInfo& tensor = *it->second;
+    if (tensor.shape != use.shape)
+      return InvalidArgument(fmt::format("{}: tensor '{}' is {}, config.json asks for {}",
+                                         tensor.file, tensor.name, ShapeText(tensor.shape),
+                                         ShapeText(use.shape)));
+    used.insert(use.name);
+  }
+  if (allow_unused) return OkStatus();
+  const TensorInfo* first = nullptr;
+  std::size_t unused = 0;
+  for (const TensorInfo& tensor : tensors) {
+    if (used.contains(tensor.name) || IsKnownBuffer(tensor.name)) continue;
+    if (unused++ == 0) first = &tensor;
+  }
+  if (unused == 0) return OkStatus();
+  return InvalidArgument(
+      fmt::format("{}: tensor '{}' ({}) has no use in architecture '{}'{}", first->file,
+                  first->name, ShapeText(first->shape), architecture.family,
+                  unused > 1 ? fmt::format(", nor have {} others", unused - 1) : ""));
+}
+
+}  // namespace ingot::model
