@@ -57,10 +57,12 @@ LayerSpec BuildLayer(FamilyContext& context, const LlamaTraits& traits, const Co
                      const std::string& module) {
   LayerSpec layer;
   const std::string attention = module + ".self_attn";
-  const bool bias = BiasFlag(context, "attention_bias", attention + ".q_proj.bias");
+  const auto bias = [&](const char* tensor) {
+    return BiasFlag(context, "attention_bias", attention + tensor);
+  };
   layer.pre_mixer_norm = RmsNorm(module + ".input_layernorm", sizes.eps);
-  layer.attention = SplitAttention(attention, sizes, traits.qkv_bias_always || bias,
-                                   bias && !traits.qkv_bias_always);
+  layer.attention = SplitAttention(attention, sizes, traits.qkv_bias_always || bias(".q_proj.bias"),
+                                   !traits.qkv_bias_always && bias(".o_proj.bias"));
   if (traits.head_norms) {
     layer.attention.q_norm = RmsNorm(attention + ".q_norm", sizes.eps);
     layer.attention.k_norm = RmsNorm(attention + ".k_norm", sizes.eps);

@@ -49,9 +49,7 @@ void DynamicNtk(const RopeInputs& in, RopeSpec& rope) {
     in.scaling.Fail(fmt::format("dynamic rope of factor {} over {} dimensions", factor, in.dims));
     return;
   }
-  const double dims = static_cast<double>(in.dims);
-  const double base = in.theta * std::pow(factor * factor - (factor - 1), dims / (dims - 2));
-  rope.long_inv_freq = Inverse(Wavelengths(base, in.dims));
+  rope.dynamic_factor = factor;
   rope.switch_length = in.max_positions;
 }
 

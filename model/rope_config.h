@@ -29,9 +29,7 @@ struct RopeRequest {
 // InvalidArgument for numbers that do not fit, Unsupported for another type.
 //
 // Computed in float32 in the order transformers computes in, so that the tables agree to the last
-// bit or so. "dynamic" (NTK) depends on the length of the sequence: up to max_positions it is
-// unscaled; longer sequences use the frequencies for `factor` times that length (long_inv_freq),
-// where transformers would recompute them for every length.
+// bit or so.
 //
 // Sources: Su et al. 2021 (rope), kaiokendev (linear), bloc97 (NTK), Peng et al. 2023 (YaRN), Ding
 // et al. 2024 (LongRoPE), the LLaMA 3.1 release (llama3).
