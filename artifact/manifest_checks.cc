@@ -1,0 +1,159 @@
+#include "artifact/manifest_checks.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <set>
+#include <string>
+
+#include "artifact/layout.h"
+
+namespace ingot::artifact {
+namespace {
+
+constexpr std::size_t kMaxAssetNameBytes = 255;
+constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 48;
+
+// Length of the well-formed UTF-8 sequence at the front (Unicode table 3-7), 0 where there is none.
+std::size_t Utf8Length(std::string_view s) {
+  const auto at = [&](std::size_t i) -> unsigned {
+    return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u;
+  };
+  const auto tail = [&](std::size_t i) { return (at(i) & 0xc0u) == 0x80u; };
+  const unsigned a = at(0), b = at(1);
+  if (a < 0x80) return 1;
+  if (a >= 0xc2 && a <= 0xdf) return tail(1) ? 2 : 0;
+  if (a >= 0xe0 && a <= 0xef) {
+    const bool second = tail(1) && !(a == 0xe0 && b < 0xa0) && !(a == 0xed && b > 0x9f);
+    return second && tail(2) ? 3 : 0;
+  }
+  if (a >= 0xf0 && a <= 0xf4) {
+    const bool second = tail(1) && !(a == 0xf0 && b < 0x90) && !(a == 0xf4 && b > 0x8f);
+    return second && tail(2) && tail(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+bool IsControl(std::string_view sequence) {
+  const auto a = static_cast<unsigned char>(sequence[0]);
+  if (sequence.size() == 1) return a < 0x20 || a == 0x7f;
+  // C1 controls, U+0080 to U+009F.
+  return sequence.size() == 2 && a == 0xc2 && static_cast<unsigned char>(sequence[1]) < 0xa0;
+}
+
+Status CheckShape(const std::vector<std::uint64_t>& shape) {
+  if (shape.size() > kMaxRank)
+    return Corruption(fmt::format("{} dimensions, at most {}", shape.size(), kMaxRank));
+  std::uint64_t elements = 1;
+  for (const std::uint64_t n : shape) {
+    if (n == 0) return Corruption("a dimension is 0");
+    const auto product = CheckedMul(elements, n);
+    if (!product || *product > kMaxElements)
+      return Corruption(fmt::format("shape of more than {} elements", kMaxElements));
+    elements = *product;
+  }
+  return OkStatus();
+}
+
+Status CheckPlane(const PlaneRecord& plane) {
+  INGOT_TRY(CheckName(plane.kind).At("kind"));
+  if (!plane.attributes.is_object()) return Corruption("attributes are not an object");
+  if (plane.level < 0 || plane.level > kMaxLevel)
+    return Corruption(fmt::format("level {}, 0 to {} allowed", plane.level, kMaxLevel));
+  if (plane.streams.size() > kMaxStreams)
+    return Corruption(fmt::format("{} streams, at most {}", plane.streams.size(), kMaxStreams));
+  std::set<std::string_view> names;
+  for (const StreamRecord& stream : plane.streams) {
+    INGOT_TRY(CheckName(stream.name).At("stream"));
+    if (!names.insert(stream.name).second)
+      return Corruption(fmt::format("stream {} occurs twice", stream.name));
+  }
+  return OkStatus();
+}
+
+Status CheckTensor(const TensorRecord& tensor) {
+  INGOT_TRY(CheckShape(tensor.shape));
+  INGOT_TRY(CheckName(tensor.dtype).At("dtype"));
+  INGOT_TRY(CheckName(tensor.codec).At("codec"));
+  INGOT_TRY(CheckName(tensor.role).At("role"));
+  if (tensor.layer < -1) return Corruption(fmt::format("layer {}", tensor.layer));
+  if (!tensor.extra.is_object()) return Corruption("extra is not an object");
+  if (tensor.planes.empty() || tensor.planes.size() > kMaxPlanes)
+    return Corruption(fmt::format("{} planes, 1 to {} allowed", tensor.planes.size(), kMaxPlanes));
+  int level = 0;
+  for (std::size_t p = 0; p < tensor.planes.size(); ++p) {
+    INGOT_TRY(CheckPlane(tensor.planes[p]).At(fmt::format("plane {}", p)));
+    if (tensor.planes[p].level < level || (p == 0 && tensor.planes[p].level != 0))
+      return Corruption(fmt::format("plane {}: level {}; levels start at 0 and never fall", p,
+                                    tensor.planes[p].level));
+    level = tensor.planes[p].level;
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status CheckName(std::string_view name) {
+  if (name.empty() || name.size() > kMaxNameBytes)
+    return Corruption(fmt::format("name of {} bytes, 1 to {} allowed", name.size(), kMaxNameBytes));
+  for (std::size_t i = 0; i < name.size();) {
+    const std::size_t n = Utf8Length(name.substr(i));
+    if (n == 0) return Corruption(fmt::format("name is not UTF-8 at byte {}", i));
+    if (IsControl(name.substr(i, n)))
+      return Corruption(fmt::format("name holds a control character at byte {}", i));
+    i += n;
+  }
+  return OkStatus();
+}
+
+Status CheckAssetName(std::string_view name) {
+  INGOT_TRY(CheckName(name));
+  if (name.size() > kMaxAssetNameBytes)
+    return Corruption(
+        fmt::format("asset name of {} bytes, at most {}", name.size(), kMaxAssetNameBytes));
+  if (name.front() == '.' || name.find_first_of("/\\:") != std::string_view::npos)
+    return Corruption(fmt::format("asset '{}' is not a plain file name", name));
+  return OkStatus();
+}
+
+Status CheckManifest(const Manifest& manifest) {
+  if (!manifest.config.is_object()) return Corruption("config is not an object");
+  if (!manifest.provenance.is_object()) return Corruption("provenance is not an object");
+  std::set<std::string_view> names;
+  for (const AssetRecord& asset : manifest.assets) {
+    INGOT_TRY(CheckAssetName(asset.name).At("assets"));
+    if (!names.insert(asset.name).second)
+      return Corruption(fmt::format("asset {} occurs twice", asset.name));
+  }
+  names.clear();
+  for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
+    const TensorRecord& tensor = manifest.tensors[i];
+    INGOT_TRY(CheckName(tensor.name).At(fmt::format("tensor {}", i)));
+    INGOT_TRY(CheckTensor(tensor).At("tensor " + tensor.name));
+    if (!names.insert(tensor.name).second)
+      return Corruption(fmt::format("tensor {} occurs twice", tensor.name));
+  }
+  return OkStatus();
+}
+
+Status CheckCover(const Manifest& manifest, std::uint32_t chunk_count) {
+  std::uint64_t next = 0;
+  for (const StreamPlace& place : StreamsInFileOrder(manifest)) {
+    const StreamRecord& stream = *place.stream;
+    if (stream.first_chunk != next)
+      return Corruption(fmt::format("{}: first chunk {}, its place in the file order is {}",
+                                    place.Describe(), stream.first_chunk, next));
+    if (stream.chunk_count > chunk_count - next)
+      return Corruption(fmt::format("{}: chunks {} to {}, the table has {}", place.Describe(), next,
+                                    next + stream.chunk_count, chunk_count));
+    if (stream.bytes > stream.chunk_count * kMaxChunkBytes || stream.bytes < stream.chunk_count)
+      return Corruption(fmt::format("{}: {} bytes in {} chunks", place.Describe(), stream.bytes,
+                                    stream.chunk_count));
+    next += stream.chunk_count;
+  }
+  if (next != chunk_count)
+    return Corruption(fmt::format("streams hold {} chunks, the table {}", next, chunk_count));
+  return OkStatus();
+}
+
+}  // namespace ingot::artifact
