@@ -1,0 +1,76 @@
+#include "codecs/attributes.h"
+
+namespace ingot::codecs {
+namespace {
+
+constexpr std::uint64_t kMaxCols = std::uint64_t{1} << 40;
+
+}  // namespace
+
+Status BadAttribute(const PlaneSpec& spec, std::string_view name, std::string_view what) {
+  return InvalidArgument(spec.kind + " plane: attribute '" + std::string(name) + "' " +
+                         std::string(what));
+}
+
+Result<const Attribute*> AttributeReader::Find(const std::string& name) {
+  const auto it = spec_.attributes.find(name);
+  if (it == spec_.attributes.end()) return BadAttribute(spec_, name, "is missing");
+  ++read_;
+  return &it->second;
+}
+
+Result<std::int64_t> AttributeReader::Integer(const std::string& name, std::int64_t low,
+                                              std::int64_t high) {
+  INGOT_ASSIGN(const Attribute* attribute, Find(name));
+  const auto* value = std::get_if<std::int64_t>(attribute);
+  if (value == nullptr) return BadAttribute(spec_, name, "is not an integer");
+  if (*value < low || *value > high)
+    return BadAttribute(spec_, name,
+                        "is " + std::to_string(*value) + ", not in [" + std::to_string(low) + ", " +
+                            std::to_string(high) + "]");
+  return *value;
+}
+
+Result<std::string> AttributeReader::Text(const std::string& name) {
+  INGOT_ASSIGN(const Attribute* attribute, Find(name));
+  const auto* value = std::get_if<std::string>(attribute);
+  if (value == nullptr) return BadAttribute(spec_, name, "is not text");
+  return *value;
+}
+
+Result<DType> AttributeReader::DTypeValue(const std::string& name) {
+  INGOT_ASSIGN(const std::string text, Text(name));
+  Result<DType> dtype = ParseDType(text);
+  if (!dtype.ok()) return BadAttribute(spec_, name, "is unknown: " + dtype.status().message());
+  return dtype;
+}
+
+Status AttributeReader::Finish() const {
+  if (read_ == spec_.attributes.size()) return OkStatus();
+  return InvalidArgument(spec_.kind + " plane: " + std::to_string(spec_.attributes.size()) +
+                         " attributes, of which " + std::to_string(read_) + " are known");
+}
+
+Status CheckCols(std::uint64_t cols) {
+  if (cols >= 1 && cols <= kMaxCols) return OkStatus();
+  return InvalidArgument("a row of " + std::to_string(cols) + " weights (1 to 2^40 are possible)");
+}
+
+Status CheckStreamSizes(const PlaneView& plane, const std::vector<StreamSpec>& specs) {
+  const std::string& kind = plane.spec->kind;
+  if (plane.streams.size() != specs.size())
+    return Corruption(kind + " plane has " + std::to_string(plane.streams.size()) + " streams, " +
+                      std::to_string(specs.size()) + " expected");
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].row_bytes == 0) continue;
+    const auto expected = CheckedMul(plane.rows, specs[i].row_bytes);
+    if (!expected || plane.streams[i].size() != *expected)
+      return Corruption(kind + " plane: stream '" + specs[i].name + "' has " +
+                        std::to_string(plane.streams[i].size()) + " bytes, " +
+                        std::to_string(plane.rows) + " rows of " +
+                        std::to_string(specs[i].row_bytes) + " expected");
+  }
+  return OkStatus();
+}
+
+}  // namespace ingot::codecs

@@ -1,0 +1,73 @@
+#include "codecs/plane_codec.h"
+
+#include <algorithm>
+#include <array>
+
+#include "codecs/int_plane.h"
+#include "codecs/raw_plane.h"
+
+namespace ingot::codecs {
+namespace {
+
+constexpr std::array kKinds = {
+    PlaneKind{"int", IntStreams, IntValidate, IntDecodeRows},
+    PlaneKind{"raw", RawStreams, RawValidate, RawDecodeRows},
+};
+
+}  // namespace
+
+std::span<const PlaneKind> PlaneKinds() { return kKinds; }
+
+Result<const PlaneKind*> FindPlaneKind(std::string_view name) {
+  for (const PlaneKind& kind : kKinds)
+    if (kind.name == name) return &kind;
+  std::string known;
+  for (const PlaneKind& kind : kKinds)
+    known += (known.empty() ? "" : ", ") + std::string(kind.name);
+  return Unsupported("plane kind '" + std::string(name) + "' (known: " + known + ")");
+}
+
+Result<std::uint64_t> PlaneFixedBytes(const PlaneSpec& spec, std::uint64_t rows,
+                                      std::uint64_t cols) {
+  INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(spec.kind));
+  INGOT_ASSIGN(const std::vector<StreamSpec> streams, kind->streams(spec, cols));
+  std::uint64_t total = 0;
+  for (const StreamSpec& stream : streams) {
+    const auto bytes = CheckedMul(rows, stream.row_bytes);
+    const auto sum = bytes ? CheckedAdd(total, *bytes) : std::nullopt;
+    if (!sum)
+      return LimitExceeded(spec.kind + " plane of " + std::to_string(rows) + " x " +
+                           std::to_string(cols) + " weights is larger than 2^64 bytes");
+    total = *sum;
+  }
+  return total;
+}
+
+Status DecodeTensorRows(std::span<const PlaneView> planes, std::uint64_t row_begin,
+                        std::uint64_t row_end, std::span<float> out) {
+  if (planes.empty()) return InvalidArgument("a tensor without planes");
+  const std::uint64_t rows = planes[0].rows, cols = planes[0].cols;
+  if (row_begin > row_end || row_end > rows)
+    return InvalidArgument("rows [" + std::to_string(row_begin) + ", " + std::to_string(row_end) +
+                           ") of a tensor of " + std::to_string(rows) + " rows");
+  const auto weights = CheckedMul(row_end - row_begin, cols);
+  if (!weights || out.size() != *weights)
+    return InvalidArgument("room for " + std::to_string(out.size()) + " weights, " +
+                           std::to_string(row_end - row_begin) + " rows of " +
+                           std::to_string(cols) + " asked for");
+  std::vector<const PlaneKind*> kinds;
+  for (std::size_t i = 0; i < planes.size(); ++i) {
+    const std::string place = "plane " + std::to_string(i);
+    if (planes[i].rows != rows || planes[i].cols != cols)
+      return Corruption(place + " differs in shape from plane 0");
+    INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(planes[i].spec->kind).At(place));
+    INGOT_TRY(kind->validate(planes[i]).At(place));
+    kinds.push_back(kind);
+  }
+  std::fill(out.begin(), out.end(), 0.0f);
+  for (std::size_t i = 0; i < planes.size(); ++i)
+    kinds[i]->decode_rows(planes[i], row_begin, row_end, out.data());
+  return OkStatus();
+}
+
+}  // namespace ingot::codecs
