@@ -1,0 +1,28 @@
+// From spooled pieces to the finished file: layout, prefix, copies.
+//
+// Thread rule: called by one thread.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "artifact/spool.h"
+#include "artifact/writer.h"
+
+namespace ingot::artifact {
+
+// Every stream's chunks in slab order: streams[tensor][plane][stream], assets[i].
+struct Pieces {
+  std::vector<std::vector<std::vector<std::vector<SpooledChunk>>>> streams;
+  std::vector<std::vector<SpooledChunk>> assets;
+};
+
+// Writes `target` from the spool. `manifest` comes with tensors and assets in order; their streams'
+// lengths and chunk numbers are filled in here, before `patch`.
+Result<ArtifactWriter::Finished> AssembleArtifact(const std::string& target, const Spool& spool,
+                                                  Manifest manifest, const Pieces& pieces,
+                                                  const SigningKey* key,
+                                                  const std::function<void(Manifest&)>& patch);
+
+}  // namespace ingot::artifact

@@ -1,0 +1,263 @@
+#include "artifact/writer.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "artifact/assemble.h"
+#include "artifact/coding.h"
+#include "artifact/digest.h"
+#include "artifact/manifest_checks.h"
+#include "artifact/reader.h"
+#include "artifact/spool.h"
+
+namespace ingot::artifact {
+namespace {
+
+// Changes with anything that changes stored bytes for the same input.
+constexpr std::string_view kSpoolFormat = "ingot spool v1";
+
+Status AsRequest(const Status& status) {
+  return status.ok() ? OkStatus() : InvalidArgument(status.message());
+}
+
+Status CheckPlan(const ArtifactPlan& plan, const Manifest& manifest) {
+  INGOT_TRY(AsRequest(CheckManifest(manifest)));
+  for (const TensorPlan& tensor : plan.tensors) {
+    bool parallel = tensor.hints.size() == tensor.record.planes.size() && tensor.slab_count > 0;
+    for (std::size_t p = 0; parallel && p < tensor.hints.size(); ++p)
+      parallel = tensor.hints[p].size() == tensor.record.planes[p].streams.size();
+    if (!parallel)
+      return InvalidArgument(
+          fmt::format("tensor {}: hints do not match its planes and streams, or it "
+                      "has no slab",
+                      tensor.record.name));
+  }
+  return OkStatus();
+}
+
+// What a spool must agree on to be continued: the caller's fingerprint and the plan's structure.
+Digest Identity(const ArtifactPlan& plan) {
+  Json structure = Json::array();
+  for (const TensorPlan& tensor : plan.tensors)
+    structure.push_back({tensor.record.name, tensor.slab_count, tensor.hints});
+  Hasher hasher;
+  hasher.Update(AsBytes(kSpoolFormat));
+  hasher.Update(AsBytes(plan.fingerprint));
+  hasher.Update(AsBytes(structure.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  return hasher.Finish();
+}
+
+// Temporary files that killed runs left beside the target. REQUIRES: the target's spool is locked.
+void RemoveStale(const std::string& target) {
+  const std::filesystem::path path(target);
+  const std::string stem = path.filename().string() + ".tmp.";
+  constexpr std::size_t kSuffix = 6;  // mkostemp's XXXXXX
+  std::error_code error;
+  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.size() == stem.size() + kSuffix && name.rfind(stem, 0) == 0)
+      ::unlink(entry.path().c_str());
+  }
+}
+
+class SpoolingWriter : public ArtifactWriter {
+ public:
+  SpoolingWriter(std::string target, ArtifactPlan plan, Manifest manifest,
+                 std::unique_ptr<Spool> spool)
+      : target_(std::move(target)),
+        plan_(std::move(plan)),
+        manifest_(std::move(manifest)),
+        spool_(std::move(spool)) {
+    slabs_.resize(plan_.tensors.size());
+    for (std::size_t t = 0; t < slabs_.size(); ++t) slabs_[t].resize(plan_.tensors[t].slab_count);
+  }
+
+  Status Resume();
+  bool HasSlab(std::size_t tensor, std::uint32_t slab) const override;
+  Status AddSlab(std::size_t tensor, std::uint32_t slab,
+                 const std::vector<std::vector<ByteSpan>>& streams, const Json& note) override;
+  std::vector<Json> Notes(std::size_t tensor) const override;
+  Result<Finished> Finish(const SigningKey* key,
+                          const std::function<void(Manifest&)>& patch) override;
+  std::uint64_t spooled_bytes() const override {
+    const std::lock_guard lock(mutex_);
+    return spooled_bytes_;
+  }
+
+ private:
+  bool InPlan(std::size_t tensor, std::uint32_t slab) const {
+    return tensor < slabs_.size() && slab < slabs_[tensor].size();
+  }
+  Status CheckSlab(std::size_t tensor, std::uint32_t slab,
+                   const std::vector<std::vector<ByteSpan>>& streams) const;
+  Result<std::vector<SpooledChunk>> SpoolStream(ByteSpan bytes, CodingHint hint);
+  void Keep(SlabRecord record);  // REQUIRES: mutex_ held
+  Status CheckComplete() const;
+  Result<Pieces> CollectPieces();
+
+  std::string target_;
+  ArtifactPlan plan_;
+  Manifest manifest_;
+  std::unique_ptr<Spool> spool_;
+  mutable std::mutex mutex_;
+  std::vector<std::vector<std::optional<SlabRecord>>> slabs_;
+  std::uint64_t spooled_bytes_ = 0;
+};
+
+void SpoolingWriter::Keep(SlabRecord record) {
+  for (const auto& stream : record.streams)
+    for (const SpooledChunk& chunk : stream) spooled_bytes_ += chunk.entry.stored_bytes;
+  auto& place = slabs_[record.tensor][record.slab];
+  place = std::move(record);
+}
+
+Status SpoolingWriter::Resume() {
+  INGOT_ASSIGN(std::vector<SlabRecord> records, spool_->TakeResumed());
+  const std::lock_guard lock(mutex_);
+  for (SlabRecord& record : records) {
+    if (!InPlan(record.tensor, record.slab) || slabs_[record.tensor][record.slab]) continue;
+    std::size_t streams = 0;
+    for (const auto& plane : plan_.tensors[record.tensor].hints) streams += plane.size();
+    if (record.streams.size() == streams) Keep(std::move(record));
+  }
+  return OkStatus();
+}
+
+bool SpoolingWriter::HasSlab(std::size_t tensor, std::uint32_t slab) const {
+  const std::lock_guard lock(mutex_);
+  return InPlan(tensor, slab) && slabs_[tensor][slab].has_value();
+}
+
+Status SpoolingWriter::CheckSlab(std::size_t tensor, std::uint32_t slab,
+                                 const std::vector<std::vector<ByteSpan>>& streams) const {
+  if (!InPlan(tensor, slab))
+    return InvalidArgument(fmt::format("slab {} of tensor {} is not in the plan", slab, tensor));
+  const auto& hints = plan_.tensors[tensor].hints;
+  bool parallel = streams.size() == hints.size();
+  for (std::size_t p = 0; parallel && p < hints.size(); ++p)
+    parallel = streams[p].size() == hints[p].size();
+  if (!parallel) return InvalidArgument("streams do not match the planes of the plan");
+  if (HasSlab(tensor, slab)) return InvalidArgument(fmt::format("slab {} was added before", slab));
+  return OkStatus();
+}
+
+Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(ByteSpan bytes, CodingHint hint) {
+  std::vector<SpooledChunk> chunks;
+  for (; !bytes.empty(); bytes = bytes.subspan(chunks.back().entry.decoded_bytes)) {
+    const ByteSpan raw = bytes.first(std::min<std::size_t>(bytes.size(), kMaxChunkBytes));
+    const EncodedChunk encoded = EncodeChunk(hint, raw);
+    SpooledChunk chunk;
+    chunk.entry.coding = encoded.coding;
+    chunk.entry.decoded_bytes = static_cast<std::uint32_t>(raw.size());
+    chunk.entry.stored_bytes = static_cast<std::uint32_t>(encoded.stored.size());
+    chunk.entry.digest = DigestOf(encoded.stored);
+    INGOT_ASSIGN(chunk.spool_offset, spool_->Append(encoded.stored));
+    chunks.push_back(chunk);
+  }
+  return chunks;
+}
+
+Status SpoolingWriter::AddSlab(std::size_t tensor, std::uint32_t slab,
+                               const std::vector<std::vector<ByteSpan>>& streams,
+                               const Json& note) {
+  INGOT_TRY(CheckSlab(tensor, slab, streams).At(target_));
+  SlabRecord record;
+  record.tensor = static_cast<std::uint32_t>(tensor);
+  record.slab = slab;
+  record.note = note;
+  for (std::size_t p = 0; p < streams.size(); ++p)
+    for (std::size_t s = 0; s < streams[p].size(); ++s) {
+      INGOT_ASSIGN(auto chunks, SpoolStream(streams[p][s], plan_.tensors[tensor].hints[p][s]));
+      record.streams.push_back(std::move(chunks));
+    }
+  INGOT_TRY(spool_->Record(record));
+  const std::lock_guard lock(mutex_);
+  Keep(std::move(record));
+  return OkStatus();
+}
+
+std::vector<Json> SpoolingWriter::Notes(std::size_t tensor) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Json> notes;
+  for (const auto& slab : slabs_.at(tensor)) {
+    INGOT_CHECK(slab.has_value());
+    notes.push_back(slab->note);
+  }
+  return notes;
+}
+
+Status SpoolingWriter::CheckComplete() const {
+  for (std::size_t t = 0; t < slabs_.size(); ++t)
+    for (std::uint32_t s = 0; s < slabs_[t].size(); ++s)
+      if (!HasSlab(t, s))
+        return InvalidArgument(fmt::format("{}: slab {} of tensor {} was never added", target_, s,
+                                           plan_.tensors[t].record.name));
+  return OkStatus();
+}
+
+// Streams of all slabs joined, and the assets spooled.
+Result<Pieces> SpoolingWriter::CollectPieces() {
+  Pieces pieces;
+  for (const auto& [name, content] : plan_.assets) {
+    INGOT_ASSIGN(auto chunks, SpoolStream(AsBytes(content), CodingHint::kGeneral));
+    pieces.assets.push_back(std::move(chunks));
+  }
+  pieces.streams.resize(slabs_.size());
+  for (std::size_t t = 0; t < slabs_.size(); ++t) {
+    for (const auto& plane : plan_.tensors[t].hints) pieces.streams[t].emplace_back(plane.size());
+    for (const auto& slab : slabs_[t]) {
+      std::size_t index = 0;
+      for (auto& plane : pieces.streams[t])
+        for (auto& stream : plane) {
+          const auto& chunks = slab->streams[index++];
+          stream.insert(stream.end(), chunks.begin(), chunks.end());
+        }
+    }
+  }
+  return pieces;
+}
+
+Result<ArtifactWriter::Finished> SpoolingWriter::Finish(
+    const SigningKey* key, const std::function<void(Manifest&)>& patch) {
+  INGOT_TRY(CheckComplete());
+  INGOT_ASSIGN(const Pieces pieces, CollectPieces());
+  INGOT_ASSIGN(const Finished finished,
+               AssembleArtifact(target_, *spool_, manifest_, pieces, key, patch));
+  spool_->Remove();
+  return finished;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ArtifactWriter>> ArtifactWriter::Open(const std::string& target,
+                                                             ArtifactPlan plan, bool force) {
+  if (!force && ::access(target.c_str(), F_OK) == 0)
+    return InvalidArgument(fmt::format("{}: exists; --force replaces it", target));
+  Manifest manifest = plan.manifest;
+  manifest.tensors.clear();
+  manifest.assets.clear();
+  for (const TensorPlan& tensor : plan.tensors) manifest.tensors.push_back(tensor.record);
+  for (const auto& [name, content] : plan.assets) {
+    AssetRecord asset;
+    asset.name = name;
+    asset.stream.name = "content";
+    manifest.assets.push_back(std::move(asset));
+  }
+  INGOT_TRY(CheckPlan(plan, manifest).At(target));
+  INGOT_ASSIGN(std::unique_ptr<Spool> spool, Spool::Open(target, Identity(plan)));
+  RemoveStale(target);
+  auto writer = std::make_unique<SpoolingWriter>(target, std::move(plan), std::move(manifest),
+                                                 std::move(spool));
+  INGOT_TRY(writer->Resume());
+  return std::unique_ptr<ArtifactWriter>(std::move(writer));
+}
+
+}  // namespace ingot::artifact
