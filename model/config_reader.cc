@@ -37,7 +37,9 @@ std::uint64_t ConfigReader::Count(const char* key, std::uint64_t min, std::uint6
     return min;
   }
   std::optional<std::uint64_t> n;
-  if (value->is_number_unsigned()) n = value->get<std::uint64_t>();
+  if (value->is_number_unsigned() ||
+      (value->is_number_integer() && value->get<std::int64_t>() >= 0))
+    n = value->get<std::uint64_t>();
   // Some writers give whole numbers as 4096.0.
   if (value->is_number_float()) {
     const double d = value->get<double>();

@@ -68,7 +68,7 @@ std::vector<bool> DenseLayers(ConfigReader& c, const MoeTraits& traits, std::uin
   for (std::uint64_t i = 0; i < layers; ++i) dense[i] = (i + 1) % step != 0;
   if (const Json* only = c.Find("mlp_only_layers"); only != nullptr && only->is_array())
     for (const Json& index : *only)
-      if (index.is_number_unsigned() && index.get<std::uint64_t>() < layers)
+      if (index.is_number_integer() && index >= 0 && index < layers)
         dense[index.get<std::uint64_t>()] = true;
   return dense;
 }

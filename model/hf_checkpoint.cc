@@ -232,7 +232,7 @@ Result<std::optional<WeightScales>> HfCheckpoint::FindScales(
     if (const auto size = q->find("weight_block_size");
         size != q->end() && size->is_array() && size->size() == 2)
       for (int i = 0; i < 2; ++i)
-        if ((*size)[i].is_number_unsigned() && (*size)[i] > 0)
+        if ((*size)[i].is_number_integer() && (*size)[i] > 0)
           block[i] = (*size)[i].get<std::uint64_t>();
   for (const std::string& name : ScaleNames(entry.name)) {
     const auto it = stored.find(name);

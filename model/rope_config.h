@@ -17,7 +17,7 @@ struct RopeRequest {
   double default_theta = 10000;
   double default_partial = 1;
   // Names the object inside rope_parameters where these differ by layer type; empty: flat.
-  std::string layer_type;
+  std::string layer_type = {};
   // Old-style keys, for this layer type. An empty scaling key: never scaled.
   const char* theta_key = "rope_theta";
   const char* scaling_key = "rope_scaling";
