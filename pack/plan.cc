@@ -1,0 +1,169 @@
+#include "pack/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/bytes.h"
+#include "codecs/plane_codec.h"
+#include "pack/slab_source.h"
+
+namespace ingot::pack {
+namespace {
+
+// What a model lacks is not the user's typing error: exit code 1, not 2.
+Status ModelError(Status status) {
+  if (status.code() != StatusCode::kInvalidArgument) return status;
+  return Unsupported(status.message());
+}
+
+bool HasTokenizer(const model::Checkpoint& checkpoint) {
+  return checkpoint.assets().contains("tokenizer.json") ||
+         checkpoint.assets().contains("tokenizer.model");
+}
+
+const codecs::RecipeOptions& RoleRecipe(const RolePreset& preset, model::TensorRole role) {
+  switch (role) {
+    case model::TensorRole::kEmbedding: return preset.embedding;
+    case model::TensorRole::kHead: return preset.head;
+    default: return preset.linear;
+  }
+}
+
+// A vector, or a matrix whose role says so: stored as it is, untouched by presets and rules.
+bool KeptAsIs(const model::TensorUse& use, const model::TensorInfo& source) {
+  return use.role == model::TensorRole::kVector || source.shape.size() < 2;
+}
+
+Result<PlannedBytes> PlanBytes(const PlannedTensor& tensor, std::uint64_t& resident) {
+  PlannedBytes bytes;
+  for (const codecs::PlaneSpec& plane : tensor.encoder->planes()) {
+    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(plane.kind));
+    INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(plane, tensor.cols));
+    for (const codecs::StreamSpec& stream : streams) {
+      if (stream.row_bytes == 0) {
+        bytes.data_dependent = true;
+        continue;
+      }
+      const auto size = CheckedMul(stream.row_bytes, tensor.rows);
+      if (!size.has_value()) return LimitExceeded(fmt::format("plane {} is too large", plane.kind));
+      resident += *size;
+      (stream.hint == codecs::StreamHint::kRaw ? bytes.exact : bytes.at_most) += *size;
+    }
+  }
+  return bytes;
+}
+
+Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::TensorInfo& source,
+                                 const codecs::RecipeOptions& recipe) {
+  PlannedTensor tensor;
+  tensor.source = source;
+  tensor.role = use.role;
+  tensor.layer = use.layer;
+  tensor.transposed = use.transposed && source.shape.size() == 2;
+  tensor.shape = source.shape;
+  tensor.rows = source.rows();
+  tensor.cols = source.cols();
+  if (tensor.transposed) {
+    std::swap(tensor.shape[0], tensor.shape[1]);
+    std::swap(tensor.rows, tensor.cols);
+  }
+  tensor.recipe = recipe;
+  auto encoder = codecs::MakeEncoder(recipe, tensor.cols, source.dtype);
+  if (!encoder.ok()) {
+    // An unknown codec is a wrong option, not an absent file.
+    Status status = std::move(encoder).status();
+    if (status.code() == StatusCode::kNotFound) status = InvalidArgument(status.message());
+    return std::move(status).At(source.name);
+  }
+  tensor.encoder = *std::move(encoder);
+  tensor.slab_rows = std::min(codecs::SlabRows(tensor.cols), tensor.rows);
+  tensor.slab_count = static_cast<std::uint32_t>(CeilDiv(tensor.rows, tensor.slab_rows));
+  INGOT_ASSIGN(tensor.bytes, PlanBytes(tensor, tensor.resident_bytes).At(source.name));
+  return tensor;
+}
+
+Status CheckRulesUsed(const std::vector<Rule>& rules, const std::vector<int>& matrices,
+                      const std::vector<int>& vectors, const model::Architecture& architecture) {
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (matrices[i] > 0) continue;
+    std::string why = "matches no tensor; `ingot pack --dry-run` lists them";
+    if (vectors[i] > 0) why = "matches only vectors, which are stored as they are";
+    if (GlobMatches(rules[i].glob, "lm_head.weight") &&
+        architecture.head.weight == architecture.embedding)
+      why = fmt::format("the model has no head of its own, it uses {}", architecture.embedding);
+    return InvalidArgument(fmt::format("rule '{}': {}", rules[i].text, why));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+std::string_view RoleName(model::TensorRole role) {
+  switch (role) {
+    case model::TensorRole::kEmbedding: return "embedding";
+    case model::TensorRole::kLinear: return "linear";
+    case model::TensorRole::kHead: return "head";
+    case model::TensorRole::kVector: return "vector";
+  }
+  return "?";
+}
+
+Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions& options) {
+  const auto has = [&](std::string_view name) { return checkpoint.Find(name) != nullptr; };
+  auto built = model::BuildArchitecture(checkpoint.config(), has);
+  if (!built.ok()) return ModelError(std::move(built).status());
+  const model::Architecture architecture = *std::move(built);
+  INGOT_TRY(ModelError(
+      model::CheckTensors(architecture, checkpoint.tensors(), options.allow_unused)));
+  if (options.require_tokenizer && !HasTokenizer(checkpoint))
+    return NotFound(fmt::format(
+        "{}: no tokenizer.json and no tokenizer.model; put one there or pack with --no-tokenizer",
+        checkpoint.path()));
+
+  PackPlan plan{architecture.family, {}, {}, options.preset, options.rules};
+  std::vector<int> matrices(options.rules.size()), vectors(options.rules.size());
+  std::set<std::string> used;
+  for (const model::TensorUse& use : model::TensorUses(architecture)) {
+    const model::TensorInfo* source = checkpoint.Find(use.name);
+    if (source == nullptr || !used.insert(use.name).second) continue;
+    const bool kept = KeptAsIs(use, *source);
+    codecs::RecipeOptions recipe = RoleRecipe(options.preset, use.role);
+    for (std::size_t i = 0; i < options.rules.size(); ++i) {
+      if (!GlobMatches(options.rules[i].glob, use.name)) continue;
+      ++(kept ? vectors : matrices)[i];
+      recipe = options.rules[i].recipe;
+    }
+    if (kept || options.keep_raw.contains(use.name)) {
+      recipe = {};
+      recipe.codec = kRawCodec;
+    }
+    INGOT_ASSIGN(PlannedTensor tensor, PlanTensor(use, *source, recipe));
+    plan.tensors.push_back(std::move(tensor));
+  }
+  INGOT_TRY(CheckRulesUsed(options.rules, matrices, vectors, architecture));
+  for (const model::TensorInfo& tensor : checkpoint.tensors())
+    if (!used.contains(tensor.name)) plan.unused.push_back(tensor.name);
+  return plan;
+}
+
+Result<std::set<std::string>> FindNonfiniteTensors(const model::Checkpoint& checkpoint,
+                                                   const PackPlan& plan) {
+  std::set<std::string> names;
+  AlignedBuffer<std::uint8_t> buffer;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const std::size_t largest = tensor.slab_rows * tensor.cols * DTypeBytes(tensor.source.dtype);
+    if (buffer.size() < largest) buffer = AlignedBuffer<std::uint8_t>(largest);
+    for (std::uint32_t slab = 0; slab < tensor.slab_count; ++slab) {
+      INGOT_ASSIGN(const ByteSpan bytes,
+                   ReadSlab(checkpoint, tensor, slab, buffer.span()).At(tensor.source.name));
+      if (!FindNonfinite(tensor.source.dtype, bytes).has_value()) continue;
+      names.insert(tensor.source.name);
+      break;
+    }
+  }
+  return names;
+}
+
+}  // namespace ingot::pack

@@ -1,0 +1,129 @@
+#include "pack/recipe_rules.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <array>
+#include <charconv>
+
+namespace ingot::pack {
+namespace {
+
+// Presets without calibration; docs/codecs.md has what each was measured to cost.
+codecs::RecipeOptions Int(std::int64_t bits, std::int64_t group) {
+  codecs::RecipeOptions recipe;
+  recipe.codec = bits == 8 ? "int8_rtn" : "int4_rtn";
+  recipe.group = group;
+  return recipe;
+}
+
+constexpr std::array kTargets = {
+    TargetInfo{"quality", "int8 group 64 everywhere: close to the source"},
+    TargetInfo{"balanced", "int4 group 32 for linear weights, int8 for embedding and head"},
+    TargetInfo{"size", "int4 group 128 for linear weights, int8 group 128 for embedding and head"},
+};
+
+Result<std::int64_t> ParseCount(std::string_view key, std::string_view value) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{} || end != value.data() + value.size() || number <= 0)
+    return InvalidArgument(fmt::format("{}='{}' is not a positive number", key, value));
+  return number;
+}
+
+Status SetOption(std::string_view item, codecs::RecipeOptions& recipe) {
+  const std::size_t equals = item.find('=');
+  if (equals == std::string_view::npos)
+    return InvalidArgument(fmt::format("'{}' is not key=value", item));
+  const std::string_view key = item.substr(0, equals);
+  const std::string_view value = item.substr(equals + 1);
+  if (key == "group") {
+    INGOT_ASSIGN(recipe.group, ParseCount(key, value));
+  } else if (key == "bits") {
+    INGOT_ASSIGN(recipe.bits, ParseCount(key, value));
+  } else if (key == "levels") {
+    recipe.levels = value;
+  } else if (key == "scales") {
+    recipe.scales = value;
+  } else {
+    return InvalidArgument(
+        fmt::format("unknown option '{}' (known: group, bits, levels, scales)", key));
+  }
+  return OkStatus();
+}
+
+// Codecs whose own rate is 8 bits or more serve embedding and head as they are.
+bool IsFine(const codecs::RecipeOptions& recipe) {
+  if (recipe.bits != 0) return recipe.bits >= 8;
+  for (const std::string_view name :
+       {"int8_rtn", "fp8_hybrid_v1", "nested_v1", "lossless_v1", "raw"})
+    if (recipe.codec == name) return true;
+  return false;
+}
+
+}  // namespace
+
+Result<codecs::RecipeOptions> ParseRecipe(std::string_view text) {
+  codecs::RecipeOptions recipe;
+  const std::size_t colon = text.find(':');
+  recipe.codec = text.substr(0, colon);
+  if (recipe.codec.empty()) return InvalidArgument("no codec is named");
+  if (colon == std::string_view::npos) return recipe;
+  std::string_view rest = text.substr(colon + 1);
+  while (true) {
+    const std::size_t comma = rest.find(',');
+    INGOT_TRY(SetOption(rest.substr(0, comma), recipe));
+    if (comma == std::string_view::npos) return recipe;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+Result<Rule> ParseRule(std::string_view text) {
+  const std::string place = fmt::format("rule '{}'", text);
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0)
+    return InvalidArgument("expected GLOB=CODEC[:key=value,...]").At(place);
+  Rule rule;
+  rule.text = text;
+  rule.glob = text.substr(0, equals);
+  INGOT_ASSIGN(rule.recipe, ParseRecipe(text.substr(equals + 1)).At(place));
+  return rule;
+}
+
+std::string RecipeText(const codecs::RecipeOptions& recipe) {
+  std::string options;
+  const auto add = [&](std::string_view key, const std::string& value) {
+    options += fmt::format("{}{}={}", options.empty() ? ":" : ",", key, value);
+  };
+  if (recipe.group != 0) add("group", std::to_string(recipe.group));
+  if (recipe.bits != 0) add("bits", std::to_string(recipe.bits));
+  if (!recipe.levels.empty()) add("levels", recipe.levels);
+  if (!recipe.scales.empty()) add("scales", recipe.scales);
+  return recipe.codec + options;
+}
+
+bool GlobMatches(const std::string& glob, const std::string& tensor) {
+  if (::fnmatch(glob.c_str(), tensor.c_str(), 0) == 0) return true;
+  static constexpr std::string_view kSuffix = ".weight";
+  if (!tensor.ends_with(kSuffix)) return false;
+  const std::string stem = tensor.substr(0, tensor.size() - kSuffix.size());
+  return ::fnmatch(glob.c_str(), stem.c_str(), 0) == 0;
+}
+
+std::span<const TargetInfo> Targets() { return kTargets; }
+
+Result<RolePreset> TargetPreset(std::string_view target) {
+  if (target == "quality") return RolePreset{Int(8, 64), Int(8, 64), Int(8, 64)};
+  if (target == "balanced") return RolePreset{Int(4, 32), Int(8, 64), Int(8, 64)};
+  if (target == "size") return RolePreset{Int(4, 128), Int(8, 128), Int(8, 128)};
+  return InvalidArgument(
+      fmt::format("unknown target '{}' (known: quality, balanced, size)", target));
+}
+
+RolePreset CodecPreset(const codecs::RecipeOptions& recipe) {
+  if (IsFine(recipe)) return {recipe, recipe, recipe};
+  const codecs::RecipeOptions fine = Int(8, recipe.group);
+  return {recipe, fine, fine};
+}
+
+}  // namespace ingot::pack

@@ -1,0 +1,61 @@
+// Which codec a tensor gets: presets (--target), the codec named by --codec, and rules by tensor name
+// (--rule 'GLOB=CODEC[:key=value,...]').
+//
+// Thread rule: values.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "codecs/recipe.h"
+
+namespace ingot::pack {
+
+// Vectors, and tensors that hold a NaN under --allow-nonfinite: the source's own bytes.
+inline constexpr std::string_view kRawCodec = "raw";
+
+// A rule of the command line. A later rule that matches overrides an earlier one.
+struct Rule {
+  std::string text;  // as it was given
+  std::string glob;
+  codecs::RecipeOptions recipe;
+};
+
+// Parses "GLOB=CODEC[:key=value,...]" with the keys group, bits, levels, scales. The first '=' splits,
+// so a glob holds none. InvalidArgument says what is wrong.
+Result<Rule> ParseRule(std::string_view text);
+
+// Parses the part after '=': "int4_rtn:group=64,bits=4".
+Result<codecs::RecipeOptions> ParseRecipe(std::string_view text);
+
+// Writes a recipe as ParseRecipe reads it; options at their defaults are left out.
+std::string RecipeText(const codecs::RecipeOptions& recipe);
+
+// Shell globs: * ? [a-z], where * also crosses dots. "lm_head" matches "lm_head.weight" too.
+bool GlobMatches(const std::string& glob, const std::string& tensor);
+
+// What each role gets before rules.
+struct RolePreset {
+  codecs::RecipeOptions linear;
+  codecs::RecipeOptions embedding;
+  codecs::RecipeOptions head;
+};
+
+struct TargetInfo {
+  std::string_view name;
+  std::string_view summary;
+};
+// quality, balanced, size.
+std::span<const TargetInfo> Targets();
+// InvalidArgument for an unknown target.
+Result<RolePreset> TargetPreset(std::string_view target);
+
+// The preset that `--codec` with its options stands for: linear weights get it as it is. Embedding and
+// head are read whole for every token of text and are the most sensitive matrices of small models, so
+// where the codec stores fewer than 8 bits they get 8-bit integers of its group; else the same codec.
+RolePreset CodecPreset(const codecs::RecipeOptions& recipe);
+
+}  // namespace ingot::pack

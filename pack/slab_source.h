@@ -1,0 +1,40 @@
+// Slabs of rows as the encoders want them: read from the checkpoint, transposed where the source holds
+// a matrix the other way round, digested and searched for values that no codec can keep.
+//
+// Thread rule: the functions share nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "artifact/format.h"
+#include "base/bytes.h"
+#include "base/dtype.h"
+#include "base/status.h"
+#include "model/checkpoint.h"
+#include "pack/plan.h"
+
+namespace ingot::pack {
+
+// Reads slab `slab` of a tensor into the front of `buffer`; returns the part that was filled. A
+// transposed tensor is read in blocks of rows, so that memory stays at the slab's size and 1 MiB.
+// REQUIRES: buffer holds slab_rows * cols elements.
+Result<ByteSpan> ReadSlab(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
+                          std::uint32_t slab, MutableByteSpan buffer);
+
+// Index of the first element that is NaN or infinite; nullopt where all are finite.
+std::optional<std::uint64_t> FindNonfinite(DType dtype, ByteSpan bytes);
+
+// "row 12, column 7 is NaN". REQUIRES: bytes[index] is not finite.
+std::string DescribeNonfinite(const PlannedTensor& tensor, std::uint32_t slab, ByteSpan bytes,
+                              std::uint64_t index);
+
+// BLAKE3-256 of the slab, and the same search in one pass over the bytes, cache-sized pieces at a time.
+struct SlabCheck {
+  artifact::Digest digest{};
+  std::optional<std::uint64_t> nonfinite;
+};
+SlabCheck CheckSlab(DType dtype, ByteSpan bytes);
+
+}  // namespace ingot::pack
