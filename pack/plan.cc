@@ -25,9 +25,12 @@ bool HasTokenizer(const model::Checkpoint& checkpoint) {
 
 const codecs::RecipeOptions& RoleRecipe(const RolePreset& preset, model::TensorRole role) {
   switch (role) {
-    case model::TensorRole::kEmbedding: return preset.embedding;
-    case model::TensorRole::kHead: return preset.head;
-    default: return preset.linear;
+    case model::TensorRole::kEmbedding:
+      return preset.embedding;
+    case model::TensorRole::kHead:
+      return preset.head;
+    default:
+      return preset.linear;
   }
 }
 
@@ -102,10 +105,14 @@ Status CheckRulesUsed(const std::vector<Rule>& rules, const std::vector<int>& ma
 
 std::string_view RoleName(model::TensorRole role) {
   switch (role) {
-    case model::TensorRole::kEmbedding: return "embedding";
-    case model::TensorRole::kLinear: return "linear";
-    case model::TensorRole::kHead: return "head";
-    case model::TensorRole::kVector: return "vector";
+    case model::TensorRole::kEmbedding:
+      return "embedding";
+    case model::TensorRole::kLinear:
+      return "linear";
+    case model::TensorRole::kHead:
+      return "head";
+    case model::TensorRole::kVector:
+      return "vector";
   }
   return "?";
 }
@@ -115,14 +122,18 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
   auto built = model::BuildArchitecture(checkpoint.config(), has);
   if (!built.ok()) return ModelError(std::move(built).status());
   const model::Architecture architecture = *std::move(built);
-  INGOT_TRY(ModelError(
-      model::CheckTensors(architecture, checkpoint.tensors(), options.allow_unused)));
+  INGOT_TRY(
+      ModelError(model::CheckTensors(architecture, checkpoint.tensors(), options.allow_unused)));
   if (options.require_tokenizer && !HasTokenizer(checkpoint))
     return NotFound(fmt::format(
         "{}: no tokenizer.json and no tokenizer.model; put one there or pack with --no-tokenizer",
         checkpoint.path()));
 
-  PackPlan plan{architecture.family, {}, {}, options.preset, options.rules};
+  PackPlan plan;
+  plan.family = architecture.family;
+  plan.nonfinite = options.nonfinite;
+  plan.preset = options.preset;
+  plan.rules = options.rules;
   std::vector<int> matrices(options.rules.size()), vectors(options.rules.size());
   std::set<std::string> used;
   for (const model::TensorUse& use : model::TensorUses(architecture)) {
@@ -135,7 +146,7 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
       ++(kept ? vectors : matrices)[i];
       recipe = options.rules[i].recipe;
     }
-    if (kept || options.keep_raw.contains(use.name)) {
+    if (kept || options.nonfinite.contains(use.name)) {
       recipe = {};
       recipe.codec = kRawCodec;
     }

@@ -22,9 +22,9 @@ using model::Json;
 
 struct PlanOptions {
   RolePreset preset;
-  std::vector<Rule> rules;            // a later one overrides an earlier one
-  std::set<std::string> keep_raw;     // tensors stored as they are, whatever the rules say
-  bool allow_unused = false;          // tensors that the architecture does not use are left out
+  std::vector<Rule> rules;          // a later one overrides an earlier one
+  std::set<std::string> nonfinite;  // tensors with NaN or infinity, stored as they are
+  bool allow_unused = false;        // tensors that the architecture does not use are left out
   bool require_tokenizer = true;
 };
 
@@ -39,15 +39,15 @@ struct PlannedTensor {
   model::TensorInfo source;
   model::TensorRole role = model::TensorRole::kVector;
   int layer = -1;
-  bool transposed = false;             // the source holds cols x rows
-  std::vector<std::uint64_t> shape;    // as stored in the artifact
-  std::uint64_t rows = 0;              // matrix view; a vector is 1 x n
+  bool transposed = false;           // the source holds cols x rows
+  std::vector<std::uint64_t> shape;  // as stored in the artifact
+  std::uint64_t rows = 0;            // matrix view; a vector is 1 x n
   std::uint64_t cols = 0;
   codecs::RecipeOptions recipe;
   std::shared_ptr<const codecs::TensorEncoder> encoder;
   std::uint64_t slab_rows = 0;
   std::uint32_t slab_count = 0;
-  std::uint64_t resident_bytes = 0;    // fixed-size streams, decoded
+  std::uint64_t resident_bytes = 0;  // fixed-size streams, decoded
   PlannedBytes bytes;
 
   std::uint64_t weights() const { return rows * cols; }
@@ -62,21 +62,23 @@ struct PlannedTensor {
 
 struct PackPlan {
   std::string family;
-  std::vector<PlannedTensor> tensors;    // execution order
-  std::vector<std::string> unused;       // in the source, left out
+  std::vector<PlannedTensor> tensors;  // execution order
+  std::vector<std::string> unused;     // in the source, left out
+  std::set<std::string> nonfinite;     // stored as they are although they hold NaN or infinity
   RolePreset preset;
   std::vector<Rule> rules;
 };
 
 std::string_view RoleName(model::TensorRole role);  // "embedding", "linear", "head", "vector"
 
-// Resolves presets and rules for every tensor the model uses. Matrices follow the rules; vectors (norms,
-// biases) are stored in the source's format. Errors: InvalidArgument for options no tensor can have and
-// for a rule that matches no matrix; Unsupported, NotFound or Corruption where config and tensors do not
-// make a model; NotFound for an absent tokenizer.
+// Resolves presets and rules for every tensor the model uses. Matrices follow the rules; vectors
+// (norms, biases) are stored in the source's format. Errors: InvalidArgument for options no tensor
+// can have and for a rule that matches no matrix; Unsupported, NotFound or Corruption where config
+// and tensors do not make a model; NotFound for an absent tokenizer.
 Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions& options);
 
-// Tensors that hold a NaN or an infinity: reads every used tensor once. What --allow-nonfinite keeps raw.
+// Tensors that hold a NaN or an infinity: reads every used tensor once. What --allow-nonfinite
+// keeps raw.
 Result<std::set<std::string>> FindNonfiniteTensors(const model::Checkpoint& checkpoint,
                                                    const PackPlan& plan);
 

@@ -1,4 +1,5 @@
-// Which codec a tensor gets: presets (--target), the codec named by --codec, and rules by tensor name
+// Which codec a tensor gets: presets (--target), the codec named by --codec, and rules by tensor
+// name
 // (--rule 'GLOB=CODEC[:key=value,...]').
 //
 // Thread rule: values.
@@ -24,8 +25,8 @@ struct Rule {
   codecs::RecipeOptions recipe;
 };
 
-// Parses "GLOB=CODEC[:key=value,...]" with the keys group, bits, levels, scales. The first '=' splits,
-// so a glob holds none. InvalidArgument says what is wrong.
+// Parses "GLOB=CODEC[:key=value,...]" with the keys group, bits, levels, scales. The first '='
+// splits, so a glob holds none. InvalidArgument says what is wrong.
 Result<Rule> ParseRule(std::string_view text);
 
 // Parses the part after '=': "int4_rtn:group=64,bits=4".
@@ -53,9 +54,10 @@ std::span<const TargetInfo> Targets();
 // InvalidArgument for an unknown target.
 Result<RolePreset> TargetPreset(std::string_view target);
 
-// The preset that `--codec` with its options stands for: linear weights get it as it is. Embedding and
-// head are read whole for every token of text and are the most sensitive matrices of small models, so
-// where the codec stores fewer than 8 bits they get 8-bit integers of its group; else the same codec.
+// The preset that `--codec` with its options stands for: linear weights get it as it is. Embedding
+// and head are read whole for every token of text and are the most sensitive matrices of small
+// models, so where the codec stores fewer than 8 bits they get 8-bit integers of its group; else
+// the same codec.
 RolePreset CodecPreset(const codecs::RecipeOptions& recipe);
 
 }  // namespace ingot::pack

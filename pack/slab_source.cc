@@ -31,8 +31,8 @@ Status ReadTransposed(const model::Checkpoint& checkpoint, const PlannedTensor& 
   const std::size_t element = DTypeBytes(tensor.source.dtype);
   const std::uint64_t source_rows = tensor.cols;
   const std::uint64_t source_row_bytes = tensor.rows * element;
-  const std::uint64_t block_rows = std::clamp<std::uint64_t>(
-      kTransposeBytes / source_row_bytes, 1, source_rows);
+  const std::uint64_t block_rows =
+      std::clamp<std::uint64_t>(kTransposeBytes / source_row_bytes, 1, source_rows);
   ByteBuffer block(block_rows * source_row_bytes);
   for (std::uint64_t row = 0; row < source_rows; row += block_rows) {
     const std::uint64_t count = std::min(block_rows, source_rows - row);
@@ -40,17 +40,20 @@ Status ReadTransposed(const model::Checkpoint& checkpoint, const PlannedTensor& 
                                   block.span().first(count * source_row_bytes)));
     std::uint8_t* place = out + row * element;
     if (element == 4)
-      TransposeBlock<std::uint32_t>(block.data(), count, tensor.rows, begin, end, tensor.cols, place);
+      TransposeBlock<std::uint32_t>(block.data(), count, tensor.rows, begin, end, tensor.cols,
+                                    place);
     else if (element == 2)
-      TransposeBlock<std::uint16_t>(block.data(), count, tensor.rows, begin, end, tensor.cols, place);
+      TransposeBlock<std::uint16_t>(block.data(), count, tensor.rows, begin, end, tensor.cols,
+                                    place);
     else
-      TransposeBlock<std::uint8_t>(block.data(), count, tensor.rows, begin, end, tensor.cols, place);
+      TransposeBlock<std::uint8_t>(block.data(), count, tensor.rows, begin, end, tensor.cols,
+                                   place);
   }
   return OkStatus();
 }
 
-// The largest exponent field is the mark of NaN and infinity. Signed maxima of masked values are one
-// instruction a vector on every x86-64.
+// The largest exponent field is the mark of NaN and infinity. Signed maxima of masked values are
+// one instruction a vector on every x86-64.
 template <typename T>
 bool AnyMasked(ByteSpan bytes, T mask) {
   T largest = 0;
@@ -87,11 +90,16 @@ Result<ByteSpan> ReadSlab(const model::Checkpoint& checkpoint, const PlannedTens
 
 std::optional<std::uint64_t> FindNonfinite(DType dtype, ByteSpan bytes) {
   switch (dtype) {
-    case DType::kF32: return FirstMasked<std::int32_t>(bytes, 0x7f800000);
-    case DType::kF16: return FirstMasked<std::int16_t>(bytes, 0x7c00);
-    case DType::kBf16: return FirstMasked<std::int16_t>(bytes, 0x7f80);
-    case DType::kF8E4m3: return FirstMasked<std::int8_t>(bytes, 0x7f);
-    case DType::kI8: return std::nullopt;
+    case DType::kF32:
+      return FirstMasked<std::int32_t>(bytes, 0x7f800000);
+    case DType::kF16:
+      return FirstMasked<std::int16_t>(bytes, 0x7c00);
+    case DType::kBf16:
+      return FirstMasked<std::int16_t>(bytes, 0x7f80);
+    case DType::kF8E4m3:
+      return FirstMasked<std::int8_t>(bytes, 0x7f);
+    case DType::kI8:
+      return std::nullopt;
   }
   return std::nullopt;
 }

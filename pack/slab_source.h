@@ -1,5 +1,5 @@
-// Slabs of rows as the encoders want them: read from the checkpoint, transposed where the source holds
-// a matrix the other way round, digested and searched for values that no codec can keep.
+// Slabs of rows as the encoders want them: read from the checkpoint, transposed where the source
+// holds a matrix the other way round, digested and searched for values that no codec can keep.
 //
 // Thread rule: the functions share nothing.
 #pragma once
@@ -30,7 +30,8 @@ std::optional<std::uint64_t> FindNonfinite(DType dtype, ByteSpan bytes);
 std::string DescribeNonfinite(const PlannedTensor& tensor, std::uint32_t slab, ByteSpan bytes,
                               std::uint64_t index);
 
-// BLAKE3-256 of the slab, and the same search in one pass over the bytes, cache-sized pieces at a time.
+// BLAKE3-256 of the slab, and the same search in one pass over the bytes, cache-sized pieces at a
+// time.
 struct SlabCheck {
   artifact::Digest digest{};
   std::optional<std::uint64_t> nonfinite;

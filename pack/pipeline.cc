@@ -1,0 +1,308 @@
+#include "pack/pipeline.h"
+
+#include <fmt/format.h>
+#include <oneapi/tbb/parallel_pipeline.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "artifact/reader.h"
+#include "artifact/writer.h"
+#include "base/parallel.h"
+#include "codecs/plane_codec.h"
+#include "pack/provenance.h"
+#include "pack/slab_queue.h"
+#include "pack/slab_source.h"
+
+namespace ingot::pack {
+namespace {
+
+// Code, libraries, threads' stacks and the allocator's own.
+constexpr std::uint64_t kFixedMemory = std::uint64_t{56} << 20;
+constexpr std::uint64_t kEncoderScratch = std::uint64_t{4} << 20;
+
+artifact::CodingHint HintOf(codecs::StreamHint hint) {
+  switch (hint) {
+    case codecs::StreamHint::kRaw:
+      return artifact::CodingHint::kRaw;
+    case codecs::StreamHint::kGeneral:
+      return artifact::CodingHint::kGeneral;
+    case codecs::StreamHint::kEntropy:
+      return artifact::CodingHint::kEntropy;
+  }
+  return artifact::CodingHint::kRaw;
+}
+
+Json AttributesJson(const codecs::Attributes& attributes) {
+  Json json = Json::object();
+  for (const auto& [key, value] : attributes)
+    std::visit([&](const auto& v) { json[key] = v; }, value);
+  return json;
+}
+
+Result<artifact::TensorPlan> TensorPlanOf(const PlannedTensor& tensor) {
+  artifact::TensorPlan plan;
+  plan.slab_count = tensor.slab_count;
+  artifact::TensorRecord& record = plan.record;
+  record.name = tensor.source.name;
+  record.shape = tensor.shape;
+  record.dtype = DTypeName(tensor.source.dtype);
+  record.codec = tensor.recipe.codec;
+  record.role = RoleName(tensor.role);
+  record.layer = tensor.layer;
+  if (tensor.transposed) record.extra["transposed"] = true;
+  for (const codecs::PlaneSpec& spec : tensor.encoder->planes()) {
+    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(spec.kind));
+    INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, tensor.cols));
+    artifact::PlaneRecord plane{spec.kind, AttributesJson(spec.attributes), spec.level, {}};
+    std::vector<artifact::CodingHint> hints;
+    for (const codecs::StreamSpec& stream : streams) {
+      artifact::StreamRecord stream_record;
+      stream_record.name = stream.name;
+      plane.streams.push_back(std::move(stream_record));
+      hints.push_back(HintOf(stream.hint));
+    }
+    record.planes.push_back(std::move(plane));
+    plan.hints.push_back(std::move(hints));
+  }
+  return plan;
+}
+
+Result<artifact::ArtifactPlan> ArtifactPlanOf(const model::Checkpoint& checkpoint,
+                                              const PackPlan& plan, const std::string& tool) {
+  artifact::ArtifactPlan out;
+  out.manifest.config = checkpoint.config();
+  INGOT_ASSIGN(out.manifest.provenance, MakeProvenance(checkpoint, plan, tool));
+  INGOT_ASSIGN(out.fingerprint, Fingerprint(checkpoint, plan, out.manifest.provenance));
+  for (const PlannedTensor& tensor : plan.tensors) {
+    INGOT_ASSIGN(artifact::TensorPlan tensor_plan, TensorPlanOf(tensor).At(tensor.source.name));
+    out.tensors.push_back(std::move(tensor_plan));
+  }
+  out.assets.assign(checkpoint.assets().begin(), checkpoint.assets().end());
+  return out;
+}
+
+// How many slabs may be under way at once.
+Result<std::size_t> SlabsInFlight(const model::Checkpoint& checkpoint, const PackPlan& plan,
+                                  std::uint64_t memory_bytes) {
+  std::uint64_t fixed = kFixedMemory;
+  for (const auto& [name, content] : checkpoint.assets()) fixed += 3 * content.size();
+  const std::uint64_t slab = std::max<std::uint64_t>(SlabMemory(plan), 1);
+  if (memory_bytes < fixed + slab)
+    return LimitExceeded(
+        fmt::format("a memory limit of {} bytes is too small: this model needs "
+                    "at least {} ({} MiB)",
+                    memory_bytes, fixed + slab, CeilDiv(fixed + slab, std::uint64_t{1} << 20)));
+  return std::min<std::size_t>((memory_bytes - fixed) / slab, Threads() + 2);
+}
+
+// One run: what the workers share.
+class PackRun {
+ public:
+  PackRun(const model::Checkpoint& checkpoint, const PackPlan& plan, const PackOptions& options,
+          artifact::ArtifactWriter& writer)
+      : checkpoint_(checkpoint), plan_(plan), options_(options), writer_(writer) {}
+
+  // Encodes every slab that the spool lacks.
+  Status Encode(std::size_t in_flight) {
+    SlabQueue queue(MissingSlabs(), in_flight,
+                    [this](const SlabJob& job, MutableByteSpan buffer) -> Result<ByteSpan> {
+                      const PlannedTensor& tensor = plan_.tensors[job.tensor];
+                      return ReadSlab(checkpoint_, tensor, job.slab, buffer).At(tensor.source.name);
+                    });
+    {
+      const ReaderThread reader(queue);
+      RunWorkers(queue, in_flight);
+    }
+    if (!failure_.ok()) return failure_;
+    return queue.status();
+  }
+
+  const PackProgress& progress() const { return progress_; }
+
+ private:
+  // Joins also when a worker throws bad_alloc.
+  class ReaderThread {
+   public:
+    explicit ReaderThread(SlabQueue& queue) : queue_(queue), thread_([&queue] { queue.Run(); }) {}
+    ~ReaderThread() {
+      queue_.Stop();
+      thread_.join();
+    }
+
+   private:
+    SlabQueue& queue_;
+    std::thread thread_;
+  };
+
+  void RunWorkers(SlabQueue& queue, std::size_t in_flight) {
+    tbb::parallel_pipeline(
+        in_flight,
+        tbb::make_filter<void, LoadedSlab*>(tbb::filter_mode::serial_in_order,
+                                            [&](tbb::flow_control& flow) -> LoadedSlab* {
+                                              auto slab = queue.Pop();
+                                              if (slab.has_value())
+                                                return new LoadedSlab(*std::move(slab));
+                                              flow.stop();
+                                              return nullptr;
+                                            }) &
+            tbb::make_filter<LoadedSlab*, void>(tbb::filter_mode::parallel, [&](LoadedSlab* raw) {
+              const std::unique_ptr<LoadedSlab> slab(raw);
+              // Waiting inside the encoder, a thread must not pick up a second slab.
+              tbb::this_task_arena::isolate([&] {
+                if (Status status = Process(*slab); !status.ok())
+                  Fail(slab->job, std::move(status), queue);
+              });
+              queue.Release(std::move(slab->buffer));
+            }));
+  }
+
+  std::vector<SlabJob> MissingSlabs() {
+    std::vector<SlabJob> jobs;
+    for (std::size_t t = 0; t < plan_.tensors.size(); ++t) {
+      const PlannedTensor& tensor = plan_.tensors[t];
+      for (std::uint32_t s = 0; s < tensor.slab_count; ++s) {
+        const std::uint64_t rows = tensor.SlabEnd(s) - tensor.SlabBegin(s);
+        const std::uint64_t bytes = rows * tensor.cols * DTypeBytes(tensor.source.dtype);
+        progress_.bytes_total += bytes;
+        if (writer_.HasSlab(t, s))
+          progress_.bytes_resumed += bytes;
+        else
+          jobs.push_back({t, s, bytes});
+      }
+    }
+    progress_.bytes_done = progress_.bytes_resumed;
+    return jobs;
+  }
+
+  Status Process(const LoadedSlab& slab) {
+    const PlannedTensor& tensor = plan_.tensors[slab.job.tensor];
+    const std::string& name = tensor.source.name;
+    const SlabCheck check = CheckSlab(tensor.source.dtype, slab.bytes);
+    if (check.nonfinite.has_value() && tensor.recipe.codec != kRawCodec)
+      return Nonfinite(tensor, slab, *check.nonfinite);
+    if (check.nonfinite.has_value() && !plan_.nonfinite.contains(name))
+      return Nonfinite(tensor, slab, *check.nonfinite);
+    const std::uint64_t rows = tensor.SlabEnd(slab.job.slab) - tensor.SlabBegin(slab.job.slab);
+    INGOT_ASSIGN(
+        const codecs::EncodedSlab encoded,
+        tensor.encoder->EncodeSlab({tensor.source.dtype, rows, tensor.cols, slab.bytes}).At(name));
+    std::vector<std::vector<ByteSpan>> streams(encoded.planes.size());
+    for (std::size_t p = 0; p < encoded.planes.size(); ++p)
+      streams[p].assign(encoded.planes[p].begin(), encoded.planes[p].end());
+    const Json note = {{"source", HexOf(check.digest)},
+                       {"error", encoded.squared_error},
+                       {"weight", encoded.squared_weight}};
+    INGOT_TRY(writer_.AddSlab(slab.job.tensor, slab.job.slab, streams, note).At(name));
+    Report(name, slab.job.bytes);
+    return OkStatus();
+  }
+
+  static Status Nonfinite(const PlannedTensor& tensor, const LoadedSlab& slab,
+                          std::uint64_t index) {
+    return Unsupported(fmt::format(
+        "{}: {}; repair it, or keep such tensors as they are with --allow-nonfinite",
+        tensor.source.name, DescribeNonfinite(tensor, slab.job.slab, slab.bytes, index)));
+  }
+
+  void Report(const std::string& name, std::uint64_t bytes) {
+    const std::scoped_lock lock(mutex_);
+    progress_.bytes_done += bytes;
+    progress_.tensor = name;
+    if (options_.progress) options_.progress(progress_);
+  }
+
+  // Of several failures the first in plan order is told.
+  void Fail(const SlabJob& job, Status status, SlabQueue& queue) {
+    const std::scoped_lock lock(mutex_);
+    const std::pair<std::size_t, std::uint32_t> place(job.tensor, job.slab);
+    if (failure_.ok() || place < failed_at_) {
+      failure_ = std::move(status);
+      failed_at_ = place;
+    }
+    queue.Stop();
+  }
+
+  const model::Checkpoint& checkpoint_;
+  const PackPlan& plan_;
+  const PackOptions& options_;
+  artifact::ArtifactWriter& writer_;
+  std::mutex mutex_;
+  PackProgress progress_;
+  Status failure_;
+  std::pair<std::size_t, std::uint32_t> failed_at_;
+};
+
+// What the slabs' notes add up to.
+struct Summary {
+  std::string source_digest;
+  std::vector<double> relative_error;  // root mean square of error over that of weights, a tensor
+};
+
+Result<Summary> Summarize(const PackPlan& plan, const artifact::ArtifactWriter& writer) {
+  Summary summary;
+  std::string lines;
+  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
+    double error = 0, weight = 0;
+    std::vector<std::string> digests;
+    for (const Json& note : writer.Notes(t)) {
+      if (!note.is_object() || !note.contains("source") || !note["source"].is_string())
+        return Corruption("the spool's notes are damaged: delete it and pack again");
+      digests.push_back(note["source"].get<std::string>());
+      error += note.value("error", 0.0);
+      weight += note.value("weight", 0.0);
+    }
+    lines += SourceLine(plan.tensors[t], digests);
+    const double ratio = weight > 0 ? std::sqrt(error / weight) : 0.0;
+    summary.relative_error.push_back(std::isfinite(ratio) ? ratio : 0.0);
+  }
+  summary.source_digest = "blake3:" + HexOf(artifact::DigestOf(AsBytes(lines)));
+  return summary;
+}
+
+}  // namespace
+
+std::uint64_t SlabMemory(const PackPlan& plan) {
+  std::uint64_t most = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const std::uint64_t weights = tensor.slab_rows * tensor.cols;
+    const std::uint64_t source = weights * DTypeBytes(tensor.source.dtype);
+    const std::uint64_t encoded = tensor.resident_bytes / tensor.rows * tensor.slab_rows;
+    // Source, scratch, the encoded streams as the encoder grows them and as they are compressed;
+    // the outliers of data-dependent streams are a small part of the weights.
+    std::uint64_t bytes = source + kEncoderScratch + 2 * encoded;
+    if (tensor.bytes.data_dependent) bytes += weights / 2;
+    if (tensor.transposed) bytes += std::uint64_t{1} << 20;
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
+Result<PackReport> Pack(const model::Checkpoint& checkpoint, const PackPlan& plan,
+                        const PackOptions& options) {
+  INGOT_ASSIGN(const std::size_t in_flight, SlabsInFlight(checkpoint, plan, options.memory_bytes));
+  INGOT_ASSIGN(artifact::ArtifactPlan artifact_plan,
+               ArtifactPlanOf(checkpoint, plan, options.tool));
+  INGOT_ASSIGN(
+      const std::unique_ptr<artifact::ArtifactWriter> writer,
+      artifact::ArtifactWriter::Open(options.target, std::move(artifact_plan), options.force));
+  PackRun run(checkpoint, plan, options, *writer);
+  INGOT_TRY(run.Encode(in_flight));
+  INGOT_ASSIGN(const Summary summary, Summarize(plan, *writer));
+  const auto patch = [&](artifact::Manifest& manifest) {
+    manifest.provenance["source"]["digest"] = summary.source_digest;
+    for (std::size_t t = 0; t < manifest.tensors.size(); ++t)
+      if (plan.tensors[t].recipe.codec != kRawCodec)
+        manifest.tensors[t].extra["relative_error"] = summary.relative_error[t];
+  };
+  INGOT_ASSIGN(const artifact::ArtifactWriter::Finished finished,
+               writer->Finish(options.key, patch));
+  return PackReport{finished.root_hex, summary.source_digest, finished.file_bytes,
+                    run.progress().bytes_total, run.progress().bytes_resumed};
+}
+
+}  // namespace ingot::pack

@@ -1,0 +1,95 @@
+#include "pack/provenance.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <set>
+
+#include "artifact/reader.h"
+#include "base/file.h"
+
+namespace ingot::pack {
+namespace {
+
+struct SourceFile {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::int64_t modified_ns = 0;
+};
+
+// The files that hold tensors, by name.
+Result<std::vector<SourceFile>> SourceFiles(const model::Checkpoint& checkpoint) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::path root = checkpoint.path();
+  const bool is_directory = fs::is_directory(root, ignored);
+  std::set<std::string> names;
+  if (is_directory) {
+    for (const model::TensorInfo& tensor : checkpoint.tensors())
+      if (!tensor.file.empty()) names.insert(tensor.file);
+  } else {
+    names.insert(root.filename().string());
+  }
+  std::vector<SourceFile> files;
+  for (const std::string& name : names) {
+    const std::string path = is_directory ? (root / name).string() : root.string();
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "stat");
+    files.push_back({name, static_cast<std::uint64_t>(info.st_size),
+                     std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec});
+  }
+  return files;
+}
+
+}  // namespace
+
+Result<Json> MakeProvenance(const model::Checkpoint& checkpoint, const PackPlan& plan,
+                            const std::string& tool) {
+  INGOT_ASSIGN(const std::vector<SourceFile> files, SourceFiles(checkpoint));
+  Json file_list = Json::array();
+  for (const SourceFile& file : files)
+    file_list.push_back({{"name", file.name}, {"bytes", file.bytes}});
+  std::uint64_t source_bytes = 0;
+  for (const PlannedTensor& tensor : plan.tensors) source_bytes += tensor.source_bytes();
+  Json rules = Json::array();
+  for (const Rule& rule : plan.rules) rules.push_back(rule.text);
+  Json provenance = {
+      {"tool", tool},
+      {"source",
+       {{"format", checkpoint.format()}, {"files", file_list}, {"tensor_bytes", source_bytes}}},
+      {"recipe",
+       {{"linear", RecipeText(plan.preset.linear)},
+        {"embedding", RecipeText(plan.preset.embedding)},
+        {"head", RecipeText(plan.preset.head)},
+        {"rules", rules}}}};
+  if (!plan.unused.empty()) provenance["source"]["unused_tensors"] = plan.unused;
+  if (!plan.nonfinite.empty()) provenance["source"]["nonfinite_tensors"] = plan.nonfinite;
+  return provenance;
+}
+
+Result<std::string> Fingerprint(const model::Checkpoint& checkpoint, const PackPlan& plan,
+                                const Json& provenance) {
+  INGOT_ASSIGN(const std::vector<SourceFile> files, SourceFiles(checkpoint));
+  std::string text = provenance.dump() + "\n" + checkpoint.config().dump() + "\n";
+  for (const SourceFile& file : files)
+    text += fmt::format("{} {} {}\n", file.name, file.bytes, file.modified_ns);
+  for (const PlannedTensor& tensor : plan.tensors)
+    text += fmt::format("{} {} {}x{} {} {} {}\n", tensor.source.name,
+                        DTypeName(tensor.source.dtype), tensor.rows, tensor.cols, tensor.slab_rows,
+                        tensor.transposed, RecipeText(tensor.recipe));
+  for (const auto& [name, content] : checkpoint.assets())
+    text += fmt::format("{} {}\n", name, HexOf(artifact::DigestOf(AsBytes(content))));
+  return HexOf(artifact::DigestOf(AsBytes(text)));
+}
+
+std::string SourceLine(const PlannedTensor& tensor, const std::vector<std::string>& slab_digests) {
+  std::string line =
+      fmt::format("{} {} {}x{} {}", tensor.source.name, DTypeName(tensor.source.dtype), tensor.rows,
+                  tensor.cols, tensor.slab_rows);
+  for (const std::string& digest : slab_digests) line += " " + digest;
+  return line + "\n";
+}
+
+}  // namespace ingot::pack
