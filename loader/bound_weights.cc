@@ -1,0 +1,195 @@
+#include "loader/bound_weights.h"
+
+#include <algorithm>
+
+#include "loader/linear.h"
+
+namespace ingot::loader {
+namespace {
+
+using model::AttentionSpec;
+using model::LayerSpec;
+using model::LinearRef;
+using model::MlpSpec;
+using model::NormSpec;
+
+constexpr std::uint64_t kMaxHeadDim = 4096;
+
+Status Misfit(const std::string& what) { return InvalidArgument("architecture: " + what); }
+
+}  // namespace
+
+// Walks the architecture once. The place of an error is put in front by the caller.
+class Binder {
+ public:
+  Binder(const model::Architecture& architecture, const WeightSet& weights, BoundWeights& out)
+      : architecture_(architecture), weights_(weights), out_(out) {}
+
+  Status BindAll() {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    if (hidden == 0 || architecture_.vocab_size == 0 || architecture_.vocab_size > INT32_MAX)
+      return Misfit("hidden size " + std::to_string(hidden) + " and vocabulary " +
+                    std::to_string(architecture_.vocab_size) + " must be positive");
+    INGOT_ASSIGN(const ResidentMatrix* embedding, BindTable(architecture_.embedding));
+    if (embedding->rows != architecture_.vocab_size)
+      return Misfit(architecture_.embedding + " has " + std::to_string(embedding->rows) +
+                    " rows for a vocabulary of " + std::to_string(architecture_.vocab_size));
+    if (!architecture_.position_embedding.empty()) {
+      INGOT_ASSIGN(const ResidentMatrix* positions, BindTable(architecture_.position_embedding));
+      if (positions->rows <= architecture_.position_offset)
+        return Misfit("position table has " + std::to_string(positions->rows) + " rows");
+      out_.position_limit_ = positions->rows - architecture_.position_offset;
+    }
+    INGOT_TRY(CheckRopes());
+    INGOT_TRY(BindNorm(architecture_.embedding_norm, hidden));
+    for (std::size_t i = 0; i < architecture_.layers.size(); ++i)
+      INGOT_TRY(BindLayer(architecture_.layers[i]).At("layer " + std::to_string(i)));
+    INGOT_TRY(BindNorm(architecture_.final_norm, hidden));
+    return BindLinear(architecture_.head, architecture_.vocab_size, hidden).At("head");
+  }
+
+ private:
+  Result<const ResidentMatrix*> Find(const std::string& name) {
+    const ResidentMatrix* matrix = weights_.Find(name);
+    if (matrix == nullptr) return NotFound("tensor '" + name + "' is not in the model");
+    return matrix;
+  }
+
+  Result<const ResidentMatrix*> BindTable(const std::string& name) {
+    INGOT_ASSIGN(const ResidentMatrix* matrix, Find(name));
+    if (matrix->cols != architecture_.hidden_size)
+      return Misfit(name + " is " + std::to_string(matrix->cols) + " wide, hidden size is " +
+                    std::to_string(architecture_.hidden_size));
+    out_.tables_[&name] = matrix;
+    return matrix;
+  }
+
+  // A vector as float32, decoded once however often it is used.
+  Result<const AlignedBuffer<float>*> Vector(const std::string& name) {
+    if (const auto it = out_.vectors_.find(name); it != out_.vectors_.end()) return &it->second;
+    INGOT_ASSIGN(const ResidentMatrix* matrix, Find(name));
+    std::vector<std::int32_t> rows(matrix->rows);
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int32_t>(i);
+    AlignedBuffer<float> values(matrix->rows * matrix->cols);
+    GatherRows(*matrix, rows, values.data());
+    return &out_.vectors_.emplace(name, std::move(values)).first->second;
+  }
+
+  Status BindLinear(const LinearRef& ref, std::uint64_t rows, std::uint64_t cols) {
+    INGOT_ASSIGN(const ResidentMatrix* matrix, Find(ref.weight));
+    if (ref.rows != rows || ref.cols != cols || matrix->cols != cols || ref.rows > matrix->rows ||
+        ref.row_begin > matrix->rows - ref.rows)
+      return Misfit(ref.weight + " is " + std::to_string(matrix->rows) + " x " +
+                    std::to_string(matrix->cols) + ", rows [" + std::to_string(ref.row_begin) +
+                    ", " + std::to_string(ref.row_begin + ref.rows) + ") of " +
+                    std::to_string(cols) + " columns are used as " + std::to_string(rows) + " x " +
+                    std::to_string(cols));
+    BoundWeights::Linear bound{matrix, nullptr};
+    if (!ref.bias.empty()) {
+      INGOT_ASSIGN(const AlignedBuffer<float>* bias, Vector(ref.bias));
+      if (bias->size() < ref.row_begin + ref.rows)
+        return Misfit(ref.bias + " has " + std::to_string(bias->size()) + " values, " +
+                      std::to_string(ref.row_begin + ref.rows) + " are used");
+      bound.bias = bias->data() + ref.row_begin;
+    }
+    out_.linears_[&ref] = bound;
+    return OkStatus();
+  }
+
+  Status BindNorm(const NormSpec& norm, std::uint64_t size) {
+    if (!norm.present()) return OkStatus();
+    BoundWeights::Norm bound;
+    bound.size = size;
+    INGOT_ASSIGN(bound.weight,
+                 NormVector(norm.weight, size, 1.0f - static_cast<float>(norm.weight_offset)));
+    if (!norm.bias.empty()) {
+      INGOT_ASSIGN(bound.bias, NormVector(norm.bias, size, 0.0f));
+    }
+    out_.norms_[&norm] = bound;
+    return OkStatus();
+  }
+
+  // `fill` repeated where the norm has no such vector.
+  Result<const float*> NormVector(const std::string& name, std::uint64_t size, float fill) {
+    if (name.empty()) {
+      const std::string key = "\n" + std::to_string(size) + ":" + std::to_string(fill);
+      AlignedBuffer<float> values(size);
+      std::fill(values.begin(), values.end(), fill);
+      return out_.vectors_.emplace(key, std::move(values)).first->second.data();
+    }
+    INGOT_ASSIGN(const AlignedBuffer<float>* values, Vector(name));
+    if (values->size() != size)
+      return Misfit(name + " has " + std::to_string(values->size()) + " values, expected " +
+                    std::to_string(size));
+    return values->data();
+  }
+
+  Status CheckRopes() {
+    for (const model::RopeSpec& rope : architecture_.ropes)
+      if (rope.dims % 2 != 0 || rope.inv_freq.size() != rope.dims / 2 ||
+          (!rope.long_inv_freq.empty() && rope.long_inv_freq.size() != rope.dims / 2) ||
+          (rope.dynamic_factor > 0 && rope.switch_length == 0))
+        return Misfit("rotary embedding of " + std::to_string(rope.dims) + " dimensions has " +
+                      std::to_string(rope.inv_freq.size()) + " frequencies");
+    return OkStatus();
+  }
+
+  Status BindAttention(const AttentionSpec& spec) {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    if (spec.heads == 0 || spec.kv_heads == 0 || spec.heads % spec.kv_heads != 0 ||
+        spec.head_dim == 0 || spec.head_dim > kMaxHeadDim || spec.heads > UINT32_MAX)
+      return Misfit(std::to_string(spec.heads) + " heads over " + std::to_string(spec.kv_heads) +
+                    " kv heads of " + std::to_string(spec.head_dim) + " dimensions");
+    if (spec.rope < architecture_.ropes.size() &&
+        architecture_.ropes[spec.rope].dims > spec.head_dim)
+      return Misfit("rotary embedding of " + std::to_string(architecture_.ropes[spec.rope].dims) +
+                    " dimensions in heads of " + std::to_string(spec.head_dim));
+    const std::uint64_t q_rows = spec.heads * spec.head_dim;
+    const std::uint64_t kv_rows = spec.kv_heads * spec.head_dim;
+    INGOT_TRY(BindLinear(spec.q, q_rows, hidden));
+    INGOT_TRY(BindLinear(spec.k, kv_rows, hidden));
+    INGOT_TRY(BindLinear(spec.v, kv_rows, hidden));
+    INGOT_TRY(BindLinear(spec.o, hidden, q_rows));
+    INGOT_TRY(BindNorm(spec.q_norm, spec.head_dim));
+    return BindNorm(spec.k_norm, spec.head_dim);
+  }
+
+  Status BindMlp(const MlpSpec& spec, bool is_expert) {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    if (spec.kind == model::MlpKind::kMoe) {
+      const std::uint64_t experts = spec.experts.size();
+      if (is_expert || experts == 0 || spec.experts_per_token == 0 ||
+          spec.experts_per_token > experts)
+        return Misfit(std::to_string(spec.experts_per_token) + " of " + std::to_string(experts) +
+                      " experts per token");
+      INGOT_TRY(BindLinear(spec.router, experts, hidden));
+      for (const MlpSpec& expert : spec.experts) INGOT_TRY(BindMlp(expert, true));
+      return OkStatus();
+    }
+    const std::uint64_t inner = spec.down.cols;
+    if (spec.kind == model::MlpKind::kGated) INGOT_TRY(BindLinear(spec.gate, inner, hidden));
+    INGOT_TRY(BindLinear(spec.up, inner, hidden));
+    return BindLinear(spec.down, hidden, inner);
+  }
+
+  Status BindLayer(const LayerSpec& layer) {
+    for (const NormSpec* norm :
+         {&layer.pre_mixer_norm, &layer.post_mixer_norm, &layer.pre_mlp_norm, &layer.post_mlp_norm})
+      INGOT_TRY(BindNorm(*norm, architecture_.hidden_size));
+    INGOT_TRY(BindAttention(layer.attention));
+    return BindMlp(layer.mlp, false);
+  }
+
+  const model::Architecture& architecture_;
+  const WeightSet& weights_;
+  BoundWeights& out_;
+};
+
+Result<std::unique_ptr<BoundWeights>> BoundWeights::Make(const model::Architecture& architecture,
+                                                         const WeightSet& weights) {
+  auto bound = std::make_unique<BoundWeights>();
+  INGOT_TRY(Binder(architecture, weights, *bound).BindAll());
+  return bound;
+}
+
+}  // namespace ingot::loader

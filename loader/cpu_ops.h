@@ -1,0 +1,95 @@
+// The op set of the forward for this machine's processor: float32 activations over resident planes,
+// rows and heads in parallel. Attention reads and appends a paged KV cache.
+//
+// Thread rule: belongs to one thread; what it parallelises does not change results.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "loader/bound_weights.h"
+#include "loader/kv_cache.h"
+#include "loader/linear.h"
+#include "loader/rope_table.h"
+#include "loader/tensor_pool.h"
+#include "loader/vector_kernels.h"
+#include "model/forward.h"
+
+namespace ingot::loader {
+
+class CpuOps {
+ public:
+  using Tensor = loader::Tensor;
+
+  // Which tokens go to which expert, with which weight: experts_per_token entries a token.
+  struct Routes {
+    struct Row {
+      std::uint32_t row;
+      float weight;
+    };
+    std::vector<std::vector<Row>> by_expert;
+  };
+
+  // Everything is borrowed.
+  CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
+         Compute compute);
+
+  // The next forward runs `tokens` positions from the cache's length on, in a sequence that will be
+  // `sequence_length` long when the prompt is in. REQUIRES: room in the cache was reserved.
+  void Prepare(std::uint64_t tokens, std::uint64_t sequence_length);
+
+  // Called with the hidden states that leave each layer; false ends the forward there.
+  std::function<bool(std::size_t layer, Tensor& x)> after_layer;
+  bool AfterLayer(std::size_t layer, Tensor& x) { return !after_layer || after_layer(layer, x); }
+
+  Tensor Embed(const std::string& table, std::span<const std::int32_t> ids);
+  Tensor Norm(const model::NormSpec& norm, const Tensor& x);
+  Tensor HeadNorm(const model::NormSpec& norm, Tensor x, std::size_t heads);
+  std::vector<Tensor> Linear(std::initializer_list<const model::LinearRef*> refs, const Tensor& x);
+  Tensor Rope(std::size_t rope, std::size_t head_dim, Tensor x);
+  Tensor Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q, const Tensor& k,
+                   const Tensor& v);
+  Tensor Gate(model::Activation activation, Tensor gate, const Tensor& up);
+  Tensor Activate(model::Activation activation, Tensor x);
+  Tensor Add(Tensor x, const Tensor& y, double scale);
+  Tensor Scale(Tensor x, double factor);
+  Tensor Softcap(Tensor x, double cap);
+  Tensor Select(const Tensor& x, std::span<const std::uint32_t> rows);
+  Routes Route(const Tensor& logits, std::size_t per_token, bool normalize);
+  bool HasRows(const Routes& routes, std::size_t expert) const {
+    return !routes.by_expert[expert].empty();
+  }
+  Tensor TakeRows(const Tensor& x, const Routes& routes, std::size_t expert);
+  Tensor AddRows(Tensor sum, const Tensor& y, const Routes& routes, std::size_t expert);
+  Tensor ZerosLike(const Tensor& x);
+
+ private:
+  void NormRows(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,
+                float* y) const;
+  void AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std::size_t kv_head,
+                   std::size_t row_begin, std::size_t row_end, Tensor& out) const;
+
+  const model::Architecture* architecture_;
+  const BoundWeights* weights_;
+  KvCache* cache_;
+  Compute compute_;
+  const VectorKernels* kernels_;
+  std::vector<RopeTable> ropes_;
+  std::uint64_t first_position_ = 0;
+  TensorPool pool_;
+  // Page pointers of the layer at hand, by kv head; kept to keep their memory.
+  std::vector<std::vector<const void*>> key_pages_;
+  std::vector<std::vector<const void*>> value_pages_;
+};
+
+static_assert(model::OpSet<CpuOps> && model::WatchesLayers<CpuOps>);
+
+// ALiBi's slope of a head (Press et al., 2022).
+float AlibiSlope(std::size_t head, std::size_t heads);
+
+}  // namespace ingot::loader

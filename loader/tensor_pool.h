@@ -1,0 +1,67 @@
+// Float matrices whose memory goes back to a pool: a forward makes and drops a few dozen per layer,
+// and a decode step should not call malloc for each.
+//
+// Thread rule: a pool and its tensors belong to one thread. Tensors must not outlive their pool.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace ingot::loader {
+
+class TensorPool;
+
+// rows x cols floats, row-major, contiguous. Movable; gives its memory back when destroyed.
+class Tensor {
+ public:
+  Tensor() = default;
+  Tensor(Tensor&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)),
+        buffer_(std::move(other.buffer_)),
+        rows_(std::exchange(other.rows_, 0)),
+        cols_(std::exchange(other.cols_, 0)) {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(buffer_, other.buffer_);
+    std::swap(rows_, other.rows_);
+    std::swap(cols_, other.cols_);
+    return *this;
+  }
+  ~Tensor();
+
+  std::size_t rows() const { return rows_; }
+  std::size_t cols() const { return cols_; }
+  std::size_t size() const { return rows_ * cols_; }
+  float* data() { return buffer_.data(); }
+  const float* data() const { return buffer_.data(); }
+  float* row(std::size_t r) { return data() + r * cols_; }
+  const float* row(std::size_t r) const { return data() + r * cols_; }
+
+ private:
+  friend class TensorPool;
+  Tensor(TensorPool* pool, AlignedBuffer<float> buffer, std::size_t rows, std::size_t cols)
+      : pool_(pool), buffer_(std::move(buffer)), rows_(rows), cols_(cols) {}
+  TensorPool* pool_ = nullptr;
+  AlignedBuffer<float> buffer_;
+  std::size_t rows_ = 0;
+  std::size_t cols_ = 0;
+};
+
+class TensorPool {
+ public:
+  TensorPool() = default;
+  TensorPool(const TensorPool&) = delete;
+  TensorPool& operator=(const TensorPool&) = delete;
+
+  // Uninitialised.
+  Tensor Make(std::size_t rows, std::size_t cols);
+
+ private:
+  friend class Tensor;
+  std::vector<AlignedBuffer<float>> free_;
+};
+
+}  // namespace ingot::loader
