@@ -1,0 +1,46 @@
+// A plane as kernels see it: plain pointers and numbers, resolved once when a matrix is loaded, so
+// that instruction-set files need neither attributes nor std containers.
+//
+// Thread rule: values; the bytes are immutable.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ingot::loader {
+
+enum class OperandKind : std::uint8_t {
+  kF32,  // values: rows x cols
+  kF16,
+  kBf16,
+  kInt,      // codes: bit fields of `bits` bits, docs/codecs.md section 2
+  kFp8,      // codes: e4m3, f16 scales
+  kSparse,   // row_offsets, columns, values f16
+  kGeneric,  // anything else: only the codec's own decoder knows it
+};
+
+// Streams have no alignment beyond one byte between rows.
+struct PlaneOperand {
+  OperandKind kind = OperandKind::kGeneric;
+  int bits = 0;           // kInt
+  bool replaces = false;  // raw planes: the value so far is dropped
+  std::uint64_t rows = 0;
+  std::uint64_t cols = 0;
+  std::uint64_t group = 0;      // weights that share a scale
+  std::uint64_t groups = 0;     // of a row
+  std::uint64_t row_bytes = 0;  // of `codes`
+  const std::uint8_t* codes = nullptr;
+  const std::uint8_t* scales = nullptr;      // f16 [rows][groups], or i8 where row_scales is set
+  const std::uint8_t* row_scales = nullptr;  // f16 [rows]
+  const std::uint8_t* zeros = nullptr;       // u8 [rows][groups], asymmetric only
+  const float* levels = nullptr;             // [2^bits] value of a code at scale 1, zero point 0
+  bool linear_levels = true;                 // levels[c] == c - offset
+  int offset = 0;                            // 2^(bits-1) symmetric, 0 asymmetric
+  // kSparse
+  const std::uint64_t* row_offsets = nullptr;  // [rows + 1], entries
+  const std::uint8_t* columns = nullptr;
+  const std::uint8_t* values = nullptr;  // f16
+  int column_bytes = 0;                  // 2 or 4
+};
+
+}  // namespace ingot::loader
