@@ -68,6 +68,9 @@ class CpuOps {
   Tensor AddRows(Tensor sum, const Tensor& y, const Routes& routes, std::size_t expert);
   Tensor ZerosLike(const Tensor& x);
 
+  // Uninitialised, from this op set's pool.
+  Tensor MakeTensor(std::size_t rows, std::size_t cols) { return pool_.Make(rows, cols); }
+
  private:
   void NormRows(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,
                 float* y) const;

@@ -1,0 +1,100 @@
+#include "loader/loaded_model.h"
+
+#include <map>
+#include <set>
+
+#include "artifact/format.h"
+#include "base/file.h"
+
+namespace ingot::loader {
+namespace {
+
+// Whether the file starts with the artifact's magic. A directory or an unreadable file does not.
+bool LooksLikeArtifact(const std::string& path) {
+  auto file = File::OpenRead(path);
+  if (!file.ok()) return false;
+  std::uint8_t head[sizeof artifact::kMagic];
+  return file->ReadAt(0, head).ok() && std::memcmp(head, artifact::kMagic.data(), sizeof head) == 0;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Model>> Model::Finish(
+    std::shared_ptr<Model> model, const std::map<std::string, std::string>& assets) {
+  INGOT_ASSIGN(model->bound_,
+               BoundWeights::Make(model->architecture_, *model->weights_).At(model->source_));
+  auto tokenizer = model::Tokenizer::FromAssets(assets);
+  if (tokenizer.ok())
+    model->tokenizer_ = *std::move(tokenizer);
+  else
+    model->tokenizer_status_ = std::move(tokenizer).status();
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+Result<std::shared_ptr<const Model>> Model::FromArtifact(
+    std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options) {
+  std::shared_ptr<Model> model(new Model);
+  model->source_ = "artifact";
+  model->compute_ = options.compute;
+  const artifact::Manifest& manifest = reader->manifest();
+  std::set<std::string, std::less<>> names;
+  for (const artifact::TensorRecord& tensor : manifest.tensors) names.insert(tensor.name);
+  INGOT_ASSIGN(model->architecture_,
+               model::BuildArchitecture(
+                   manifest.config, [&](std::string_view name) { return names.contains(name); }));
+  INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, options.levels));
+  std::map<std::string, std::string> assets;
+  for (const artifact::AssetRecord& asset : manifest.assets) {
+    INGOT_ASSIGN(assets[asset.name], reader->ReadAsset(asset.name).At(asset.name));
+  }
+  model->artifact_ = std::move(reader);
+  return Finish(std::move(model), assets);
+}
+
+Result<std::shared_ptr<const Model>> Model::FromCheckpoint(
+    std::shared_ptr<const model::Checkpoint> checkpoint, const ModelOptions& options) {
+  std::shared_ptr<Model> model(new Model);
+  model->source_ = checkpoint->path();
+  model->compute_ = options.compute;
+  INGOT_ASSIGN(model->architecture_,
+               model::BuildArchitecture(checkpoint->config(), [&](std::string_view name) {
+                 return checkpoint->Find(name) != nullptr;
+               }).At(checkpoint->path()));
+  INGOT_TRY(model::CheckTensors(model->architecture_, checkpoint->tensors(), true)
+                .At(checkpoint->path()));
+  INGOT_ASSIGN(model->weights_, WeightSet::FromCheckpoint(checkpoint, model->architecture_));
+  model->checkpoint_ = checkpoint;
+  return Finish(std::move(model), checkpoint->assets());
+}
+
+Result<std::shared_ptr<const Model>> Model::Open(const std::string& path,
+                                                 const ModelOptions& options) {
+  if (LooksLikeArtifact(path)) {
+    artifact::OpenOptions open;
+    open.key = options.key;
+    open.allow_truncated = options.allow_truncated;
+    INGOT_ASSIGN(std::shared_ptr<const artifact::ArtifactReader> reader,
+                 artifact::ArtifactReader::Open(path, open));
+    return FromArtifact(std::move(reader), options).At(path);
+  }
+  if (options.key != nullptr)
+    return Untrusted(path + ": is not an artifact, so no signature can be checked with the key");
+  INGOT_ASSIGN(std::shared_ptr<const model::Checkpoint> checkpoint, model::Checkpoint::Open(path));
+  return FromCheckpoint(std::move(checkpoint), options);
+}
+
+Result<std::shared_ptr<const Model>> Model::OpenPipe(int fd, const ModelOptions& options) {
+  artifact::OpenOptions open;
+  open.key = options.key;
+  open.allow_truncated = options.allow_truncated;
+  INGOT_ASSIGN(std::shared_ptr<const artifact::ArtifactReader> reader,
+               artifact::ArtifactReader::OpenPipe(fd, open));
+  return FromArtifact(std::move(reader), options).At("pipe");
+}
+
+Result<const model::Tokenizer*> Model::tokenizer() const {
+  if (tokenizer_ == nullptr) return Status(tokenizer_status_);
+  return const_cast<const model::Tokenizer*>(tokenizer_.get());
+}
+
+}  // namespace ingot::loader

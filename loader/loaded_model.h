@@ -1,0 +1,67 @@
+// A model that is ready to run: weights in memory, architecture, tokenizer. Opened from an
+// artifact, a Hugging Face directory, a GGUF file or a pipe.
+//
+// Thread rule: immutable once opened; any number of sessions may share one.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "artifact/reader.h"
+#include "base/status.h"
+#include "loader/bound_weights.h"
+#include "loader/linear.h"
+#include "loader/resident.h"
+#include "model/architecture.h"
+#include "model/checkpoint.h"
+#include "model/tokenizer.h"
+
+namespace ingot::loader {
+
+struct ModelOptions {
+  const artifact::VerifyingKey* key = nullptr;  // with one, an artifact must be signed by it
+  int levels = -1;                              // refinement levels to load; < 0: all there are
+  Compute compute = Compute::kFast;
+  bool allow_truncated = false;  // an artifact cut short at a level border loads what it has
+};
+
+class Model {
+ public:
+  // A file that starts with the artifact's magic is an artifact, anything else a checkpoint. Errors
+  // name file and tensor: NotFound, Corruption, Untrusted, Unsupported, InvalidArgument.
+  static Result<std::shared_ptr<const Model>> Open(const std::string& path,
+                                                   const ModelOptions& options = {});
+  // An artifact from a pipe, verified as it arrives.
+  static Result<std::shared_ptr<const Model>> OpenPipe(int fd, const ModelOptions& options = {});
+  static Result<std::shared_ptr<const Model>> FromArtifact(
+      std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options = {});
+  static Result<std::shared_ptr<const Model>> FromCheckpoint(
+      std::shared_ptr<const model::Checkpoint> checkpoint, const ModelOptions& options = {});
+
+  const std::string& source() const { return source_; }
+  const model::Architecture& architecture() const { return architecture_; }
+  const WeightSet& weights() const { return *weights_; }
+  const BoundWeights& bound() const { return *bound_; }
+  Compute compute() const { return compute_; }
+  // NotFound or what else kept the tokenizer from loading: logits need none.
+  Result<const model::Tokenizer*> tokenizer() const;
+  // The artifact's reader; null for a checkpoint.
+  const artifact::ArtifactReader* artifact() const { return artifact_.get(); }
+
+ private:
+  Model() = default;
+  static Result<std::shared_ptr<const Model>> Finish(
+      std::shared_ptr<Model> model, const std::map<std::string, std::string>& assets);
+  std::string source_;
+  std::shared_ptr<const artifact::ArtifactReader> artifact_;
+  std::shared_ptr<const model::Checkpoint> checkpoint_;
+  model::Architecture architecture_;
+  std::unique_ptr<WeightSet> weights_;
+  std::unique_ptr<BoundWeights> bound_;
+  Compute compute_ = Compute::kFast;
+  std::unique_ptr<model::Tokenizer> tokenizer_;
+  Status tokenizer_status_;
+};
+
+}  // namespace ingot::loader

@@ -1,0 +1,81 @@
+// One sequence through a model: a KV cache and the tokens that are in it.
+//
+// Thread rule: a session belongs to one thread at a time; sessions over one model are independent.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include "loader/cpu_ops.h"
+#include "loader/kv_cache.h"
+#include "loader/loaded_model.h"
+
+namespace ingot::loader {
+
+struct SessionOptions {
+  // Longest sequence in tokens. 0: no bound but a learned position table's; the cache grows as
+  // needed.
+  std::uint64_t context = 0;
+  // Tokens of a prompt run together.
+  std::uint64_t prefill_block = 512;
+  // kF32 or kF16 keys and values; by default float32 where the model computes exactly.
+  enum class Cache { kAuto, kF32, kF16 } cache = Cache::kAuto;
+};
+
+class Session {
+ public:
+  // The model is kept alive.
+  explicit Session(std::shared_ptr<const Model> model, const SessionOptions& options = {});
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Appends tokens and returns the logits (vocab_size) after the last; the span lives until the
+  // next call. InvalidArgument for no tokens or an id outside the vocabulary, Limit when the
+  // context is full: the session is then as it was.
+  Result<std::span<const float>> Prefill(std::span<const model::TokenId> ids);
+  Result<std::span<const float>> Decode(model::TokenId id) { return Prefill({&id, 1}); }
+
+  // Appends tokens and keeps the hidden states from position `from` of these ids on, for Logits
+  // below: evaluation wants many rows, but never all their logits at once. REQUIRES: from <
+  // ids.size().
+  Result<Tensor> Hidden(std::span<const model::TokenId> ids, std::size_t from);
+  // Logits of rows [begin, end) of such hidden states, (end - begin) x vocab_size.
+  Tensor Logits(const Tensor& hidden, std::size_t begin, std::size_t end);
+
+  // Forgets everything, or all positions from `length` on.
+  void Reset() { Truncate(0); }
+  // REQUIRES: length <= position().
+  void Truncate(std::uint64_t length);
+
+  const Model& model() const { return *model_; }
+  std::uint64_t position() const { return cache_.length(); }
+  std::uint64_t context() const { return cache_.capacity(); }
+  std::uint64_t cache_bytes() const { return cache_.resident_bytes(); }
+  // The sequence is longer than the model was trained for: obeyed, but expect nonsense.
+  bool beyond_trained_length() const { return position() > model_->architecture().max_positions; }
+  // Called at every layer border of every forward; false ends that forward there.
+  void WatchLayers(std::function<bool(std::size_t layer, Tensor& x)> watch) {
+    ops_.after_layer = std::move(watch);
+  }
+
+ private:
+  Status CheckIds(std::span<const model::TokenId> ids) const;
+  // Whether adding tokens moves a longrope model to its long frequencies, under which the cached
+  // keys must be computed again.
+  bool CrossesLongRope(std::uint64_t new_length) const;
+  // Runs ids in blocks; keeps the hidden rows from `from` on.
+  Result<Tensor> Run(std::span<const model::TokenId> ids, std::size_t from);
+
+  std::shared_ptr<const Model> model_;
+  std::uint64_t prefill_block_;
+  KvCache cache_;
+  CpuOps ops_;
+  std::vector<model::TokenId> ids_;  // what the cache holds
+  Tensor logits_;
+};
+
+}  // namespace ingot::loader
