@@ -45,6 +45,13 @@ Result<DType> AttributeReader::DTypeValue(const std::string& name) {
   return dtype;
 }
 
+Status AttributeReader::Expect(const std::string& name, std::string_view value) {
+  const Result<std::string> text = Text(name);
+  if (!text.ok()) return text.status();
+  if (*text == value) return OkStatus();
+  return BadAttribute(spec_, name, "is '" + *text + "' (known: " + std::string(value) + ")");
+}
+
 Status AttributeReader::Finish() const {
   if (read_ == spec_.attributes.size()) return OkStatus();
   return InvalidArgument(spec_.kind + " plane: " + std::to_string(spec_.attributes.size()) +

@@ -22,6 +22,8 @@ class AttributeReader {
   Result<std::string> Text(const std::string& name);
   // InvalidArgument unless it is a dtype's name.
   Result<DType> DTypeValue(const std::string& name);
+  // InvalidArgument unless it is this text.
+  Status Expect(const std::string& name, std::string_view value);
   // InvalidArgument where the plane has attributes beyond those read.
   Status Finish() const;
 

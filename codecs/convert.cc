@@ -1,9 +1,9 @@
-#include <array>
 #include <cstring>
 
 #include "base/cpu.h"
 #include "base/float_formats.h"
 #include "codecs/convert_rows.h"
+#include "codecs/fp8_plane.h"
 #include "codecs/plane.h"
 
 namespace ingot::codecs {
@@ -29,11 +29,7 @@ void Fp16ToFloat(const std::uint8_t* in, std::size_t n, float* out) {
 }
 
 void Fp8ToFloat(const std::uint8_t* in, std::size_t n, float* out) {
-  static const std::array<float, 256> table = [] {
-    std::array<float, 256> values{};
-    for (int c = 0; c < 256; ++c) values[c] = FromFp8E4m3(static_cast<std::uint8_t>(c));
-    return values;
-  }();
+  const float* table = Fp8Table();
   for (std::size_t i = 0; i < n; ++i) out[i] = table[in[i]];
 }
 

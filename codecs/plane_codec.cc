@@ -3,15 +3,24 @@
 #include <algorithm>
 #include <array>
 
+#include "codecs/fp8_plane.h"
 #include "codecs/int_plane.h"
 #include "codecs/raw_plane.h"
+#include "codecs/raw_split_plane.h"
+#include "codecs/remainder_plane.h"
+#include "codecs/sparse_plane.h"
 
 namespace ingot::codecs {
 namespace {
 
 constexpr std::array kKinds = {
     PlaneKind{"int", IntStreams, IntValidate, IntDecodeRows},
+    PlaneKind{"fp8", Fp8Streams, Fp8Validate, Fp8DecodeRows},
+    PlaneKind{"sparse", SparseStreams, SparseValidate, SparseDecodeRows},
     PlaneKind{"raw", RawStreams, RawValidate, RawDecodeRows},
+    PlaneKind{"raw_split", RawSplitStreams, RawSplitValidate, RawSplitDecodeRows},
+    PlaneKind{"remainder16", RemainderStreams, RemainderValidate, RemainderDecodeRows},
+    PlaneKind{"remainder32", RemainderStreams, RemainderValidate, RemainderDecodeRows},
 };
 
 }  // namespace
