@@ -63,6 +63,8 @@ Status GgufCheckpoint::Load() {
   const std::string architecture(name->text);
   INGOT_ASSIGN(assets_, MakeGgufTokenizer(gguf));
   GgufKeys keys(gguf, architecture);
+  if (const auto parts = keys.Count("split.count"); parts && *parts > 1)
+    return Unsupported(fmt::format("one of {} parts; merge them into one GGUF first", *parts));
   const bool experts = keys.Count(".expert_count").value_or(0) > 0;
   const auto family = FindGgufFamily(architecture, experts);
   if (!family.ok()) {

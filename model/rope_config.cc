@@ -160,7 +160,11 @@ const Json* ScalingObject(ConfigReader& config, const RopeRequest& request, bool
     if (flat) return parameters;
     is_new = false;
   }
-  if (is_new) return parameters;
+  if (is_new) {
+    // A family with one rope, saved by layer type: layers that see everything speak for all.
+    const auto nested = parameters->find("full_attention");
+    return nested != parameters->end() && nested->is_object() ? &*nested : parameters;
+  }
   const Json* scaling = *request.scaling_key == 0 ? nullptr : config.Find(request.scaling_key);
   return scaling != nullptr && scaling->is_object() ? scaling : &kEmpty;
 }

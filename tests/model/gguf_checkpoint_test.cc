@@ -274,6 +274,8 @@ TEST(GgufCheckpoint, NamesWhatIsWrong) {
        "phi3, gemma, gemma2, gemma3, granite)"},
       {GgufBuilder().Text("general.architecture", "llama").Bytes(), StatusCode::kCorruption,
        "metadata key 'llama.embedding_length' is missing"},
+      {Sized("llama").Count("split.count", 3).Bytes(), StatusCode::kUnsupported,
+       "one of 3 parts; merge them into one GGUF first"},
       {Sized("qwen2").Text("qwen2.rope.scaling.type", "spiral").Bytes(), StatusCode::kUnsupported,
        "metadata key 'qwen2.rope.scaling.type' is 'spiral' (known: none, linear, yarn, longrope "
        "tables)"},
