@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -182,6 +183,16 @@ Status Spool::Start(const Digest& identity) {
   }
   if (::ftruncate(journal_.fd(), static_cast<off_t>(journal_end_)) != 0)
     return ErrnoStatus(errno, path_ + ".journal", "drop the torn end");
+  // What no record names is given back: a disk that was full may have room for the rest only then.
+  std::uint64_t used = 0;
+  for (const SlabRecord& record : resumed_)
+    for (const auto& stream : record.streams)
+      for (const SpooledChunk& chunk : stream)
+        if (const auto end = CheckedAdd(chunk.spool_offset, chunk.entry.stored_bytes))
+          used = std::max(used, *end);
+  data_end_ = std::min(data_end_, used);
+  if (::ftruncate(data_.fd(), static_cast<off_t>(data_end_)) != 0)
+    return ErrnoStatus(errno, path_, "drop what no record names");
   return OkStatus();
 }
 
