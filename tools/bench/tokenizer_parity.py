@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Compares Ingot's token ids and encode speed with the reference packages, tokenizer by text.
+
+usage: tokenizer_parity.py PROGRAM SHARED [--speed] [--only NAME]
+  PROGRAM  build/<preset>/bin/tokenize; SHARED  a folder with tokenizers/, models/ and text/
+Needs `pip install tokenizers sentencepiece`. Exit status 1 when any pair differs.
+"""
+import argparse
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+import sentencepiece  # noqa: E402
+import tokenizers  # noqa: E402
+
+TORTURE = [
+    "", " ", "  ", "\n", "\n\n\n \t\t \r\n\r\n", " " * 300 + "x", "1234567890" * 30, "a" * 500, "\u4e2d" * 300,
+    "Hello world! I'm you're we'll they'VE it'S DON'T 'tis o'clock", "caf\u00e9 cafe\u0301 \u1e9b\u0323 \u212b \u2126",
+    "\u0344\u0374\u037e\u0387 \u0958 \uac00\u1100\u1161\u11a8 \u0f43 \u2adc \uf900 \ufb1d",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f1e9\U0001f1ea \u2764\ufe0f \U0001f44b\U0001f3fd",
+    "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd \u0928\u092e\u0938\u094d\u0924\u0947 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 \u3053\u3093\u306b\u3061\u306f \uc548\ub155",
+    "\x00\x01\x07\x1f\x7f\x80\x85\x9f\xa0\xad\u1680\u180e\u2000\u2003\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff",
+    "\ud7ff\ue000\uf8ff\ufdd0\ufffd\ufffe\uffff\U00010000\U0010ffff", "\u00bd\u00b2\u00b3 \u0661\u0662\u0663 \u2167 \u2460 \U0001d7ce",
+    "<s>x</s> <unk><|endoftext|> <|im_start|>user\n<|im_end|>\n<s> </s>a<unk>b", "\u2581x \u2581\u2581y", "<0x0A><0xE4>",
+    "\u017fS 'S 's '\u017f K\u212a \u0130\u0131 \u1e9e \u03a3\u03c3\u03c2", "x\u0315\u0300\u05ae\u0323y", "\U00031350\U0002ebf0 \u1c89\u1c8a \U000105c0\U00013460",
+    "  leading", "trailing  ", "a\n b\n  c\n\n d\t\te", "http://x.y/z?a=b&c=%20#frag [1](2){3} ``` // /* */ <!-- -->", "\u0300\u0301 lone marks",
+]
+
+
+def torture(path):
+    every = "".join(chr(c) for c in range(0x110000)
+                    if not 0xD800 <= c < 0xE000 and (c < 0x3400 or c % 7 == 0 or 0x1F000 <= c < 0x20000))
+    spaced = " ".join(chr(c) for c in range(0x20, 0x3400) if c % 3 == 0)
+    path.write_bytes("\n".join(TORTURE + [every, spaced]).encode("utf-8"))
+
+
+def bad_utf8(path):
+    path.write_bytes(b"ok \xff\xfe \xc3( \xe2\x82 \xf0\x9f\x98 \xed\xa0\x80 \xf4\x90\x80\x80 \xc0\xaf end\xe2")
+
+
+def ours(program, folder, text, *flags):
+    out = subprocess.run([program, str(folder), str(text), *flags], capture_output=True, text=True, check=False)
+    if out.returncode != 0:
+        return None, out.stderr.strip()
+    return [int(x) for x in out.stdout.split()], out.stderr
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program")
+    parser.add_argument("shared", type=pathlib.Path)
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--extra", type=pathlib.Path, action="append", default=[])
+    arguments = parser.parse_args()
+    seen, folders = set(), []
+    for folder in [*sorted((arguments.shared / "tokenizers").iterdir()),
+                   *sorted((arguments.shared / "models").iterdir()), *arguments.extra]:
+        for name in ("tokenizer.json", "tokenizer.model"):
+            file = folder / name
+            if not file.exists() or arguments.only not in f"{folder.name}/{name}":
+                continue
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            if digest not in seen:
+                folders.append((folder, name))
+            seen.add(digest)
+    failed = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        extra = [pathlib.Path(scratch) / "torture.txt", pathlib.Path(scratch) / "bad_utf8.txt"]
+        torture(extra[0])
+        bad_utf8(extra[1])
+        for folder, name in folders:
+            spm = name == "tokenizer.model"
+            if spm:
+                reference = sentencepiece.SentencePieceProcessor(model_file=str(folder / name))
+            else:
+                reference = tokenizers.Tokenizer.from_file(str(folder / name))
+            for text in [*sorted((arguments.shared / "text").glob("*.txt")), *extra]:
+                content = text.read_bytes().decode("utf-8", errors="replace")
+                for special in ([False] if spm else [False, True]):
+                    begin = time.perf_counter()
+                    if spm:
+                        expected = reference.encode(content)
+                    else:
+                        expected = reference.encode(content, add_special_tokens=special).ids
+                    seconds = time.perf_counter() - begin
+                    flags = (["--special"] if special else []) + (["--spm"] if spm else [])
+                    if arguments.speed and not special:
+                        flags += ["--repeat", "3"]
+                    got, note = ours(arguments.program, folder, text, *flags)
+                    where = f"{folder.name}/{name} {text.name}{' +special' if special else ''}"
+                    if got == expected:
+                        ratio = ""
+                        if arguments.speed and not special:
+                            for _ in range(2 if not spm else 0):
+                                begin = time.perf_counter()
+                                reference.encode(content, add_special_tokens=False)
+                                seconds = min(seconds, time.perf_counter() - begin)
+                            mine = float(note.split()[3])
+                            ratio = f"  {seconds / mine:.2f}x the reference's speed, {text.stat().st_size / mine / 1e6:.1f} MB/s"
+                        print(f"equal    {where}: {len(expected)} ids{ratio}")
+                        continue
+                    failed += 1
+                    if got is None:
+                        print(f"FAILED   {where}: {note}")
+                        continue
+                    at = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b),
+                              min(len(got), len(expected)))
+                    print(f"DIFFERS  {where}: at {at} of {len(expected)}: ours {got[at - 2:at + 6]}, "
+                          f"reference {expected[at - 2:at + 6]}")
+                sys.stdout.flush()
+    sys.exit(1 if failed else 0)
+
+
+main()

@@ -1,0 +1,59 @@
+// tokenize: ids of a file's text by the tokenizer in a directory.
+// usage: tokenize DIR TEXT [--special] [--repeat N] [--spm]
+//        prints an id a line; with --repeat the best seconds of an encode on stderr
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "base/file.h"
+#include "model/tokenizer.h"
+
+namespace {
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: tokenize DIR TEXT [--special] [--repeat N] [--spm]\n");
+    return 2;
+  }
+  bool special = false;
+  bool spm = false;
+  int repeat = 0;
+  for (int i = 3; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--special") == 0) special = true;
+    if (std::strcmp(argv[i], "--spm") == 0) spm = true;
+    if (std::strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) repeat = std::atoi(argv[++i]);
+  }
+  std::map<std::string, std::string> assets;
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+                           "generation_config.json", "chat_template.jinja"}) {
+    if (spm && std::strcmp(name, "tokenizer.model") != 0) continue;
+    auto bytes = ingot::ReadFileToString(std::string(argv[1]) + "/" + name);
+    if (bytes.ok()) assets[name] = *std::move(bytes);
+  }
+  const double start = Seconds();
+  auto tokenizer = ingot::model::Tokenizer::FromAssets(assets);
+  auto text = ingot::ReadFileToString(argv[2]);
+  if (!tokenizer.ok() || !text.ok()) {
+    const auto& status = tokenizer.ok() ? text.status() : tokenizer.status();
+    std::fprintf(stderr, "tokenize: %s\n", status.message().c_str());
+    return 1;
+  }
+  const double loaded = Seconds() - start;
+  double best = 1e9;
+  for (int i = 0; i < repeat; ++i) {
+    const double begin = Seconds();
+    (void)(*tokenizer)->Encode(*text, special);
+    best = std::min(best, Seconds() - begin);
+  }
+  if (repeat > 0) std::fprintf(stderr, "load %.4f encode %.6f\n", loaded, best);
+  for (const auto id : (*tokenizer)->Encode(*text, special)) std::printf("%d\n", id);
+  return 0;
+}
