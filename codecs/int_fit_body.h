@@ -1,0 +1,182 @@
+// The loops behind int_fit.h over a type V of 16 float lanes. Included once by each int_fit_*.cc,
+// which defines V first; everything here is in that file's unnamed namespace.
+//
+// The search: a handful of clip ranges a group, each judged by the error that is left after the
+// best linear refit of its codes. With codes q of a candidate, the least-squares scale is S =
+// <x,q>/<q,q> and the squared error falls by <x,q>^2/<q,q> (asymmetric: the same with means
+// removed), so a candidate costs one rounding and two sums, and comparing needs no second pass.
+namespace ingot::codecs {
+namespace {
+
+// Ratios by which the grid's reach over the largest weight is divided, per bit width: first and
+// step of kCandidates equally spaced ones. Chosen on smollm2-135m (docs/codecs.md).
+constexpr int kCandidates = 8;
+struct ClipRange {
+  float first, step;
+};
+constexpr ClipRange kSymmetricClip[9] = {{},
+                                         {0.6f, 0.2f},
+                                         {0.7f, 0.15f},
+                                         {0.8f, 0.1f},
+                                         {0.88f, 0.06f},
+                                         {0.94f, 0.03f},
+                                         {0.97f, 0.015f},
+                                         {0.985f, 0.008f},
+                                         {0.992f, 0.004f}};
+constexpr ClipRange kAsymmetricClip[9] = {{},
+                                          {1.0f, 0.3f},
+                                          {0.9f, 0.15f},
+                                          {0.94f, 0.09f},
+                                          {0.96f, 0.05f},
+                                          {0.98f, 0.025f},
+                                          {0.985f, 0.012f},
+                                          {0.99f, 0.007f},
+                                          {0.995f, 0.004f}};
+
+std::uint32_t AbsMaxBits(const float* x, std::size_t n) {
+  std::int32_t top = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7fffffff;
+    top = bits > top ? bits : top;
+  }
+  return static_cast<std::uint32_t>(top);
+}
+
+float SumSquares(const float* x, std::size_t n) {
+  V sum = V::Set(0);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const V v = V::Load(x + i, n - i);
+    sum = sum + v * v;
+  }
+  return sum.Sum();
+}
+
+// Codes of 16 weights on a grid. Adding 1.5 * 2^23 and taking it off again rounds to nearest even.
+V RoundTo(V x, V inverse, V zero, V low, V high) {
+  const V magic = V::Set(12582912.0f);
+  const V t = V::Min(V::Max(x * inverse + zero, low), high);
+  return (t + magic) - magic;
+}
+
+GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
+  V smallest = V::Set(0), largest = V::Set(0);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const V v = V::Load(x + i, n - i);
+    smallest = V::Min(smallest, v);
+    largest = V::Max(largest, v);
+  }
+  const float low_x = smallest.Least(), high_x = largest.Greatest();
+  const float extreme = -low_x > high_x ? low_x : high_x;
+  GroupFit fit;
+  if (extreme == 0.0f) return fit;
+  // The extreme weight takes the side with one level more: code -half.
+  const float half = static_cast<float>(1 << (bits - 1));
+  const V low = V::Set(-half), high = V::Set(half - 1), zero = V::Set(0);
+  float best = -1.0f;
+  for (int k = 0; k < kCandidates; ++k) {
+    const float ratio =
+        kSymmetricClip[bits].first + static_cast<float>(k) * kSymmetricClip[bits].step;
+    const V inverse = V::Set(-half * ratio / extreme);
+    V xq = V::Set(0), qq = V::Set(0);
+    for (std::size_t i = 0; i < n; i += 16) {
+      const V v = V::Load(x + i, n - i);
+      const V q = RoundTo(v, inverse, zero, low, high);
+      xq = xq + v * q;
+      qq = qq + q * q;
+    }
+    const float sum_xq = xq.Sum(), sum_qq = qq.Sum();
+    if (!(sum_qq > 0.0f)) continue;
+    const float scale = sum_xq / sum_qq;
+    const float gain = scale * sum_xq;
+    if (gain > best) {
+      best = gain;
+      fit.scale = scale;
+    }
+  }
+  return fit;
+}
+
+GroupFit FitAsymmetric(const float* x, std::size_t n, int bits) {
+  V smallest = V::Set(0), largest = V::Set(0), sum = V::Set(0);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const V v = V::Load(x + i, n - i);
+    smallest = V::Min(smallest, v);
+    largest = V::Max(largest, v);
+    sum = sum + v;
+  }
+  const float low_x = smallest.Least(), high_x = largest.Greatest();
+  const float width = high_x - low_x;
+  GroupFit fit;
+  if (!(width > 0.0f)) return fit;
+  const float top = static_cast<float>((1 << bits) - 1), count = static_cast<float>(n);
+  const float sum_x = sum.Sum(), middle = 0.5f * (high_x + low_x);
+  fit = {width / top, -low_x / (width / top), 0.0f};  // where every code is the same
+  const V low = V::Set(0), high = V::Set(top);
+  float best = -1.0f;
+  for (int k = 0; k < kCandidates; ++k) {
+    const float ratio =
+        kAsymmetricClip[bits].first + static_cast<float>(k) * kAsymmetricClip[bits].step;
+    const float inverse = top * ratio / width;
+    const V inverse_v = V::Set(inverse), zero = V::Set(0.5f * top - middle * inverse);
+    V xq = V::Set(0), qq = V::Set(0), qs = V::Set(0);
+    for (std::size_t i = 0; i < n; i += 16) {
+      const V v = V::Load(x + i, n - i);
+      // Lanes past the end count as code 0.
+      const V q = V::Keep(RoundTo(v, inverse_v, zero, low, high), n - i);
+      xq = xq + v * q;
+      qq = qq + q * q;
+      qs = qs + q;
+    }
+    const float sum_q = qs.Sum(), mean_q = sum_q / count;
+    const float covariance = xq.Sum() - sum_x * mean_q;
+    const float variance = qq.Sum() - sum_q * mean_q;
+    if (!(variance > 0.0f)) continue;
+    const float scale = covariance / variance;
+    const float gain = scale * covariance;
+    if (gain > best && scale > 0.0f) {
+      best = gain;
+      fit = {scale, mean_q, sum_x / count};
+    }
+  }
+  return fit;
+}
+
+void FitRow(const float* x, std::size_t cols, std::size_t group, int bits, bool asymmetric,
+            GroupFit* fits) {
+  for (std::size_t begin = 0; begin < cols; ++fits) {
+    const std::size_t n = cols - begin < group ? cols - begin : group;
+    *fits = asymmetric ? FitAsymmetric(x + begin, n, bits) : FitSymmetric(x + begin, n, bits);
+    begin += n;
+  }
+}
+
+void RoundRow(RoundJob* job) {
+  const float half = job->asymmetric ? 0.0f : static_cast<float>(1 << (job->bits - 1));
+  const V low = V::Set(-half), high = V::Set(static_cast<float>((1 << job->bits) - 1) - half);
+  const V offset = V::Set(half);
+  V error = V::Set(0);
+  std::size_t begin = 0;
+  for (std::size_t g = 0; begin < job->cols; ++g) {
+    const std::size_t left = job->cols - begin;
+    const std::size_t n = left < job->group ? left : job->group;
+    const float s = job->scales[g];
+    const V scale = V::Set(s), inverse = V::Set(s != 0.0f ? 1.0f / s : 0.0f);
+    const V zero = V::Set(job->asymmetric ? job->zeros[g] : 0.0f);
+    for (std::size_t i = begin; i < begin + n; i += 16) {
+      const std::size_t lanes = begin + n - i;
+      const V v = V::Load(job->x + i, lanes);
+      const V q = RoundTo(v, inverse, zero, low, high);
+      const V e = V::Keep(v - (q - zero) * scale, lanes);
+      error = error + e * e;
+      (q + offset).StoreCodes(job->codes + i, lanes);
+      if (job->residual != nullptr) e.Store(job->residual + i, lanes);
+    }
+    begin += n;
+  }
+  job->squared_error = error.Sum();
+}
+
+}  // namespace
+}  // namespace ingot::codecs
