@@ -1,0 +1,176 @@
+#include "codecs/recipe.h"
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+
+#include "codecs/attributes.h"
+#include "codecs/int_plane.h"
+#include "codecs/plane_codec.h"
+#include "codecs/slab_encoders.h"
+
+namespace ingot::codecs {
+namespace {
+
+constexpr double kOutlierDeviations = 3.0;
+
+// What a recipe makes of options; every row below is one function.
+using Maker = Result<std::unique_ptr<TensorEncoder>> (*)(const RecipeOptions& options,
+                                                         std::uint64_t cols, DType dtype);
+
+// Which options a recipe takes.
+struct Takes {
+  bool group = false, bits = false, levels = false, scales = false;
+};
+
+Status CheckOptions(const RecipeOptions& options, Takes takes) {
+  const auto refuse = [&](const char* name) {
+    return InvalidArgument("codec " + options.codec + " takes no option '" + name + "'");
+  };
+  if (options.group != 0 && !takes.group) return refuse("group");
+  if (options.bits != 0 && !takes.bits) return refuse("bits");
+  if (!options.levels.empty() && !takes.levels) return refuse("levels");
+  if (!options.scales.empty() && !takes.scales) return refuse("scales");
+  if (options.group < 0)
+    return InvalidArgument("group " + std::to_string(options.group) + ": at least 1 weight");
+  return OkStatus();
+}
+
+// Levels an octave of log grids: about three to eight octaves below the largest level.
+std::int64_t LogSteps(std::int64_t bits) {
+  constexpr std::array<std::int64_t, 9> kSteps = {1, 1, 1, 1, 2, 4, 4, 8, 16};
+  return kSteps[static_cast<std::size_t>(std::clamp<std::int64_t>(bits, 0, 8))];
+}
+
+PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& levels,
+                  const std::string& scales, int level) {
+  PlaneSpec spec{"int", {}, level};
+  spec.attributes["bits"] = bits;
+  spec.attributes["group"] = group;
+  spec.attributes["levels"] = levels;
+  spec.attributes["scales"] = scales;
+  if (levels == "log") spec.attributes["steps"] = LogSteps(bits);
+  return spec;
+}
+
+PlaneSpec DTypeSpec(const char* kind, DType dtype, int level) {
+  return {kind, {{"dtype", std::string(DTypeName(dtype))}}, level};
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeInts(std::vector<PlaneSpec> specs, bool exact,
+                                                std::uint64_t cols, DType dtype) {
+  for (const PlaneSpec& spec : specs) {
+    INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(spec.kind));
+    const Result<std::vector<StreamSpec>> streams = kind->streams(spec, cols);
+    if (!streams.ok()) return streams.status();
+  }
+  return MakeIntEncoder(std::move(specs), exact, cols, dtype);
+}
+
+template <int kBits>
+Result<std::unique_ptr<TensorEncoder>> MakeRtn(const RecipeOptions& o, std::uint64_t cols,
+                                               DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.group = true, .bits = true, .levels = true, .scales = true}));
+  const std::int64_t bits = o.bits != 0 ? o.bits : kBits;
+  const std::string levels = !o.levels.empty() ? o.levels : "symmetric";
+  return MakeInts(
+      {IntSpec(bits, o.group != 0 ? o.group : 128, levels, o.scales.empty() ? "f16" : o.scales, 0)},
+      false, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeG8(const RecipeOptions& o, std::uint64_t cols,
+                                              DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.levels = true}));
+  return MakeInts({IntSpec(4, 8, o.levels.empty() ? "symmetric" : o.levels, "f16", 0)}, false, cols,
+                  dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeResidual(const RecipeOptions& o, std::uint64_t cols,
+                                                    DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true}));
+  const std::int64_t group = o.group != 0 ? o.group : 16;
+  const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
+  const std::string scales = o.scales.empty() ? "f16" : o.scales;
+  return MakeInts({IntSpec(4, group, levels, scales, 0), IntSpec(2, group, levels, scales, 1)},
+                  false, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::uint64_t cols,
+                                                  DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true}));
+  if (DTypeBytes(dtype) == 1)
+    return InvalidArgument("codec nested_v1 refines to 16 or 32 bits, the source is " +
+                           std::string(DTypeName(dtype)) + "; use raw or lossless_v1");
+  const std::int64_t group = o.group != 0 ? o.group : 128;
+  const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
+  const char* kind = dtype == DType::kF32 ? "remainder32" : "remainder16";
+  return MakeInts({IntSpec(4, group, levels, "f16", 0), IntSpec(4, group, levels, "f16", 1),
+                   DTypeSpec(kind, dtype, 2)},
+                  true, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeFp8(const RecipeOptions& o, std::uint64_t cols,
+                                               DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.group = true}));
+  PlaneSpec fp8{"fp8", {}, 0};
+  fp8.attributes["format"] = "e4m3";
+  fp8.attributes["block"] = o.group != 0 ? o.group : std::int64_t{128};
+  const PlaneSpec sparse{"sparse", {{"format", "f16"}}, 0};
+  for (const PlaneSpec* spec : std::initializer_list<const PlaneSpec*>{&fp8, &sparse}) {
+    const Result<std::uint64_t> bytes = PlaneFixedBytes(*spec, 1, cols);
+    if (!bytes.ok()) return bytes.status();
+  }
+  return MakeFp8HybridEncoder({fp8, sparse}, kOutlierDeviations, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeRaw(const RecipeOptions& o, std::uint64_t cols,
+                                               DType dtype) {
+  INGOT_TRY(CheckOptions(o, {}));
+  INGOT_TRY(CheckCols(cols));
+  return MakeExactEncoder(DTypeSpec("raw", dtype, 0), cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeLossless(const RecipeOptions& o, std::uint64_t cols,
+                                                    DType dtype) {
+  INGOT_TRY(CheckOptions(o, {}));
+  INGOT_TRY(CheckCols(cols));
+  const char* kind = DTypeBytes(dtype) == 1 ? "raw" : "raw_split";
+  return MakeExactEncoder(DTypeSpec(kind, dtype, 0), cols, dtype);
+}
+
+constexpr std::array kRecipes = {
+    RecipeInfo{"int4_rtn", "4-bit (or --bits) nearest rounding, best clip range a group of 128"},
+    RecipeInfo{"int2_rtn", "int4_rtn with 2 bits"},
+    RecipeInfo{"int3_rtn", "int4_rtn with 3 bits"},
+    RecipeInfo{"int8_rtn", "int4_rtn with 8 bits"},
+    RecipeInfo{"int4_g8_fp16_v1", "4 bits, an fp16 scale every 8 weights: 6 bits per weight"},
+    RecipeInfo{"int4_residual_v1", "4 bits g16, then 2 bits g16 of the residual as level 1"},
+    RecipeInfo{"fp8_hybrid_v1", "fp8 e4m3 in blocks of 128; |z| > 3 outliers in fp16"},
+    RecipeInfo{"nested_v1", "4 bits, 8 bits, then the exact source, as three levels"},
+    RecipeInfo{"lossless_v1", "bit-exact; exponents apart, for entropy coding"},
+    RecipeInfo{"raw", "the source's own values"},
+};
+constexpr std::array<Maker, kRecipes.size()> kMakers = {
+    MakeRtn<4>,   MakeRtn<2>, MakeRtn<3>, MakeRtn<8>,   MakeG8,
+    MakeResidual, MakeFp8,    MakeNested, MakeLossless, MakeRaw};
+
+}  // namespace
+
+std::span<const RecipeInfo> Recipes() { return kRecipes; }
+
+Result<std::unique_ptr<TensorEncoder>> MakeEncoder(const RecipeOptions& options, std::uint64_t cols,
+                                                   DType dtype) {
+  std::string known;
+  for (std::size_t i = 0; i < kRecipes.size(); ++i) {
+    if (kRecipes[i].name == options.codec) return kMakers[i](options, cols, dtype);
+    known += (known.empty() ? "" : ", ") + std::string(kRecipes[i].name);
+  }
+  return NotFound("codec '" + options.codec + "' (known: " + known + ")");
+}
+
+std::uint64_t SlabRows(std::uint64_t cols) {
+  constexpr std::uint64_t kSlabWeights = std::uint64_t{4} << 20;
+  return std::max<std::uint64_t>(1, kSlabWeights / std::max<std::uint64_t>(1, cols));
+}
+
+}  // namespace ingot::codecs
