@@ -1,0 +1,214 @@
+#include "inspect/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/dtype.h"
+#include "base/file.h"
+
+namespace ingot::inspect {
+namespace {
+
+double BitsPerWeight(std::uint64_t bytes, std::uint64_t weights) {
+  return weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+}
+
+std::string Describe(const artifact::PlaneRecord& plane) {
+  const Json& a = plane.attributes;
+  const auto number = [&](const char* key) {
+    return a.contains(key) && a[key].is_number_integer() ? a[key].get<std::int64_t>() : 0;
+  };
+  const auto text = [&](const char* key) {
+    return a.contains(key) && a[key].is_string() ? a[key].get<std::string>() : std::string();
+  };
+  std::string out = plane.kind;
+  if (number("bits") > 0) out += std::to_string(number("bits"));
+  if (number("group") > 0) out += fmt::format(" g{}", number("group"));
+  if (number("block") > 0) out += fmt::format(" b{}", number("block"));
+  if (!text("levels").empty() && text("levels") != "symmetric") out += " " + text("levels");
+  if (!text("scales").empty() && text("scales") != "f16") out += " " + text("scales");
+  if (!text("dtype").empty()) out += " " + text("dtype");
+  return out;
+}
+
+std::uint64_t StoredBytes(const artifact::StreamRecord& stream,
+                          std::span<const artifact::ChunkEntry> chunks) {
+  std::uint64_t bytes = 0;
+  for (const artifact::ChunkEntry& chunk : chunks.subspan(stream.first_chunk, stream.chunk_count))
+    bytes += chunk.stored_bytes;
+  return bytes;
+}
+
+TensorSummary SummarizeTensor(const artifact::TensorRecord& record,
+                              std::span<const artifact::ChunkEntry> chunks) {
+  TensorSummary tensor;
+  tensor.name = record.name;
+  tensor.shape = record.shape;
+  tensor.dtype = record.dtype;
+  tensor.codec = record.codec;
+  tensor.role = record.role;
+  tensor.layer = record.layer;
+  if (record.extra.contains("relative_error") && record.extra["relative_error"].is_number())
+    tensor.relative_error = record.extra["relative_error"].get<double>();
+  tensor.size.tensors = 1;
+  tensor.size.weights = 1;
+  for (const std::uint64_t n : record.shape) tensor.size.weights *= n;  // checked by the manifest
+  if (const auto dtype = ParseDType(record.dtype); dtype.ok())
+    tensor.size.source_bytes = tensor.size.weights * DTypeBytes(*dtype);
+  for (const artifact::PlaneRecord& plane_record : record.planes) {
+    PlaneSummary plane{plane_record.kind, Describe(plane_record), plane_record.level, 0, 0};
+    for (const artifact::StreamRecord& stream : plane_record.streams) {
+      plane.stored_bytes += StoredBytes(stream, chunks);
+      plane.resident_bytes += stream.bytes;
+    }
+    tensor.size.stored_bytes += plane.stored_bytes;
+    tensor.size.resident_bytes += plane.resident_bytes;
+    tensor.planes.push_back(std::move(plane));
+  }
+  return tensor;
+}
+
+SignatureSummary SummarizeSignature(const artifact::Signature& signature,
+                                    const artifact::Digest& root,
+                                    const artifact::VerifyingKey* key) {
+  SignatureSummary out;
+  out.kind = artifact::SignatureKindName(signature.kind);
+  out.key_id = signature.key_id;
+  out.trusted = key != nullptr && artifact::VerifyRoot(*key, root, signature).ok();
+  out.verifies = out.trusted || (signature.kind == artifact::SignatureKind::kEd25519 &&
+                                 artifact::SelfConsistent(root, signature));
+  return out;
+}
+
+Json TensorJson(const TensorSummary& tensor) {
+  Json planes = Json::array();
+  for (const PlaneSummary& plane : tensor.planes)
+    planes.push_back({{"kind", plane.kind},
+                      {"description", plane.description},
+                      {"level", plane.level},
+                      {"bytes", plane.stored_bytes},
+                      {"resident_bytes", plane.resident_bytes}});
+  Json json = {{"name", tensor.name},
+               {"shape", tensor.shape},
+               {"dtype", tensor.dtype},
+               {"codec", tensor.codec},
+               {"role", tensor.role},
+               {"layer", tensor.layer},
+               {"planes", planes},
+               {"bytes", tensor.size.stored_bytes},
+               {"resident_bytes", tensor.size.resident_bytes},
+               {"bits_per_weight", tensor.size.stored_bits_per_weight()},
+               {"bits_per_weight_resident", tensor.size.resident_bits_per_weight()}};
+  if (tensor.relative_error >= 0) json["relative_error"] = tensor.relative_error;
+  return json;
+}
+
+}  // namespace
+
+SizeSum& SizeSum::operator+=(const SizeSum& other) {
+  tensors += other.tensors;
+  weights += other.weights;
+  stored_bytes += other.stored_bytes;
+  resident_bytes += other.resident_bytes;
+  source_bytes += other.source_bytes;
+  return *this;
+}
+
+double SizeSum::stored_bits_per_weight() const { return BitsPerWeight(stored_bytes, weights); }
+double SizeSum::resident_bits_per_weight() const { return BitsPerWeight(resident_bytes, weights); }
+
+SizeSum Summary::role(const std::string& name) const {
+  const auto it = by_role.find(name);
+  return it == by_role.end() ? SizeSum{} : it->second;
+}
+
+Summary Summarize(const artifact::ArtifactReader& reader, const artifact::VerifyingKey* key) {
+  const artifact::Manifest& manifest = reader.manifest();
+  Summary summary;
+  summary.config = manifest.config;
+  summary.provenance = manifest.provenance;
+  summary.format_major = reader.header().major;
+  summary.format_minor = reader.header().minor;
+  summary.file_bytes = reader.header().file_bytes;
+  summary.prefix_bytes = reader.header().data_offset;
+  summary.chunk_count = reader.chunks().size();
+  summary.root_digest = HexOf(reader.root());
+  summary.complete_level = reader.complete_level();
+  for (const artifact::AssetRecord& asset : manifest.assets)
+    summary.asset_bytes += StoredBytes(asset.stream, reader.chunks());
+  for (const artifact::TensorRecord& record : manifest.tensors) {
+    TensorSummary tensor = SummarizeTensor(record, reader.chunks());
+    summary.by_role[tensor.role] += tensor.size;
+    summary.total += tensor.size;
+    for (const PlaneSummary& plane : tensor.planes) {
+      const auto level = static_cast<std::size_t>(std::max(plane.level, 0));
+      if (summary.level_bytes.size() <= level) summary.level_bytes.resize(level + 1);
+      summary.level_bytes[level] += plane.stored_bytes;
+    }
+    summary.tensors.push_back(std::move(tensor));
+  }
+  for (const artifact::Signature& signature : reader.signatures())
+    summary.signatures.push_back(SummarizeSignature(signature, reader.root(), key));
+  return summary;
+}
+
+Json SummaryJson(const Summary& summary) {
+  Json roles = Json::object();
+  for (const auto& [role, size] : summary.by_role)
+    roles[role] = {
+        {"tensors", size.tensors},           {"weights", size.weights},
+        {"bytes", size.stored_bytes},        {"resident_bytes", size.resident_bytes},
+        {"source_bytes", size.source_bytes}, {"bits_per_weight", size.stored_bits_per_weight()}};
+  Json tensors = Json::array();
+  for (const TensorSummary& tensor : summary.tensors) tensors.push_back(TensorJson(tensor));
+  Json signatures = Json::array();
+  for (const SignatureSummary& signature : summary.signatures)
+    signatures.push_back({{"kind", signature.kind},
+                          {"key_id", signature.key_id},
+                          {"verifies", signature.verifies},
+                          {"trusted", signature.trusted}});
+  const SizeSum linear = summary.role("linear");
+  return {{"format", fmt::format("{}.{}", summary.format_major, summary.format_minor)},
+          {"bytes", summary.file_bytes},
+          {"bits_per_weight_linear", linear.stored_bits_per_weight()},
+          {"bits_per_weight_linear_resident", linear.resident_bits_per_weight()},
+          {"bits_per_weight_total", summary.total.stored_bits_per_weight()},
+          {"bits_per_weight_total_resident", summary.total.resident_bits_per_weight()},
+          {"bits_per_weight_file", BitsPerWeight(summary.file_bytes, summary.total.weights)},
+          {"weights", summary.total.weights},
+          {"resident_bytes", summary.total.resident_bytes},
+          {"source_bytes", summary.total.source_bytes},
+          {"prefix_bytes", summary.prefix_bytes},
+          {"asset_bytes", summary.asset_bytes},
+          {"chunks", summary.chunk_count},
+          {"root_digest", summary.root_digest},
+          {"signatures", signatures},
+          {"complete_level", summary.complete_level},
+          {"level_bytes", summary.level_bytes},
+          {"sizes", roles},
+          {"config", summary.config},
+          {"provenance", summary.provenance},
+          {"tensors", tensors}};
+}
+
+Status CheckNotAModel(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const std::string advice = "pack it first: ingot pack " + path + " -o FILE.ingot";
+  if (fs::is_directory(path, ignored)) {
+    if (fs::exists(fs::path(path) / "config.json", ignored))
+      return InvalidArgument(
+          fmt::format("{}: is a model directory, not an artifact; {}", path, advice));
+    return InvalidArgument(fmt::format("{}: is a directory, not an artifact", path));
+  }
+  const auto file = File::OpenRead(path);
+  std::uint8_t magic[4] = {};
+  if (!file.ok() || !file->ReadAt(0, magic).ok()) return OkStatus();
+  if (AsText(magic) == "GGUF")
+    return InvalidArgument(fmt::format("{}: is a GGUF file, not an artifact; {}", path, advice));
+  return OkStatus();
+}
+
+}  // namespace ingot::inspect

@@ -1,0 +1,95 @@
+// What an artifact is, from its prefix alone: model, origin, sizes, planes, signatures. Sizes
+// always name their base and come in two kinds: stored (in the file) and resident (decoded, in
+// memory).
+//
+// Thread rule: values.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "artifact/reader.h"
+#include "base/status.h"
+
+namespace ingot::inspect {
+
+using Json = nlohmann::json;
+
+struct SizeSum {
+  std::uint64_t tensors = 0;
+  std::uint64_t weights = 0;
+  std::uint64_t stored_bytes = 0;    // all streams of all planes: scales, zeros, indices included
+  std::uint64_t resident_bytes = 0;  // the same streams decoded
+  std::uint64_t source_bytes = 0;    // in the source's format
+
+  SizeSum& operator+=(const SizeSum& other);
+  double stored_bits_per_weight() const;  // 0 where there are no weights
+  double resident_bits_per_weight() const;
+};
+
+struct PlaneSummary {
+  std::string kind;
+  std::string description;  // "int4 g128"
+  int level = 0;
+  std::uint64_t stored_bytes = 0;
+  std::uint64_t resident_bytes = 0;
+};
+
+struct TensorSummary {
+  std::string name;
+  std::vector<std::uint64_t> shape;
+  std::string dtype;  // of the source
+  std::string codec;
+  std::string role;
+  int layer = -1;
+  double relative_error = -1;  // RMS of the error over RMS of the weights; -1 where not recorded
+  std::vector<PlaneSummary> planes;
+  SizeSum size;
+};
+
+struct SignatureSummary {
+  std::string kind;
+  std::string key_id;
+  bool verifies =
+      false;             // Ed25519: under the public key it carries. HMAC: under the given key only
+  bool trusted = false;  // it is by the key that was given
+};
+
+struct Summary {
+  Json config;
+  Json provenance;
+  int format_major = 0;
+  int format_minor = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t chunk_count = 0;
+  std::uint64_t prefix_bytes = 0;  // header, signatures, manifest, chunk table
+  std::uint64_t asset_bytes = 0;   // stored
+  std::string root_digest;         // hexadecimal
+  int complete_level = -1;
+  std::vector<TensorSummary> tensors;  // streaming order
+  std::map<std::string, SizeSum> by_role;
+  std::vector<std::uint64_t> level_bytes;  // stored, by refinement level
+  std::vector<SignatureSummary> signatures;
+  SizeSum total;
+
+  SizeSum role(const std::string& name) const;
+};
+
+// `key` is the one the reader was opened with, or null.
+Summary Summarize(const artifact::ArtifactReader& reader, const artifact::VerifyingKey* key);
+
+// One object; the fields' names are part of the interface (docs/cli.md). `tensors` is always there.
+Json SummaryJson(const Summary& summary);
+
+// The page that `ingot inspect` prints. `title` is the file's name; with_tensors adds a line a
+// tensor.
+std::string SummaryText(const Summary& summary, const std::string& title, bool with_tensors);
+
+// "is a model directory, ...": why something that was given instead of an artifact is none, where
+// that can be told. OK otherwise.
+Status CheckNotAModel(const std::string& path);
+
+}  // namespace ingot::inspect

@@ -1,0 +1,213 @@
+// The page that `ingot inspect` prints.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+
+#include "inspect/summary.h"
+#include "inspect/text_format.h"
+
+namespace ingot::inspect {
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+// A value of free-form JSON as text; empty where it is absent or of another type.
+std::string TextAt(const Json& json, std::initializer_list<const char*> path) {
+  const Json* at = &json;
+  for (const char* key : path) {
+    if (!at->is_object() || !at->contains(key)) return {};
+    at = &(*at)[key];
+  }
+  if (at->is_string()) return at->get<std::string>();
+  return at->is_number() ? at->dump() : std::string();
+}
+
+std::string Shape(const std::vector<std::uint64_t>& shape) {
+  return fmt::format("{}", fmt::join(shape, "x"));
+}
+
+std::string Planes(const TensorSummary& tensor) {
+  std::vector<std::string> planes;
+  for (const PlaneSummary& plane : tensor.planes)
+    planes.push_back(plane.level > 0 ? fmt::format("{} (level {})", plane.description, plane.level)
+                                     : plane.description);
+  return fmt::format("{}", fmt::join(planes, " + "));
+}
+
+std::string Error(double relative_error) {
+  return relative_error < 0 ? "" : fmt::format("{:.4f}", relative_error);
+}
+
+// "BF16", or "mixed" where the matrices came in several formats.
+std::string SourceFormat(const Summary& summary) {
+  std::set<std::string> names;
+  for (const TensorSummary& tensor : summary.tensors)
+    if (tensor.role != "vector") names.insert(tensor.dtype);
+  if (names.size() != 1) return "mixed";
+  std::string name = *names.begin();
+  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+std::string ModelLine(const Summary& summary) {
+  std::string line;
+  const auto add = [&](const std::string& text) { line += (line.empty() ? "" : ", ") + text; };
+  if (const auto type = TextAt(summary.config, {"model_type"}); !type.empty()) add(type);
+  for (const auto& [key, label] : {std::pair{"num_hidden_layers", "layers"},
+                                   {"hidden_size", "hidden"},
+                                   {"vocab_size", "vocabulary"}})
+    if (const auto value = TextAt(summary.config, {key}); !value.empty())
+      add(std::string_view(label) == "layers" ? value + " layers"
+                                              : fmt::format("{} {}", label, value));
+  add(HumanCount(summary.total.weights) + " weights");
+  return line;
+}
+
+std::string SourceLine(const Json& provenance) {
+  std::string line = TextAt(provenance, {"source", "format"});
+  if (!provenance.is_object() || !provenance.contains("source")) return line;
+  const Json& source = provenance["source"];
+  if (!source.is_object() || !source.contains("files") || !source["files"].is_array()) return line;
+  std::uint64_t bytes = 0;
+  std::string first;
+  for (const Json& file : source["files"]) {
+    if (!file.is_object()) continue;
+    if (first.empty()) first = TextAt(file, {"name"});
+    if (file.contains("bytes") && file["bytes"].is_number_unsigned())
+      bytes += file["bytes"].get<std::uint64_t>();
+  }
+  const std::size_t more = source["files"].size() > 1 ? source["files"].size() - 1 : 0;
+  return fmt::format("{}, {}{} ({})", line, first,
+                     more > 0 ? fmt::format(" and {} more", more) : "", HumanBytes(bytes));
+}
+
+void AddOrigin(const Summary& summary, Rows& rows) {
+  rows.push_back({"model", ModelLine(summary)});
+  const Json& provenance = summary.provenance;
+  rows.push_back({"source", SourceLine(provenance)});
+  if (const auto digest = TextAt(provenance, {"source", "digest"}); !digest.empty())
+    rows.push_back({"", digest});
+  rows.push_back({"made by", TextAt(provenance, {"tool"})});
+  for (const char* role : {"linear", "embedding", "head"})
+    if (summary.by_role.contains(role))
+      rows.push_back({"", fmt::format("{} {}", role, TextAt(provenance, {"recipe", role}))});
+  if (provenance.is_object() && provenance.contains("recipe") && provenance["recipe"].is_object() &&
+      provenance["recipe"].contains("rules"))
+    for (const Json& rule : provenance["recipe"]["rules"])
+      if (rule.is_string()) rows.push_back({"", "rule " + rule.get<std::string>()});
+  rows.push_back({"root", "blake3:" + summary.root_digest});
+  if (summary.signatures.empty()) rows.push_back({"signed", "no"});
+  for (const SignatureSummary& s : summary.signatures)
+    rows.push_back({"signed", fmt::format("{} key {}: {}", s.kind, s.key_id,
+                                          s.trusted    ? "verifies, by the given key"
+                                          : s.verifies ? "verifies under the key it carries"
+                                                       : "a shared secret, needs --key")});
+}
+
+void AddSizes(const Summary& summary, Rows& rows) {
+  const SizeSum linear = summary.role("linear");
+  std::string ratio;
+  if (summary.file_bytes > 0 && summary.total.source_bytes > 0)
+    ratio = fmt::format(
+        "; {:.2f}x smaller than the {} source's weights ({})",
+        static_cast<double>(summary.total.source_bytes) / static_cast<double>(summary.file_bytes),
+        SourceFormat(summary), HumanBytes(summary.total.source_bytes));
+  rows.push_back({"file", HumanBytes(summary.file_bytes) + ratio});
+  rows.push_back(
+      {"stored",
+       fmt::format("{:.3f} bpw over linear weights, {:.3f} bpw over all weights",
+                   linear.stored_bits_per_weight(), summary.total.stored_bits_per_weight())});
+  rows.push_back(
+      {"resident",
+       fmt::format("{:.3f} bpw over linear weights, {:.3f} bpw over all weights "
+                   "({})",
+                   linear.resident_bits_per_weight(), summary.total.resident_bits_per_weight(),
+                   HumanBytes(summary.total.resident_bytes))});
+}
+
+std::string RoleTable(const Summary& summary) {
+  Rows rows = {{"kind", "tensors", "weights", "stored", "bpw", "resident", "source"}};
+  for (const auto& [role, size] : summary.by_role)
+    rows.push_back({role, std::to_string(size.tensors), HumanCount(size.weights),
+                    HumanBytes(size.stored_bytes),
+                    fmt::format("{:.3f}", size.stored_bits_per_weight()),
+                    HumanBytes(size.resident_bytes), HumanBytes(size.source_bytes)});
+  rows.push_back({"tokenizer", "", "", HumanBytes(summary.asset_bytes)});
+  rows.push_back({"index", "", "", HumanBytes(summary.prefix_bytes)});
+  return AlignTable(rows, "  ");
+}
+
+std::string LevelTable(const Summary& summary) {
+  if (summary.level_bytes.size() < 2) return {};
+  Rows rows = {{"level", "stored", "up to here"}};
+  std::uint64_t sum = 0;
+  for (std::size_t level = 0; level < summary.level_bytes.size(); ++level) {
+    sum += summary.level_bytes[level];
+    rows.push_back(
+        {std::to_string(level), HumanBytes(summary.level_bytes[level]), HumanBytes(sum)});
+  }
+  return "\n" + AlignTable(rows, "  ");
+}
+
+// A line a layer and codec; what is outside the layers by name.
+std::string LayerTable(const Summary& summary) {
+  struct Line {
+    std::string place, codec, planes;
+    SizeSum size;
+    double worst_error = -1;
+  };
+  std::vector<Line> lines;
+  for (const TensorSummary& tensor : summary.tensors) {
+    if (tensor.role == "vector") continue;
+    const std::string place =
+        tensor.layer < 0 ? tensor.name : fmt::format("layer {}", tensor.layer);
+    const std::string planes = Planes(tensor);
+    auto it = std::find_if(lines.begin(), lines.end(), [&](const Line& line) {
+      return line.place == place && line.codec == tensor.codec && line.planes == planes;
+    });
+    if (it == lines.end()) it = lines.insert(it, {place, tensor.codec, planes, {}, -1});
+    it->size += tensor.size;
+    it->worst_error = std::max(it->worst_error, tensor.relative_error);
+  }
+  Rows rows = {{"where", "codec", "planes", "matrices", "stored", "bpw", "worst error"}};
+  for (const Line& line : lines)
+    rows.push_back({line.place, line.codec, line.planes, std::to_string(line.size.tensors),
+                    HumanBytes(line.size.stored_bytes),
+                    fmt::format("{:.3f}", line.size.stored_bits_per_weight()),
+                    Error(line.worst_error)});
+  return "\n" + AlignTable(rows, "  ");
+}
+
+std::string TensorTable(const Summary& summary) {
+  Rows rows = {{"tensor", "shape", "from", "codec", "planes", "stored", "bpw", "error"}};
+  for (const TensorSummary& tensor : summary.tensors)
+    rows.push_back({tensor.name, Shape(tensor.shape), tensor.dtype, tensor.codec, Planes(tensor),
+                    HumanBytes(tensor.size.stored_bytes),
+                    fmt::format("{:.3f}", tensor.size.stored_bits_per_weight()),
+                    Error(tensor.relative_error)});
+  return "\n" + AlignTable(rows, "  ");
+}
+
+}  // namespace
+
+std::string SummaryText(const Summary& summary, const std::string& title, bool with_tensors) {
+  Rows rows;
+  AddOrigin(summary, rows);
+  AddSizes(summary, rows);
+  if (summary.complete_level + 1 < static_cast<int>(summary.level_bytes.size()))
+    rows.push_back(
+        {"cut short", summary.complete_level < 0
+                          ? "not even the base level is complete"
+                          : fmt::format("levels 0 to {} are complete", summary.complete_level)});
+  std::string text = title + "\n";
+  // Facts are left-aligned whatever they start with.
+  for (const auto& row : rows)
+    if (!row[1].empty()) text += fmt::format("  {:<9} {}\n", row[0], row[1]);
+  text += "\n" + RoleTable(summary) + LevelTable(summary);
+  text += with_tensors ? TensorTable(summary) : LayerTable(summary);
+  return text;
+}
+
+}  // namespace ingot::inspect
