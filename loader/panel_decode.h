@@ -14,6 +14,7 @@ namespace ingot::loader {
 // last). Elements between cols and `padded_cols` become 0. REQUIRES: row_begin + rows <=
 // matrix.rows; cols <= padded_cols <= stride (or rows == 1); PrepareMatrix was called.
 void DecodePanel(const ResidentMatrix& matrix, PlaneRange planes, std::uint64_t row_begin,
-                 std::size_t rows, float* out, std::size_t stride, std::size_t padded_cols);
+                 std::size_t rows, float* out, std::size_t stride, std::size_t padded_cols,
+                 bool skip_fast = false);
 
 }  // namespace ingot::loader

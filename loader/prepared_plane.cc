@@ -95,6 +95,7 @@ Result<std::shared_ptr<const PreparedPlane>> PreparePlane(const codecs::PlaneVie
     PrepareRaw(view, prepared->operand);
   } else if (kind == "int") {
     INGOT_TRY(PrepareInt(view, *prepared));
+    prepared->has_fields = PlanIntFields(prepared->operand, prepared->fields);
   } else if (kind == "fp8") {
     PrepareFp8(view, prepared->operand);
   } else if (kind == "sparse") {

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "codecs/plane.h"
 #include "codecs/plane_codec.h"
+#include "loader/kernels/int_matvec.h"
 #include "loader/kernels/plane_operand.h"
 #include "loader/resident.h"
 
@@ -22,6 +23,11 @@ struct PreparedPlane {
   const codecs::PlaneKind* kind = nullptr;
   std::vector<std::uint64_t> row_offsets;  // sparse
   std::vector<float> levels;               // int
+  IntFields fields;                        // int, where has_fields: kFast has a kernel
+  bool has_fields = false;
+
+  // Whether kFast takes the plane by itself instead of decoding it into the panel.
+  bool fast() const { return has_fields || operand.kind == OperandKind::kSparse; }
 };
 
 // REQUIRES: the plane passed its kind's validate(); `view` and its spec outlive the result.

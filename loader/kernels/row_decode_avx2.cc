@@ -1,0 +1,134 @@
+// Rows of int and fp8 planes to floats, AVX2: as row_decode_avx512.cc, in halves, with the ragged
+// ends one code at a time. Floor: the float panel's write rate. Bench: INGOT_ISA=avx2 linear_bench
+#include <immintrin.h>
+
+#include "loader/kernels/row_decode.h"
+
+namespace ingot::loader {
+namespace {
+
+// One field; returns its end. Whole parts of 64 codes by vectors, the short last block by bytes.
+const std::uint8_t* UnpackField(const std::uint8_t* field, int width, int shift, std::uint64_t cols,
+                                std::uint8_t* codes) {
+  const auto parts = static_cast<std::uint64_t>(8 / width);
+  const std::uint64_t block = 64 * parts;
+  const int low_mask = (1 << width) - 1;
+  const __m256i mask = _mm256_set1_epi8(static_cast<char>(low_mask));
+  for (std::uint64_t begin = 0; begin < cols; begin += block) {
+    const std::uint64_t n = cols - begin < block ? cols - begin : block;
+    const std::uint64_t stride = (n + parts - 1) / parts;
+    for (std::uint64_t p = 0; p * stride < n; ++p) {
+      const int bit = static_cast<int>(p) * width;
+      std::uint8_t* out = codes + begin + p * stride;
+      const std::uint64_t count = n - p * stride < stride ? n - p * stride : stride;
+      std::uint64_t j = 0;
+      for (; j + 32 <= count; j += 32) {
+        const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(field + j));
+        __m256i part = _mm256_and_si256(_mm256_srli_epi16(bytes, bit), mask);
+        part = _mm256_slli_epi16(part, shift);
+        auto* at = reinterpret_cast<__m256i*>(out + j);
+        if (shift > 0) part = _mm256_or_si256(part, _mm256_loadu_si256(at));
+        _mm256_storeu_si256(at, part);
+      }
+      for (; j < count; ++j) {
+        const int code = ((field[j] >> bit) & low_mask) << shift;
+        out[j] = static_cast<std::uint8_t>((shift > 0 ? out[j] : 0) | code);
+      }
+    }
+    field += stride;
+  }
+  return field;
+}
+
+inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
+  const std::uint64_t index = row * plane.groups + group;
+  std::uint16_t half;
+  if (plane.row_scales == nullptr) {
+    __builtin_memcpy(&half, plane.scales + 2 * index, 2);
+    return _cvtsh_ss(half);
+  }
+  __builtin_memcpy(&half, plane.row_scales + 2 * row, 2);
+  return static_cast<float>(static_cast<std::int8_t>(plane.scales[index])) * _cvtsh_ss(half);
+}
+
+inline __m128i Load8(const std::uint8_t* p) {
+  return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+}
+
+inline __m256 Fp8ToFloat(__m128i codes) {
+  const __m128i wide = _mm_cvtepu8_epi16(codes);
+  const __m128i sign = _mm_slli_epi16(_mm_and_si128(wide, _mm_set1_epi16(0x80)), 8);
+  const __m128i magnitude = _mm_and_si128(wide, _mm_set1_epi16(0x7f));
+  const __m256i nan = _mm256_cvtepi16_epi32(_mm_cmpeq_epi16(magnitude, _mm_set1_epi16(0x7f)));
+  const __m128i half = _mm_or_si128(sign, _mm_slli_epi16(magnitude, 7));
+  const __m256 value = _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256.0f));
+  return _mm256_blendv_ps(value, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000)),
+                          _mm256_castsi256_ps(nan));
+}
+
+inline void Put(__m256 values, bool add, float* out) {
+  if (add) values = _mm256_add_ps(_mm256_loadu_ps(out), values);
+  _mm256_storeu_ps(out, values);
+}
+
+// n < 8 values at the ragged end of a group.
+inline void PutSome(__m256 values, std::uint64_t n, bool add, float* out) {
+  float all[8];
+  _mm256_storeu_ps(all, values);
+  for (std::uint64_t i = 0; i < n; ++i) out[i] = add ? out[i] + all[i] : all[i];
+}
+
+inline __m128i LoadSome(const std::uint8_t* p, std::uint64_t n) {
+  std::uint8_t bytes[8] = {};
+  for (std::uint64_t i = 0; i < n; ++i) bytes[i] = p[i];
+  return Load8(bytes);
+}
+
+// Calls value(eight codes) over the groups of a row, times the group's scale.
+template <typename Value>
+void OverGroups(const RowDecode& decode, const std::uint8_t* codes, Value value) {
+  const PlaneOperand& plane = *decode.plane;
+  for (std::uint64_t g = 0, begin = 0; begin < plane.cols; ++g) {
+    const std::uint64_t end = plane.cols - begin < plane.group ? plane.cols : begin + plane.group;
+    const __m256 scale = _mm256_set1_ps(ScaleOf(plane, decode.row, g));
+    std::uint64_t i = begin;
+    for (; i + 8 <= end; i += 8)
+      Put(_mm256_mul_ps(value(Load8(codes + i), g), scale), decode.add, decode.out + i);
+    if (i < end)
+      PutSome(_mm256_mul_ps(value(LoadSome(codes + i, end - i), g), scale), end - i, decode.add,
+              decode.out + i);
+    begin = end;
+  }
+}
+
+}  // namespace
+
+void DecodeIntRowAvx2(const RowDecode& decode) {
+  const PlaneOperand& plane = *decode.plane;
+  const std::uint8_t* codes = plane.codes + decode.row * plane.row_bytes;
+  if (plane.bits != 8) {
+    for (int shift = 0; shift < plane.bits;) {
+      const int left = plane.bits - shift;
+      const int width = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      codes = UnpackField(codes, width, shift, plane.cols, decode.scratch);
+      shift += width;
+    }
+    codes = decode.scratch;
+  }
+  const float zero_step = 1.0f / static_cast<float>(1 << (8 - plane.bits));
+  OverGroups(decode, codes, [&](__m128i eight, std::uint64_t g) {
+    const float zero =
+        plane.zeros != nullptr
+            ? static_cast<float>(plane.zeros[decode.row * plane.groups + g]) * zero_step
+            : static_cast<float>(plane.offset);
+    return _mm256_sub_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight)), _mm256_set1_ps(zero));
+  });
+}
+
+void DecodeFp8RowAvx2(const RowDecode& decode) {
+  const PlaneOperand& plane = *decode.plane;
+  OverGroups(decode, plane.codes + decode.row * plane.row_bytes,
+             [](__m128i eight, std::uint64_t) { return Fp8ToFloat(eight); });
+}
+
+}  // namespace ingot::loader

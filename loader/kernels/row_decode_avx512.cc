@@ -1,0 +1,129 @@
+// Rows of int and fp8 planes to floats, AVX-512, in two steps through the first-level cache:
+// bit fields to a byte a code (one load and one store a 64 codes and part), then groups of codes to
+// level times scale. Floor: the float panel's write rate. Bench: linear_bench
+// --benchmark_filter=Panel
+#include <immintrin.h>
+
+#include "loader/kernels/row_decode.h"
+
+namespace ingot::loader {
+namespace {
+
+inline __mmask64 FirstBytes(std::uint64_t n) {
+  return n >= 64 ? ~__mmask64{0} : (__mmask64{1} << n) - 1u;
+}
+inline __mmask16 FirstLanes(std::uint64_t n) {
+  return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
+}
+
+// One part of a block: `n` codes of `width` bits at bit part * width, moved up by `shift` and
+// merged into `codes` unless it is the first field.
+inline void StorePart(__m512i bytes, int width, int part, int shift, std::uint64_t n,
+                      std::uint8_t* codes) {
+  const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << width) - 1));
+  __m512i part_codes =
+      _mm512_and_si512(_mm512_srli_epi16(bytes, static_cast<unsigned>(part * width)), mask);
+  const __mmask64 live = FirstBytes(n);
+  if (shift > 0) {
+    part_codes = _mm512_slli_epi16(part_codes, static_cast<unsigned>(shift));
+    part_codes = _mm512_or_si512(part_codes, _mm512_maskz_loadu_epi8(live, codes));
+  }
+  _mm512_mask_storeu_epi8(codes, live, part_codes);
+}
+
+// Field of `width` bits; returns its end.
+const std::uint8_t* UnpackField(const std::uint8_t* field, int width, int shift, std::uint64_t cols,
+                                std::uint8_t* codes) {
+  const int parts = 8 / width;
+  const std::uint64_t block = 64u * static_cast<std::uint64_t>(parts);
+  for (std::uint64_t begin = 0; begin < cols; begin += block) {
+    const std::uint64_t n = cols - begin < block ? cols - begin : block;
+    const std::uint64_t stride =
+        (n + static_cast<std::uint64_t>(parts) - 1) / static_cast<std::uint64_t>(parts);
+    const __m512i bytes = _mm512_maskz_loadu_epi8(FirstBytes(stride), field);
+    for (int p = 0; p < parts; ++p) {
+      const std::uint64_t at = static_cast<std::uint64_t>(p) * stride;
+      if (at >= n) break;
+      StorePart(bytes, width, p, shift, n - at < stride ? n - at : stride, codes + begin + at);
+    }
+    field += stride;
+  }
+  return field;
+}
+
+inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
+  const std::uint64_t index = row * plane.groups + group;
+  std::uint16_t half;
+  if (plane.row_scales == nullptr) {
+    __builtin_memcpy(&half, plane.scales + 2 * index, 2);
+    return _cvtsh_ss(half);
+  }
+  __builtin_memcpy(&half, plane.row_scales + 2 * row, 2);
+  return static_cast<float>(static_cast<std::int8_t>(plane.scales[index])) * _cvtsh_ss(half);
+}
+
+inline void Put(__m512 values, __mmask16 live, bool add, float* out) {
+  if (add) values = _mm512_add_ps(_mm512_maskz_loadu_ps(live, out), values);
+  _mm512_mask_storeu_ps(out, live, values);
+}
+
+inline __m512 Fp8ToFloat(__m128i codes) {
+  // Shifted by 7, the bits are an fp16 of 2^-8 the value, subnormals included; 0x7f is NaN.
+  const __m256i wide = _mm256_cvtepu8_epi16(codes);
+  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(wide, _mm256_set1_epi16(0x80)), 8);
+  const __m256i magnitude = _mm256_and_si256(wide, _mm256_set1_epi16(0x7f));
+  const __mmask16 nan = _mm256_cmpeq_epi16_mask(magnitude, _mm256_set1_epi16(0x7f));
+  const __m256i half = _mm256_or_si256(sign, _mm256_slli_epi16(magnitude, 7));
+  const __m512 value = _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256.0f));
+  return _mm512_mask_mov_ps(value, nan, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000)));
+}
+
+}  // namespace
+
+void DecodeIntRowAvx512(const RowDecode& decode) {
+  const PlaneOperand& plane = *decode.plane;
+  const std::uint8_t* codes = plane.codes + decode.row * plane.row_bytes;
+  if (plane.bits != 8) {
+    for (int shift = 0; shift < plane.bits;) {
+      const int left = plane.bits - shift;
+      const int width = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      codes = UnpackField(codes, width, shift, plane.cols, decode.scratch);
+      shift += width;
+    }
+    codes = decode.scratch;
+  }
+  const float zero_step = 1.0f / static_cast<float>(1 << (8 - plane.bits));
+  for (std::uint64_t g = 0, begin = 0; begin < plane.cols; ++g) {
+    const std::uint64_t end = plane.cols - begin < plane.group ? plane.cols : begin + plane.group;
+    const __m512 scale = _mm512_set1_ps(ScaleOf(plane, decode.row, g));
+    const float zero_point =
+        plane.zeros != nullptr
+            ? static_cast<float>(plane.zeros[decode.row * plane.groups + g]) * zero_step
+            : static_cast<float>(plane.offset);
+    const __m512 zero = _mm512_set1_ps(zero_point);
+    for (std::uint64_t i = begin; i < end; i += 16) {
+      const __mmask16 live = FirstLanes(end - i);
+      const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(live, codes + i));
+      const __m512 level = _mm512_sub_ps(_mm512_cvtepi32_ps(code), zero);
+      Put(_mm512_mul_ps(level, scale), live, decode.add, decode.out + i);
+    }
+    begin = end;
+  }
+}
+
+void DecodeFp8RowAvx512(const RowDecode& decode) {
+  const PlaneOperand& plane = *decode.plane;
+  const std::uint8_t* codes = plane.codes + decode.row * plane.row_bytes;
+  for (std::uint64_t g = 0, begin = 0; begin < plane.cols; ++g) {
+    const std::uint64_t end = plane.cols - begin < plane.group ? plane.cols : begin + plane.group;
+    const __m512 scale = _mm512_set1_ps(ScaleOf(plane, decode.row, g));
+    for (std::uint64_t i = begin; i < end; i += 16) {
+      const __mmask16 live = FirstLanes(end - i);
+      const __m512 value = Fp8ToFloat(_mm_maskz_loadu_epi8(live, codes + i));
+      Put(_mm512_mul_ps(value, scale), live, decode.add, decode.out + i);
+    }
+    begin = end;
+  }
+}
+
+}  // namespace ingot::loader

@@ -1,0 +1,16 @@
+// y += S x for a sparse plane: a row's entries times the inputs they name. Entries are few (0.5 %),
+// so the plain loop is bound by the scattered loads of x, which lie in the first-level cache.
+#pragma once
+
+#include <cstddef>
+
+#include "loader/kernels/plane_operand.h"
+
+namespace ingot::loader {
+
+// y[t * y_stride + r] += row (row_begin + r) of the plane times x[t * x_stride ...].
+void SparseMatvec(const PlaneOperand& plane, std::uint64_t row_begin, std::size_t rows,
+                  const float* x, std::size_t x_stride, std::size_t tokens, float* y,
+                  std::size_t y_stride);
+
+}  // namespace ingot::loader
