@@ -10,7 +10,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kMaxJsonDepth = 64;
 constexpr std::size_t kMaxListedTokens = 1 << 20;
 
 Result<Json> ReadAsset(const std::map<std::string, std::string>& assets, const std::string& name) {
@@ -77,23 +76,6 @@ void ReadAddedTokens(const Json& config, std::map<TokenId, AddedToken>& added) {
 }
 
 }  // namespace
-
-Result<Json> ParseJson(std::string_view text) {
-  int deepest = 0;
-  const Json::parser_callback_t watch = [&](int depth, Json::parse_event_t event, Json&) {
-    if (event != Json::parse_event_t::object_start && event != Json::parse_event_t::array_start) {
-      return true;
-    }
-    deepest = std::max(deepest, depth);
-    return depth < kMaxJsonDepth;
-  };
-  Json json = Json::parse(text.begin(), text.end(), watch, false);
-  if (deepest >= kMaxJsonDepth) {
-    return LimitExceeded("JSON nested deeper than " + std::to_string(kMaxJsonDepth));
-  }
-  if (json.is_discarded()) return Corruption("malformed JSON");
-  return json;
-}
 
 Result<TokenizerConfig> ReadTokenizerConfig(
     const std::map<std::string, std::string>& assets,

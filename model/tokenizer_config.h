@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "model/added_tokens.h"
+#include "model/json_text.h"
 
 namespace ingot::model {
 
@@ -25,10 +26,6 @@ struct TokenizerConfig {
 // `find` gives the id of a token's text, -1 where it is unknown. Corruption for JSON that is none.
 Result<TokenizerConfig> ReadTokenizerConfig(const std::map<std::string, std::string>& assets,
                                             const std::function<TokenId(const std::string&)>& find);
-
-// Parses JSON without throwing. Corruption where it is malformed, Limit where it is nested too
-// deeply.
-Result<nlohmann::json> ParseJson(std::string_view text);
 
 // The two readers that Tokenizer::FromAssets chooses from.
 Result<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(
