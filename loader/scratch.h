@@ -13,13 +13,13 @@ namespace ingot::loader {
 template <typename T>
 class Scratch {
  public:
-  explicit Scratch(std::size_t size) : buffer_(std::move(Spare())) {
+  explicit Scratch(std::size_t size) : buffer_(std::exchange(Spare(), {})) {
     if (buffer_.size() < size) buffer_ = AlignedBuffer<T>(size);
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() {
-    if (Spare().size() < buffer_.size()) Spare() = std::move(buffer_);
+    if (Spare().size() < buffer_.size()) Spare() = std::exchange(buffer_, {});
   }
   T* data() { return buffer_.data(); }
 
