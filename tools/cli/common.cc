@@ -1,0 +1,117 @@
+#include "tools/cli/common.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <utility>
+
+#include "base/parallel.h"
+#include "inspect/text_format.h"
+
+namespace ingot::cli {
+
+int ExitCodeOf(StatusCode code) {
+  switch (code) {
+    case StatusCode::kOk:
+      return kOk;
+    case StatusCode::kInvalidArgument:
+      return kUsage;
+    case StatusCode::kCorruption:
+      return kCorrupt;
+    case StatusCode::kUntrusted:
+      return kUntrusted;
+    case StatusCode::kNotFound:
+      return kNotFound;
+    default:
+      return kFailed;
+  }
+}
+
+int Fail(const Status& status) {
+  std::string line = status.message();
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  fmt::print(stderr, "ingot: {}\n", line);
+  return ExitCodeOf(status.code());
+}
+
+void Warn(const std::string& message) { fmt::print(stderr, "ingot: warning: {}\n", message); }
+
+void OnRun(CLI::App* command, Outcome& outcome, std::function<Status()> body) {
+  command->callback([&outcome, body = std::move(body)] {
+    if (const Status status = body(); !status.ok()) outcome.exit_code = Fail(status);
+  });
+}
+
+Result<std::uint64_t> ParseSize(const std::string& text) {
+  static const std::map<std::string, double> kUnits = {
+      {"", 1},       {"b", 1},        {"k", 0x1p10},   {"kib", 0x1p10}, {"kb", 1e3},
+      {"m", 0x1p20}, {"mib", 0x1p20}, {"mb", 1e6},     {"g", 0x1p30},   {"gib", 0x1p30},
+      {"gb", 1e9},   {"t", 0x1p40},   {"tib", 0x1p40}, {"tb", 1e12}};
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string unit(end, text.data() + text.size());
+  std::transform(unit.begin(), unit.end(), unit.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto it = kUnits.find(unit);
+  if (error != std::errc{} || it == kUnits.end() || !(number >= 0) || number * it->second > 0x1p62)
+    return InvalidArgument(fmt::format("'{}' is not a size (like 512MiB or 2GiB)", text));
+  return static_cast<std::uint64_t>(number * it->second);
+}
+
+void AddThreadsOption(CLI::App* command) {
+  command
+      ->add_option_function<std::size_t>(
+          "--threads", [](const std::size_t& threads) { SetThreads(threads); },
+          "worker threads, 0: one per processor")
+      ->type_name("N")
+      ->check(CLI::Range(0, 4096));
+}
+
+Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const std::string& path) {
+  std::optional<artifact::VerifyingKey> key;
+  if (path.empty()) return key;
+  INGOT_ASSIGN(artifact::VerifyingKey loaded, artifact::VerifyingKey::Load(path));
+  key.emplace(std::move(loaded));
+  return key;
+}
+
+ProgressLine::ProgressLine(bool quiet) : enabled_(!quiet && ::isatty(STDERR_FILENO) == 1) {}
+
+ProgressLine::~ProgressLine() { Clear(); }
+
+void ProgressLine::Update(std::uint64_t done, std::uint64_t total, std::uint64_t base,
+                          const std::string& what) {
+  if (!enabled_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (drawn_ && now - last_ < std::chrono::milliseconds(100)) return;
+  last_ = now;
+  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const double speed = seconds > 0 ? static_cast<double>(done - base) / seconds : 0;
+  std::string line = fmt::format("{} of {}", inspect::HumanBytes(done), inspect::HumanBytes(total));
+  if (total > 0) line += fmt::format(", {} %", done * 100 / total);
+  if (speed > 0) {
+    line += fmt::format(", {:.0f} MB/s", speed / 1e6);
+    const double left = static_cast<double>(total - std::min(done, total)) / speed;
+    line +=
+        fmt::format(", {}:{:02} left", static_cast<long>(left) / 60, static_cast<long>(left) % 60);
+  }
+  if (!what.empty()) line += ", " + what;
+  fmt::print(stderr, "\r\033[K{}", line);
+  std::fflush(stderr);
+  drawn_ = true;
+}
+
+void ProgressLine::Clear() {
+  if (!drawn_) return;
+  fmt::print(stderr, "\r\033[K");
+  std::fflush(stderr);
+  drawn_ = false;
+}
+
+}  // namespace ingot::cli

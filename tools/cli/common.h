@@ -1,0 +1,72 @@
+// What every subcommand shares: exit codes, error lines, sizes on the command line, progress.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "artifact/signature.h"
+#include "base/status.h"
+
+namespace ingot::cli {
+
+enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kCorrupt = 3, kUntrusted = 4, kNotFound = 5 };
+
+int ExitCodeOf(StatusCode code);
+// Prints "ingot: MESSAGE", one line, on stderr; returns the exit code.
+int Fail(const Status& status);
+void Warn(const std::string& message);
+
+// A subcommand stores its exit code here when CLI11 calls it.
+struct Outcome {
+  int exit_code = kOk;
+};
+// Runs `body` as the subcommand's action; a bad Status becomes its line and exit code.
+void OnRun(CLI::App* command, Outcome& outcome, std::function<Status()> body);
+
+// "2GiB", "512MB", "1.5G", "4096": bytes. K, M, G, T alone and with iB are powers of 1024, with B
+// powers of 1000.
+Result<std::uint64_t> ParseSize(const std::string& text);
+
+// Adds --threads; takes effect at once.
+void AddThreadsOption(CLI::App* command);
+
+// nullopt for an empty path.
+Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const std::string& path);
+// A null pointer where there is none.
+template <typename T>
+const T* PointerTo(const std::optional<T>& value) {
+  return value.has_value() ? &*value : nullptr;
+}
+
+// A line on stderr that is rewritten in place: bytes, MB/s, time left, what is being done. Silent
+// where stderr is no terminal, and with -q.
+class ProgressLine {
+ public:
+  explicit ProgressLine(bool quiet);
+  ~ProgressLine();
+  // base: bytes that cost no time (resumed); they do not count as speed.
+  void Update(std::uint64_t done, std::uint64_t total, std::uint64_t base, const std::string& what);
+  void Clear();
+
+ private:
+  bool enabled_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_{};
+};
+
+// The subcommands.
+void AddPackCommand(CLI::App& app, Outcome& outcome);
+void AddInspectCommand(CLI::App& app, Outcome& outcome);
+void AddVerifyCommand(CLI::App& app, Outcome& outcome);
+void AddKeygenCommand(CLI::App& app, Outcome& outcome);
+void AddSignCommand(CLI::App& app, Outcome& outcome);
+void AddRunCommand(CLI::App& app, Outcome& outcome);
+void AddEvalCommand(CLI::App& app, Outcome& outcome);
+void AddExportCommand(CLI::App& app, Outcome& outcome);
+
+}  // namespace ingot::cli

@@ -1,0 +1,122 @@
+// `ingot inspect` and `ingot verify`.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "artifact/reader.h"
+#include "base/file.h"
+#include "inspect/summary.h"
+#include "inspect/text_format.h"
+#include "inspect/verification.h"
+#include "tools/cli/common.h"
+
+namespace ingot::cli {
+namespace {
+
+struct InspectOptions {
+  std::string file, key;
+  bool json = false, tensors = false, verify = false;
+};
+
+// The first damage is the error's line; all of them are listed.
+Status DamageStatus(const std::string& file,
+                    const std::vector<artifact::ArtifactReader::Damage>& damage) {
+  if (damage.empty()) return OkStatus();
+  for (const auto& item : damage)
+    fmt::print(stderr, "ingot: {}: {}: {}\n", file, item.where, item.what);
+  return Corruption(fmt::format("{}: {} damaged part{}, first {}", file, damage.size(),
+                                damage.size() == 1 ? "" : "s", damage[0].where));
+}
+
+Status RunInspect(const InspectOptions& options) {
+  INGOT_TRY(inspect::CheckNotAModel(options.file));
+  INGOT_ASSIGN(const auto key, LoadVerifyingKey(options.key));
+  artifact::OpenOptions open;
+  open.key = PointerTo(key);
+  open.allow_truncated = true;
+  INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(options.file, open));
+  const inspect::Summary summary = inspect::Summarize(*reader, PointerTo(key));
+  inspect::Json json;
+  if (options.json) json = inspect::SummaryJson(summary);
+  std::vector<artifact::ArtifactReader::Damage> damage;
+  if (options.verify) {
+    ProgressLine progress(options.json);
+    INGOT_ASSIGN(damage, reader->VerifyAll([&](std::uint64_t done) {
+      progress.Update(done, summary.file_bytes, 0, "verifying");
+    }));
+    if (options.json) json["verified"] = damage.empty();
+  }
+  if (options.json) {
+    fmt::print("{}\n", json.dump(1));
+  } else {
+    fmt::print("{}", inspect::SummaryText(summary, options.file, options.tensors));
+    if (options.verify && damage.empty()) fmt::print("\n  every byte verifies\n");
+  }
+  return DamageStatus(options.file, damage);
+}
+
+struct VerifyOptions {
+  std::string file, key;
+  bool json = false, quiet = false;
+};
+
+Status RunVerify(const VerifyOptions& options) {
+  INGOT_ASSIGN(const auto key, LoadVerifyingKey(options.key));
+  const std::string name = options.file == "-" ? "stdin" : options.file;
+  inspect::Verification verification;
+  {
+    ProgressLine progress(options.quiet || options.json);
+    std::uint64_t size = 0;
+    if (const auto file = File::OpenRead(options.file); file.ok())
+      if (const auto bytes = file->Size(); bytes.ok()) size = *bytes;
+    INGOT_ASSIGN(verification,
+                 inspect::VerifyArtifact(options.file, PointerTo(key), [&](std::uint64_t done) {
+                   progress.Update(done, size, 0, "verifying");
+                 }));
+  }
+  if (options.json) {
+    fmt::print("{}\n", inspect::VerificationJson(verification).dump(1));
+  } else if (!options.quiet && verification.damage.empty()) {
+    std::string trust = verification.signatures.empty() ? "; not signed" : "";
+    for (const auto& signature : verification.signatures)
+      trust += fmt::format("; {} key {} {}", signature.kind, signature.key_id,
+                           signature.trusted    ? "is the given one"
+                           : signature.verifies ? "verifies under the key it carries"
+                                                : "not checked: needs --key");
+    if (options.file == "-") trust = key.has_value() ? "; signed by the given key" : "";
+    fmt::print("{}: ok, every byte verifies{}{}\n", name,
+               verification.file_bytes > 0
+                   ? fmt::format(" ({})", inspect::HumanBytes(verification.file_bytes))
+                   : "",
+               trust);
+  }
+  return DamageStatus(name, verification.damage);
+}
+
+}  // namespace
+
+void AddInspectCommand(CLI::App& app, Outcome& outcome) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App* command = app.add_subcommand(
+      "inspect", "what an artifact is: model, origin, sizes, planes, signatures");
+  command->add_option("FILE", options->file, "artifact")->required();
+  command->add_flag("--json", options->json, "one JSON object");
+  command->add_flag("--tensors", options->tensors, "a line a tensor");
+  command->add_option("--key", options->key, "require a signature by this key")->type_name("PUB");
+  command->add_flag("--verify", options->verify, "also check every byte");
+  OnRun(command, outcome, [options] { return RunInspect(*options); });
+}
+
+void AddVerifyCommand(CLI::App& app, Outcome& outcome) {
+  auto options = std::make_shared<VerifyOptions>();
+  CLI::App* command =
+      app.add_subcommand("verify", "check every byte of an artifact; names the damaged tensor");
+  command->add_option("FILE", options->file, "artifact, or - for stdin")->required();
+  command->add_option("--key", options->key, "require a signature by this key")->type_name("PUB");
+  command->add_flag("--json", options->json, "one JSON object");
+  command->add_flag("-q,--quiet", options->quiet, "print errors alone");
+  AddThreadsOption(command);
+  OnRun(command, outcome, [options] { return RunVerify(*options); });
+}
+
+}  // namespace ingot::cli

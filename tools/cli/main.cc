@@ -1,0 +1,62 @@
+// The `ingot` program: one subcommand a file, over the rooms. Exit codes are in common.h.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "tools/cli/common.h"
+
+namespace ingot::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 corrupt, 4 untrusted, 5 not found.";
+
+// The error of a command line in one line; help and version go to stdout.
+int OnParseError(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
+  std::string message = error.what();
+  for (char& c : message)
+    if (c == '\n') c = ' ';
+  fmt::print(stderr, "ingot: {} (see ingot --help)\n", message);
+  return kUsage;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Casts a large language model into one compact, verifiable file, and runs it.",
+               "ingot");
+  app.set_version_flag("--version", "ingot " INGOT_VERSION);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  Outcome outcome;
+  AddPackCommand(app, outcome);
+  AddInspectCommand(app, outcome);
+  AddVerifyCommand(app, outcome);
+  AddKeygenCommand(app, outcome);
+  AddSignCommand(app, outcome);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return OnParseError(app, error);
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    if (outcome.exit_code == kOk) outcome.exit_code = Fail(IoError("cannot write to stdout"));
+  }
+  return outcome.exit_code;
+}
+
+}  // namespace
+}  // namespace ingot::cli
+
+int main(int argc, char** argv) {
+  try {
+    return ingot::cli::Main(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("ingot: out of memory\n", stderr);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "ingot: internal error: %s\n", error.what());
+  }
+  return ingot::cli::kFailed;
+}

@@ -1,0 +1,187 @@
+// `ingot pack`.
+#include <fmt/format.h>
+#include <malloc.h>
+
+#include <chrono>
+#include <memory>
+
+#include "artifact/reader.h"
+#include "inspect/summary.h"
+#include "inspect/text_format.h"
+#include "pack/pipeline.h"
+#include "pack/plan.h"
+#include "pack/recipe_rules.h"
+#include "tools/cli/common.h"
+#include "tools/cli/plan_text.h"
+
+namespace ingot::cli {
+namespace {
+
+struct PackCommand {
+  std::string model, output, target, sign, memory = "1GiB";
+  codecs::RecipeOptions recipe{"", 0, 0, "", ""};
+  std::vector<std::string> rules;
+  bool force = false, dry_run = false, json = false, quiet = false;
+  bool allow_nonfinite = false, allow_unused = false, no_tokenizer = false;
+};
+
+Result<pack::RolePreset> PresetOf(const PackCommand& command) {
+  const codecs::RecipeOptions& r = command.recipe;
+  const bool options = r.group != 0 || r.bits != 0 || !r.levels.empty() || !r.scales.empty();
+  const bool codec = options || !r.codec.empty();
+  if (codec && !command.target.empty())
+    return InvalidArgument("give --target, or --codec with its options, not both");
+  if (!codec) return pack::TargetPreset(command.target.empty() ? "balanced" : command.target);
+  codecs::RecipeOptions recipe = r;
+  if (recipe.codec.empty()) recipe.codec = codecs::RecipeOptions{}.codec;
+  return pack::CodecPreset(recipe);
+}
+
+Result<pack::PackPlan> PlanOf(const PackCommand& command, const model::Checkpoint& checkpoint) {
+  pack::PlanOptions options;
+  INGOT_ASSIGN(options.preset, PresetOf(command));
+  for (const std::string& text : command.rules) {
+    INGOT_ASSIGN(pack::Rule rule, pack::ParseRule(text));
+    options.rules.push_back(std::move(rule));
+  }
+  options.allow_unused = command.allow_unused;
+  options.require_tokenizer = !command.no_tokenizer;
+  INGOT_ASSIGN(pack::PackPlan plan, pack::MakePlan(checkpoint, options));
+  for (const std::string& name : plan.unused)
+    if (!command.quiet) Warn(name + " is not used by the model and left out");
+  if (!command.allow_nonfinite) return plan;
+  INGOT_ASSIGN(options.nonfinite, pack::FindNonfiniteTensors(checkpoint, plan));
+  for (const std::string& name : options.nonfinite)
+    Warn(name + " holds NaN or infinity and is kept as it is");
+  return pack::MakePlan(checkpoint, options);
+}
+
+// What was made, from the finished file itself.
+Status Report(const PackCommand& command, const pack::PackReport& report, double seconds) {
+  INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(command.output, {}));
+  inspect::Summary summary = inspect::Summarize(*reader, nullptr);
+  if (command.json) {
+    inspect::Json json = inspect::SummaryJson(summary);
+    json.erase("tensors");
+    json["seconds"] = seconds;
+    json["resumed_bytes"] = report.resumed_bytes;
+    fmt::print("{}\n", json.dump(1));
+    return OkStatus();
+  }
+  const std::uint64_t packed = report.source_bytes - report.resumed_bytes;
+  fmt::print(
+      "{}: {}, {:.3f} bpw over linear weights, {:.3f} over all; {:.2f}x smaller than the "
+      "source's weights ({})\n",
+      command.output, inspect::HumanBytes(summary.file_bytes),
+      summary.role("linear").stored_bits_per_weight(), summary.total.stored_bits_per_weight(),
+      static_cast<double>(report.source_bytes) / static_cast<double>(summary.file_bytes),
+      inspect::HumanBytes(report.source_bytes));
+  fmt::print("root blake3:{}{}\n", summary.root_digest,
+             summary.signatures.empty()
+                 ? "; not signed"
+                 : fmt::format("; signed with {} key {}", summary.signatures[0].kind,
+                               summary.signatures[0].key_id));
+  fmt::print("{:.1f} s, {:.0f} MB/s of source{}\n", seconds,
+             static_cast<double>(packed) / 1e6 / std::max(seconds, 1e-9),
+             report.resumed_bytes > 0 ? fmt::format("; {} were there from an earlier run",
+                                                    inspect::HumanBytes(report.resumed_bytes))
+                                      : "");
+  return OkStatus();
+}
+
+Status RunPack(const PackCommand& command) {
+  // Slabs come and go: their memory is kept for the next one instead of being given back, since
+  // fresh pages cost more than what is computed on them.
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  const auto start = std::chrono::steady_clock::now();
+  INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
+  INGOT_ASSIGN(const pack::PackPlan plan, PlanOf(command, *checkpoint));
+  if (command.dry_run) {
+    fmt::print("{}", command.json ? PlanJson(plan).dump(1) + "\n" : PlanText(plan));
+    return OkStatus();
+  }
+  pack::PackOptions options;
+  options.target = command.output;
+  options.force = command.force;
+  options.tool = "ingot " INGOT_VERSION;
+  INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory).At("--memory"));
+  std::optional<artifact::SigningKey> key;
+  if (!command.sign.empty()) {
+    INGOT_ASSIGN(artifact::SigningKey loaded, artifact::SigningKey::Load(command.sign));
+    key.emplace(std::move(loaded));
+  }
+  options.key = PointerTo(key);
+  ProgressLine line(command.quiet || command.json);
+  options.progress = [&](const pack::PackProgress& p) {
+    line.Update(p.bytes_done, p.bytes_total, p.bytes_resumed, p.tensor);
+  };
+  INGOT_ASSIGN(const pack::PackReport report, pack::Pack(*checkpoint, plan, options));
+  line.Clear();
+  if (command.quiet && !command.json) return OkStatus();
+  const auto seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return Report(command, report, seconds);
+}
+
+std::string CodecHelp() {
+  std::string text =
+      "codec of the linear weights; embedding and head get int8 where it is coarser:";
+  for (const codecs::RecipeInfo& recipe : codecs::Recipes())
+    text += fmt::format("\n  {:<18} {}", recipe.name, recipe.summary);
+  return text;
+}
+
+std::string TargetHelp() {
+  std::string text = "instead of a codec (default balanced):";
+  for (const pack::TargetInfo& target : pack::Targets())
+    text += fmt::format("\n  {:<18} {}", target.name, target.summary);
+  return text;
+}
+
+}  // namespace
+
+void AddPackCommand(CLI::App& app, Outcome& outcome) {
+  auto o = std::make_shared<PackCommand>();
+  CLI::App* c = app.add_subcommand("pack", "compress a model into an artifact");
+  c->add_option("MODEL", o->model, "Hugging Face directory, or .gguf file")->required();
+  CLI::Option* output =
+      c->add_option("-o,--output", o->output, "artifact to write")->type_name("FILE");
+  c->add_option("--target", o->target, TargetHelp())->type_name("NAME");
+  c->add_option("--codec", o->recipe.codec, CodecHelp())->type_name("NAME");
+  c->add_option("--group", o->recipe.group, "weights that share a scale")
+      ->type_name("G")
+      ->check(CLI::PositiveNumber);
+  c->add_option("--bits", o->recipe.bits, "bits of a weight")
+      ->type_name("B")
+      ->check(CLI::PositiveNumber);
+  c->add_option("--levels", o->recipe.levels, "symmetric, asymmetric or log")->type_name("KIND");
+  c->add_option("--scales", o->recipe.scales, "f16, or q8 (8 bits under one f16 a row)")
+      ->type_name("KIND");
+  c->add_option(
+       "--rule", o->rules,
+       "GLOB=CODEC[:group=G,bits=B,levels=L,scales=S] for matrices whose name matches; a later "
+       "rule overrides an earlier one")
+      ->type_name("RULE")
+      ->allow_extra_args(false);
+  c->add_option("--memory", o->memory, "peak memory, at most")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  AddThreadsOption(c);
+  c->add_option("--sign", o->sign, "sign with this key (see keygen)")->type_name("KEY");
+  c->add_flag("--force", o->force, "replace an existing FILE");
+  c->add_flag("--dry-run", o->dry_run, "print the plan and its sizes, write nothing");
+  c->add_flag("--allow-nonfinite", o->allow_nonfinite,
+              "keep tensors with NaN or infinity as they are instead of refusing the model");
+  c->add_flag("--allow-unused", o->allow_unused, "leave out tensors that the model does not use");
+  c->add_flag("--no-tokenizer", o->no_tokenizer, "pack a model that has no tokenizer");
+  c->add_flag("--json", o->json, "one JSON object about the result");
+  c->add_flag("-q,--quiet", o->quiet, "no progress, no report");
+  OnRun(c, outcome, [o, output]() -> Status {
+    if (output->count() == 0 && !o->dry_run)
+      return InvalidArgument("-o FILE is required (or --dry-run)");
+    return RunPack(*o);
+  });
+}
+
+}  // namespace ingot::cli

@@ -1,0 +1,52 @@
+// `ingot keygen` and `ingot sign`.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "artifact/signature.h"
+#include "inspect/summary.h"
+#include "tools/cli/common.h"
+
+namespace ingot::cli {
+
+void AddKeygenCommand(CLI::App& app, Outcome& outcome) {
+  auto prefix = std::make_shared<std::string>();
+  auto quiet = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("keygen", "make an Ed25519 key pair");
+  command->add_option("PREFIX", *prefix, "writes PREFIX.key (keep it secret) and PREFIX.pub")
+      ->required();
+  command->add_flag("-q,--quiet", *quiet, "print nothing");
+  OnRun(command, outcome, [prefix, quiet]() -> Status {
+    INGOT_TRY(artifact::GenerateEd25519(*prefix));
+    INGOT_ASSIGN(const auto key, artifact::VerifyingKey::Load(*prefix + ".pub"));
+    if (!*quiet)
+      fmt::print("{0}.key (keep it secret), {0}.pub: ed25519 key {1}\n", *prefix, key.key_id());
+    return OkStatus();
+  });
+}
+
+void AddSignCommand(CLI::App& app, Outcome& outcome) {
+  struct Options {
+    std::string file, key;
+    bool quiet = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("sign", "add a signature to an artifact, in place");
+  command->add_option("FILE", options->file, "artifact")->required();
+  command
+      ->add_option("--key", options->key,
+                   "private Ed25519 key (PEM), or a shared secret of at least 32 bytes")
+      ->required();
+  command->add_flag("-q,--quiet", options->quiet, "print nothing");
+  OnRun(command, outcome, [options]() -> Status {
+    INGOT_TRY(inspect::CheckNotAModel(options->file));
+    INGOT_ASSIGN(const auto key, artifact::SigningKey::Load(options->key));
+    INGOT_TRY(artifact::SignFile(options->file, key));
+    if (!options->quiet)
+      fmt::print("{}: signed with {} key {}\n", options->file,
+                 artifact::SignatureKindName(key.kind()), key.key_id());
+    return OkStatus();
+  });
+}
+
+}  // namespace ingot::cli
