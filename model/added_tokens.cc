@@ -55,7 +55,7 @@ void AddedTokens::Trie::Add(std::string_view pattern, TokenId id) {
     nodes.emplace_back();
     node = static_cast<std::size_t>(fresh);
   }
-  if (nodes[node].id < 0) nodes[node].id = id;
+  nodes[node].id = id;  // of two tokens with one normalized form the later one
 }
 
 std::size_t AddedTokens::Trie::Longest(std::string_view text, std::size_t position,
@@ -103,13 +103,14 @@ Result<AddedTokens> AddedTokens::Parse(const Json* list, const TokenModel& model
   RegexScratch scratch;
   for (const std::string& content : special_order) {
     const TokenId id = added.FindId(content);
-    const AddedToken& token = added.by_id_.at(id);
+    AddedToken& token = added.by_id_.at(id);
+    token.decoded = content;
     if (!token.normalized) {
       added.raw_.Add(content, id);
     } else {
       std::string storage;
-      added.normalized_.Add(
-          normalizer == nullptr ? content : normalizer->Apply(content, storage, scratch), id);
+      if (normalizer != nullptr) token.decoded = normalizer->Apply(content, storage, scratch);
+      added.normalized_.Add(token.decoded, id);
     }
   }
   return added;

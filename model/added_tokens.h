@@ -22,6 +22,7 @@ struct AddedToken {
   bool rstrip = false;       // and behind it
   bool normalized = true;    // found in the normalized text
   bool special = false;
+  std::string decoded;  // what decoders see: the normalized content of a normalized token
 };
 
 // A stretch of text, or a token found in it (id >= 0).

@@ -71,9 +71,9 @@ class JsonTokenizer : public Tokenizer {
 
   // Absent for ids that stand for nothing and for special ones when `skip_special`.
   std::optional<std::string> Visible(TokenId id, bool skip_special) const {
-    std::optional<std::string> token = TokenOf(id);
-    if (token && skip_special && added_.IsSpecial(*token)) token.reset();
-    return token;
+    if (skip_special && IsSpecial(id)) return std::nullopt;
+    if (const AddedToken* added = added_.Find(id)) return added->decoded;
+    return TokenOf(id);
   }
   const TokenDecoder& decoder() const { return decoder_; }
 

@@ -1,0 +1,32 @@
+// Any bytes as a tokenizer.json: refused, or a tokenizer that encodes and decodes a hard text.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "model/tokenizer.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using ingot::model::StreamDecoder;
+  using ingot::model::Tokenizer;
+  const auto made = Tokenizer::FromAssets(
+      {{"tokenizer.json", std::string(reinterpret_cast<const char*>(data), size)}});
+  if (!made.ok()) return 0;
+  const Tokenizer& tokenizer = **made;
+  const std::string text =
+      "  Hello w\xC3\xB6rld<s> 123\n\n\xE2\x96\x81x \xF0\x9F\x98\x80 e\xCC\x81 it's\t \xFF\xE2\x82 "
+      "aaaaaaaaaaaaaaaaaaaa</s>";
+  auto ids = tokenizer.Encode(text, true);
+  ids.push_back(-1);
+  ids.push_back(1 << 30);
+  for (const bool skip : {false, true}) {
+    StreamDecoder stream(tokenizer, skip);
+    std::string streamed;
+    for (const auto id : ids) {
+      streamed += stream.Push(id);
+      (void)tokenizer.TokenBytes(id);
+    }
+    streamed += stream.Finish();
+    if (streamed != tokenizer.Decode(ids, skip)) std::abort();
+  }
+  return 0;
+}
