@@ -63,7 +63,7 @@ def shapes():
     yield "words", train(N.Sequence([N.NFD(), N.StripAccents(), N.Lowercase()]), P.Whitespace(), False), None
     yield "words_split", train(N.NFKD(), P.Sequence([P.WhitespaceSplit(), P.Punctuation()]), False), None
     for behavior in ("removed", "merged_with_previous", "merged_with_next", "contiguous"):
-        yield f"split_{behavior}", train(N.Replace(Regex(r"\s+"), " "), split(r"[aeiou ]", behavior, behavior == "removed"), False), decoders.Fuse()
+        yield f"split_{behavior}", train(N.Replace(Regex(r"[\t\n]+"), " "), split(r"[aeiou ]", behavior, behavior == "removed"), False), decoders.Fuse()
 
 
 def main():
