@@ -1,0 +1,49 @@
+// Text in, text out: the loop of prefill, sample, decode.
+//
+// Thread rule: as the session's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "loader/sampler.h"
+#include "loader/session.h"
+
+namespace ingot::loader {
+
+struct GenerateOptions {
+  std::uint64_t max_tokens = 256;
+  SamplerOptions sampler;
+  bool stop_at_eos = true;
+};
+
+enum class StopReason { kMaxTokens, kEndOfText, kCallback, kContextFull };
+
+struct GenerateResult {
+  StopReason stop = StopReason::kMaxTokens;
+  std::vector<model::TokenId> tokens;  // generated, without the one that ended the text
+  std::uint64_t prompt_tokens = 0;
+  double prefill_seconds = 0;  // prompt_tokens of work
+  double decode_seconds = 0;   // one forward less than tokens: the first came from prefill
+  std::uint64_t decode_steps = 0;
+  bool beyond_trained_length = false;  // obeyed, but the model never saw such positions
+};
+
+// Continues `prompt` (as the tokenizer encodes it with its special tokens; an empty one is BOS
+// alone) and passes text on as it becomes certain; `piece` returns false to stop. The session is
+// appended to.
+Result<GenerateResult> Generate(Session& session, std::string_view prompt,
+                                const GenerateOptions& options,
+                                const std::function<bool(std::string_view piece)>& piece);
+
+// The same from token ids. REQUIRES: ids not empty.
+Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::TokenId> ids,
+                                       const GenerateOptions& options,
+                                       const std::function<bool(std::string_view piece)>& piece);
+
+}  // namespace ingot::loader

@@ -1,0 +1,94 @@
+#include "loader/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_set>
+
+#include "loader/vector_kernels.h"
+
+namespace ingot::loader {
+namespace {
+
+Status OutOfRange(const char* option, double value, const char* range) {
+  return InvalidArgument(std::string(option) + " is " + std::to_string(value) + ", must be " +
+                         range);
+}
+
+}  // namespace
+
+Result<Sampler> Sampler::Make(const SamplerOptions& options) {
+  // Written so that NaN fails too.
+  if (!(options.temperature >= 0 && options.temperature < 1e6))
+    return OutOfRange("temperature", options.temperature, "at least 0");
+  if (!(options.top_p > 0 && options.top_p <= 1))
+    return OutOfRange("top-p", options.top_p, "in (0, 1]");
+  if (!(options.min_p >= 0 && options.min_p <= 1))
+    return OutOfRange("min-p", options.min_p, "in [0, 1]");
+  if (!(options.repetition_penalty > 0 && options.repetition_penalty < 1e6))
+    return OutOfRange("repetition penalty", options.repetition_penalty, "positive");
+  return Sampler(options);
+}
+
+void Sampler::Penalize(std::span<const model::TokenId> seen) {
+  if (options_.repetition_penalty == 1) return;
+  const auto penalty = static_cast<float>(options_.repetition_penalty);
+  for (const model::TokenId id : std::unordered_set<model::TokenId>(seen.begin(), seen.end())) {
+    if (id < 0 || static_cast<std::size_t>(id) >= logits_.size()) continue;
+    float& logit = logits_[static_cast<std::size_t>(id)];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+}
+
+// REQUIRES: candidates_ hold all tokens, likeliest first where any filter is on.
+void Sampler::Filter() {
+  if (options_.top_k > 0 && options_.top_k < candidates_.size()) candidates_.resize(options_.top_k);
+  if (options_.top_p < 1) {
+    double total = 0;
+    for (const Candidate& c : candidates_) total += c.weight;
+    double kept = 0;
+    std::size_t count = 0;
+    while (count < candidates_.size() && kept < options_.top_p * total)
+      kept += candidates_[count++].weight;
+    candidates_.resize(std::max<std::size_t>(count, 1));
+  }
+  if (options_.min_p > 0) {
+    const double least = options_.min_p * candidates_.front().weight;
+    while (candidates_.back().weight < least) candidates_.pop_back();
+  }
+}
+
+model::TokenId Sampler::Draw() {
+  double total = 0;
+  for (const Candidate& c : candidates_) total += c.weight;
+  double left = random_.Uniform() * total;
+  for (const Candidate& c : candidates_) {
+    left -= c.weight;
+    if (left < 0) return c.id;
+  }
+  return candidates_.back().id;  // rounding
+}
+
+Result<model::TokenId> Sampler::Sample(std::span<const float> logits,
+                                       std::span<const model::TokenId> seen) {
+  if (logits.empty()) return InvalidArgument("no logits to sample from");
+  logits_.assign(logits.begin(), logits.end());
+  Penalize(seen);
+  const LogitStats stats = BestVectorKernels().logit_stats(logits_.data(), logits_.size());
+  if (!std::isfinite(stats.max) || !std::isfinite(stats.sum_exp))
+    return Corruption("logits are not finite: the model's weights or activations overflow");
+  if (options_.temperature == 0) return static_cast<model::TokenId>(stats.argmax);
+  const double inverse = 1.0 / options_.temperature;
+  candidates_.clear();
+  for (std::size_t i = 0; i < logits_.size(); ++i)
+    candidates_.push_back({static_cast<model::TokenId>(i),
+                           std::exp((static_cast<double>(logits_[i]) - stats.max) * inverse)});
+  if (options_.top_k > 0 || options_.top_p < 1 || options_.min_p > 0) {
+    std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+      return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+    });
+    Filter();
+  }
+  return Draw();
+}
+
+}  // namespace ingot::loader
