@@ -44,7 +44,9 @@ inline std::string SafetensorsFile(const std::vector<TensorBytes>& tensors) {
                       {"data_offsets", {data.size(), data.size() + t.bytes.size()}}};
     data += t.bytes;
   }
-  return SafetensorsFile(header.dump(), data);
+  std::string text = header.dump();
+  text.resize(AlignUp(text.size(), 8), ' ');  // as writers do, so that the data is aligned
+  return SafetensorsFile(text, data);
 }
 
 template <typename T>

@@ -69,7 +69,7 @@ TEST(TokenizerErrors, NameWhatIsWrong) {
     return made.ok() ? std::string("accepted") : made.status().message();
   };
   EXPECT_EQ(Tokenizer::FromAssets({}).status().code(), StatusCode::kNotFound);
-  EXPECT_NE(message("{").find("malformed JSON"), std::string::npos);
+  EXPECT_NE(message("{").find("not valid JSON"), std::string::npos);
   EXPECT_NE(message("{}").find("\"model\""), std::string::npos);
   EXPECT_NE(message(std::string(100000, '[')).find("nested"), std::string::npos);
   EXPECT_NE(message(R"({"model":{"type":"Unigram"}})").find("Unigram"), std::string::npos);
