@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "model/checkpoint_sources.h"
+#include "model/torch_file.h"
 
 namespace ingot::model {
 
@@ -38,6 +39,7 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path) {
   if (!std::filesystem::exists(status))
     return NotFound(fmt::format("{}: no such file or directory", path));
   if (std::filesystem::is_directory(status)) return OpenHfCheckpoint(path);
+  if (HasTorchExtension(path)) return OpenTorchCheckpoint(path);
   return OpenGgufCheckpoint(path);
 }
 

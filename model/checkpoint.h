@@ -40,13 +40,14 @@ class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
 
-  // A directory with config.json and *.safetensors, or a .gguf file. Errors name the file and the number:
+  // A directory with config.json and *.safetensors or pytorch_model*.bin, a .pth, .pt or .bin file of
+  // torch.save with config.json beside it, or a .gguf file. Errors name the file and the number:
   // NotFound (no such path, missing shard), Corruption (header, offsets, truncation, duplicate names),
   // Unsupported (dtype, GGUF version).
   static Result<std::unique_ptr<Checkpoint>> Open(const std::string& path);
 
   virtual const std::string& path() const = 0;
-  virtual std::string_view format() const = 0;  // "safetensors", "gguf"
+  virtual std::string_view format() const = 0;  // "safetensors", "pytorch", "gguf"
   virtual const Json& config() const = 0;
   virtual std::span<const TensorInfo> tensors() const = 0;  // sorted by name
   // nullptr where there is none.

@@ -1,4 +1,4 @@
-// The two sources behind Checkpoint::Open.
+// The sources behind Checkpoint::Open.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,8 @@
 namespace ingot::model {
 
 Result<std::unique_ptr<Checkpoint>> OpenHfCheckpoint(const std::string& directory);
+// One file of torch.save, with config.json beside it.
+Result<std::unique_ptr<Checkpoint>> OpenTorchCheckpoint(const std::string& path);
 Result<std::unique_ptr<Checkpoint>> OpenGgufCheckpoint(const std::string& path);
 
 }  // namespace ingot::model

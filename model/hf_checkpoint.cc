@@ -1,4 +1,5 @@
-// A Hugging Face directory: config.json, one or several *.safetensors, the tokenizer's files.
+// A Hugging Face directory: config.json, one or several *.safetensors or files of torch.save, the
+// tokenizer's files.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "model/json_text.h"
 #include "model/safetensors.h"
 #include "model/tensor_names.h"
+#include "model/torch_file.h"
 #include "model/weight_scales.h"
 
 namespace ingot::model {
@@ -22,8 +24,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSingleFile = "model.safetensors";
-constexpr const char* kIndexFile = "model.safetensors.index.json";
+// A kind of weight files: the name of a single one and of the index of several.
+struct WeightFiles {
+  const char* single;
+  const char* index;
+};
+constexpr WeightFiles kSafetensorsFiles = {"model.safetensors", "model.safetensors.index.json"};
+constexpr WeightFiles kTorchFiles = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
 constexpr std::array kAssetNames = {"tokenizer.json",
                                     "tokenizer.model",
                                     "tokenizer_config.json",
@@ -54,6 +61,7 @@ struct Place {
   std::uint64_t offset = 0;
   DType stored = DType::kF32;
   std::optional<WeightScales> scales;
+  std::optional<TorchEntry> strided;  // its elements have to be gathered
 };
 
 std::optional<DType> WeightDtype(std::string_view name) {
@@ -69,15 +77,25 @@ std::optional<DType> WeightDtype(std::string_view name) {
 struct StoredTensor {
   std::size_t shard = 0;
   SafetensorsEntry entry;
+  std::vector<std::uint64_t> strides;  // empty: contiguous
 };
 using StoredTensors = std::unordered_map<std::string, StoredTensor>;
 
+std::optional<TorchEntry> StridedEntry(const StoredTensor& tensor) {
+  const SafetensorsEntry& entry = tensor.entry;
+  if (tensor.strides.empty()) return std::nullopt;
+  return TorchEntry{entry.name,   entry.dtype, entry.shape,
+                    entry.offset, entry.bytes, tensor.strides};
+}
+
 class HfCheckpoint final : public Checkpoint {
  public:
-  static Result<std::unique_ptr<Checkpoint>> Open(const std::string& directory);
+  // With `single`, that file of the directory and no other.
+  static Result<std::unique_ptr<Checkpoint>> Open(const std::string& directory,
+                                                  const std::string& single);
 
   const std::string& path() const override { return path_; }
-  std::string_view format() const override { return "safetensors"; }
+  std::string_view format() const override { return format_; }
   const Json& config() const override { return config_; }
   std::span<const TensorInfo> tensors() const override { return tensors_; }
   Status ReadRows(const TensorInfo& tensor, std::uint64_t begin, std::uint64_t end,
@@ -89,7 +107,9 @@ class HfCheckpoint final : public Checkpoint {
   Status ReadConfig();
   Status ReadAssets();
   // The files to open, and with an index which tensor must be where.
-  Result<std::vector<std::string>> ShardNames(std::map<std::string, std::string>& index) const;
+  Result<std::vector<std::string>> ShardNames(std::map<std::string, std::string>& index);
+  Result<std::vector<std::string>> IndexedNames(std::map<std::string, std::string>& index) const;
+  Status OpenShards(const std::string& single);
   Status OpenShard(const std::string& name, const std::map<std::string, std::string>& index,
                    StoredTensors& stored);
   Status ClassifyTensors(const StoredTensors& stored);
@@ -102,6 +122,8 @@ class HfCheckpoint final : public Checkpoint {
                         std::uint64_t end, MutableByteSpan out) const;
 
   std::string path_;
+  std::string_view format_ = "safetensors";
+  const char* index_file_ = kSafetensorsFiles.index;
   Json config_;
   std::vector<Shard> shards_;
   std::vector<TensorInfo> tensors_;
@@ -138,41 +160,64 @@ Status HfCheckpoint::ReadAssets() {
   return OkStatus();
 }
 
-Result<std::vector<std::string>> HfCheckpoint::ShardNames(
+Result<std::vector<std::string>> HfCheckpoint::IndexedNames(
     std::map<std::string, std::string>& index) const {
-  if (Exists(path_ + "/" + kSingleFile)) return std::vector<std::string>{kSingleFile};
-  const std::string index_path = path_ + "/" + kIndexFile;
+  const std::string index_path = path_ + "/" + index_file_;
   std::set<std::string> names;
-  if (Exists(index_path)) {
-    INGOT_ASSIGN(const Json json, ReadJsonObject(index_path));
-    const auto map = json.find("weight_map");
-    if (map == json.end() || !map->is_object())
-      return Corruption(index_path + ": no object 'weight_map'");
-    for (const auto& [tensor, file] : map->items()) {
-      if (!file.is_string() || !IsPlainFileName(file.get<std::string>()))
-        return Corruption(
-            fmt::format("{}: tensor '{}' is not mapped to a file name", index_path, tensor));
-      index[tensor] = file.get<std::string>();
-      names.insert(index[tensor]);
-    }
-    if (names.empty()) return Corruption(index_path + ": 'weight_map' is empty");
-    for (const std::string& name : names)
-      if (!Exists(path_ + "/" + name))
-        return NotFound(fmt::format(
-            "{}: shard {} is missing ({} of {} shards are there)", path_, name,
-            std::count_if(names.begin(), names.end(),
-                          [&](const std::string& n) { return Exists(path_ + "/" + n); }),
-            names.size()));
-    return std::vector<std::string>(names.begin(), names.end());
+  INGOT_ASSIGN(const Json json, ReadJsonObject(index_path));
+  const auto map = json.find("weight_map");
+  if (map == json.end() || !map->is_object())
+    return Corruption(index_path + ": no object 'weight_map'");
+  for (const auto& [tensor, file] : map->items()) {
+    if (!file.is_string() || !IsPlainFileName(file.get<std::string>()))
+      return Corruption(
+          fmt::format("{}: tensor '{}' is not mapped to a file name", index_path, tensor));
+    index[tensor] = file.get<std::string>();
+    names.insert(index[tensor]);
   }
+  if (names.empty()) return Corruption(index_path + ": 'weight_map' is empty");
+  for (const std::string& name : names)
+    if (!Exists(path_ + "/" + name))
+      return NotFound(
+          fmt::format("{}: shard {} is missing ({} of {} shards are there)", path_, name,
+                      std::count_if(names.begin(), names.end(),
+                                    [&](const std::string& n) { return Exists(path_ + "/" + n); }),
+                      names.size()));
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+Result<std::vector<std::string>> HfCheckpoint::ShardNames(
+    std::map<std::string, std::string>& index) {
+  using Names = std::vector<std::string>;
+  if (Exists(path_ + "/" + kSafetensorsFiles.single)) return Names{kSafetensorsFiles.single};
+  if (Exists(path_ + "/" + kSafetensorsFiles.index)) return IndexedNames(index);
+  std::set<std::string> names;
   std::error_code error;
   for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error))
     if (it->path().extension() == ".safetensors") names.insert(it->path().filename().string());
-  if (names.empty())
-    return NotFound(fmt::format(
-        "{}: no {} and no other *.safetensors{}", path_, kSingleFile,
-        Exists(path_ + "/pytorch_model.bin") ? "; convert pytorch_model.bin first" : ""));
-  return std::vector<std::string>(names.begin(), names.end());
+  if (!names.empty()) return Names(names.begin(), names.end());
+  index_file_ = kTorchFiles.index;
+  if (Exists(path_ + "/" + kTorchFiles.single)) return Names{kTorchFiles.single};
+  if (Exists(path_ + "/" + kTorchFiles.index)) return IndexedNames(index);
+  return NotFound(fmt::format(
+      "{}: no {}, no other *.safetensors and no {}; a .pth file is given by its own path", path_,
+      kSafetensorsFiles.single, kTorchFiles.single));
+}
+
+// The directory of a weight file of either format.
+Result<std::vector<TorchEntry>> ParseWeights(ByteSpan file, std::string_view name) {
+  if (HasTorchExtension(name)) return ParseTorchFile(file);
+  INGOT_ASSIGN(std::vector<SafetensorsEntry> entries, ParseSafetensors(file));
+  std::vector<TorchEntry> weights;
+  weights.reserve(entries.size());
+  for (SafetensorsEntry& entry : entries)
+    weights.push_back({std::move(entry.name),
+                       std::move(entry.dtype),
+                       std::move(entry.shape),
+                       entry.offset,
+                       entry.bytes,
+                       {}});
+  return weights;
 }
 
 Status HfCheckpoint::OpenShard(const std::string& name,
@@ -183,19 +228,21 @@ Status HfCheckpoint::OpenShard(const std::string& name,
   shard.name = name;
   INGOT_ASSIGN(shard.file, File::OpenRead(file));
   INGOT_ASSIGN(shard.mapped, MappedFile::Open(file));
-  INGOT_ASSIGN(std::vector<SafetensorsEntry> entries,
-               ParseSafetensors(shard.mapped.bytes()).At(file));
-  for (SafetensorsEntry& entry : entries) {
-    const std::string tensor = entry.name;
+  INGOT_ASSIGN(std::vector<TorchEntry> entries, ParseWeights(shard.mapped.bytes(), name).At(file));
+  for (TorchEntry& weight : entries) {
+    StoredTensor entry{shards_.size(),
+                       {weight.name, std::move(weight.dtype), std::move(weight.shape),
+                        weight.offset, weight.bytes},
+                       std::move(weight.strides)};
+    const std::string tensor = std::move(weight.name);
     if (!index.empty()) {
       const auto listed = index.find(tensor);
       if (listed == index.end() || listed->second != name)
         return Corruption(fmt::format(
             "{}: tensor '{}' is {} {}", file, tensor,
-            listed == index.end() ? "not listed in" : "listed for another shard in", kIndexFile));
+            listed == index.end() ? "not listed in" : "listed for another shard in", index_file_));
     }
-    const auto [it, inserted] =
-        stored.emplace(tensor, StoredTensor{shards_.size(), std::move(entry)});
+    const auto [it, inserted] = stored.emplace(tensor, std::move(entry));
     if (!inserted)
       return Corruption(fmt::format("{}: tensor '{}' is also in {}", file, tensor,
                                     shards_[it->second.shard].name));
@@ -209,7 +256,14 @@ Result<std::vector<float>> HfCheckpoint::ReadFloats(const StoredTensor& tensor) 
   const auto dtype = WeightDtype(entry.dtype);
   if (!dtype || DTypeBytes(*dtype) < 2)
     return Unsupported(fmt::format("tensor '{}': scales of dtype {}", entry.name, entry.dtype));
-  const ByteSpan bytes = shards_[tensor.shard].mapped.bytes().subspan(entry.offset, entry.bytes);
+  const ByteSpan file = shards_[tensor.shard].mapped.bytes();
+  ByteBuffer gathered;
+  if (const auto strided = StridedEntry(tensor)) {
+    gathered = ByteBuffer(entry.bytes);
+    GatherStrided(file, *strided, 0, gathered.span());
+  }
+  const ByteSpan bytes =
+      gathered.empty() ? file.subspan(entry.offset, entry.bytes) : ByteSpan(gathered.span());
   std::vector<float> values(entry.bytes / DTypeBytes(*dtype));
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (*dtype == DType::kF32) {
@@ -273,24 +327,36 @@ Status HfCheckpoint::ClassifyTensors(const StoredTensors& stored) {
                       path_, file, name, entry.dtype));
     tensors_.push_back(
         {name, entry.shape, weight_scales ? DType::kF32 : *dtype, entry.dtype, entry.bytes, file});
-    places_.push_back({tensor.shard, entry.offset, *dtype, std::move(weight_scales)});
+    places_.push_back(
+        {tensor.shard, entry.offset, *dtype, std::move(weight_scales), StridedEntry(tensor)});
   }
   return OkStatus();
 }
 
-Result<std::unique_ptr<Checkpoint>> HfCheckpoint::Open(const std::string& directory) {
-  auto checkpoint = std::make_unique<HfCheckpoint>();
-  checkpoint->path_ = directory;
-  INGOT_TRY(checkpoint->ReadConfig());
+Status HfCheckpoint::OpenShards(const std::string& single) {
   std::map<std::string, std::string> index;
-  INGOT_ASSIGN(const std::vector<std::string> names, checkpoint->ShardNames(index));
+  std::vector<std::string> names = {single};
+  if (single.empty()) {
+    INGOT_ASSIGN(names, ShardNames(index));
+  }
+  if (HasTorchExtension(names.front())) format_ = "pytorch";
   StoredTensors stored;
-  for (const std::string& name : names) INGOT_TRY(checkpoint->OpenShard(name, index, stored));
+  for (const std::string& name : names) INGOT_TRY(OpenShard(name, index, stored));
   for (const auto& [tensor, file] : index)
     if (!stored.contains(tensor))
-      return Corruption(fmt::format("{}/{}: tensor '{}' is not in it, though {} says so", directory,
-                                    file, tensor, kIndexFile));
-  INGOT_TRY(checkpoint->ClassifyTensors(stored));
+      return Corruption(fmt::format("{}/{}: tensor '{}' is not in it, though {} says so", path_,
+                                    file, tensor, index_file_));
+  // A lone file says first what it is; then its config.json is missed.
+  if (!single.empty()) INGOT_TRY(ReadConfig());
+  return ClassifyTensors(stored);
+}
+
+Result<std::unique_ptr<Checkpoint>> HfCheckpoint::Open(const std::string& directory,
+                                                       const std::string& single) {
+  auto checkpoint = std::make_unique<HfCheckpoint>();
+  checkpoint->path_ = directory;
+  if (single.empty()) INGOT_TRY(checkpoint->ReadConfig());
+  INGOT_TRY(checkpoint->OpenShards(single));
   INGOT_TRY(checkpoint->ReadAssets());
   return std::unique_ptr<Checkpoint>(std::move(checkpoint));
 }
@@ -302,7 +368,9 @@ const Place* HfCheckpoint::PlaceOf(const TensorInfo& tensor) const {
 
 ByteSpan HfCheckpoint::Mapped(const TensorInfo& tensor) const {
   const Place* place = PlaceOf(tensor);
-  if (place == nullptr || place->scales) return {};
+  if (place == nullptr || place->scales || place->strided) return {};
+  // Storages of old PyTorch files start anywhere; kernels load whole elements.
+  if (format_ == "pytorch" && place->offset % DTypeBytes(place->stored) != 0) return {};
   return shards_[place->shard].mapped.bytes().subspan(place->offset, tensor.stored_bytes);
 }
 
@@ -315,7 +383,10 @@ Status HfCheckpoint::ReadScaledRows(const Place& place, std::uint64_t cols, std:
   for (std::uint64_t row = begin; row < end; row += step) {
     const std::uint64_t n = std::min(step, end - row) * cols;
     const MutableByteSpan part{codes.data(), n};
-    INGOT_TRY(shards_[place.shard].file.ReadAt(place.offset + row * cols, part));
+    if (place.strided)
+      GatherStrided(shards_[place.shard].mapped.bytes(), *place.strided, row * cols, part);
+    else
+      INGOT_TRY(shards_[place.shard].file.ReadAt(place.offset + row * cols, part));
     ApplyScales(*place.scales, place.stored, row, cols, part, {values.data(), n});
     std::memcpy(out.data() + (row - begin) * cols * sizeof(float), values.data(),
                 n * sizeof(float));
@@ -333,13 +404,24 @@ Status HfCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, std
                                        tensor.name, begin, end, tensor.rows(), out.size()));
   const std::string where = fmt::format("{}/{}: tensor '{}'", path_, tensor.file, tensor.name);
   if (place->scales) return ReadScaledRows(*place, tensor.cols(), begin, end, out).At(where);
+  if (place->strided) {
+    GatherStrided(shards_[place->shard].mapped.bytes(), *place->strided, begin * tensor.cols(),
+                  out);
+    return OkStatus();
+  }
   return shards_[place->shard].file.ReadAt(place->offset + begin * row_bytes, out).At(where);
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> OpenHfCheckpoint(const std::string& directory) {
-  return HfCheckpoint::Open(directory);
+  return HfCheckpoint::Open(directory, "");
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenTorchCheckpoint(const std::string& path) {
+  const fs::path file(path);
+  const std::string directory = file.parent_path().string();
+  return HfCheckpoint::Open(directory.empty() ? "." : directory, file.filename().string());
 }
 
 }  // namespace ingot::model

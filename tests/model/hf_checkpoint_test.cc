@@ -77,13 +77,16 @@ TEST(HfCheckpoint, NotAModelDirectory) {
   EXPECT_EQ(ErrorOf(dir.path(), StatusCode::kCorruption),
             dir.path() + "/config.json: not a JSON object");
   dir.Write("config.json", kConfig);
-  EXPECT_EQ(ErrorOf(dir.path(), StatusCode::kNotFound),
-            dir.path() + ": no model.safetensors and no other *.safetensors");
+  EXPECT_EQ(
+      ErrorOf(dir.path(), StatusCode::kNotFound),
+      dir.path() +
+          ": no model.safetensors, no other *.safetensors and no pytorch_model.bin; a .pth file "
+          "is given by its own path");
   dir.Write("pytorch_model.bin", "");
-  EXPECT_EQ(ErrorOf(dir.path(), StatusCode::kNotFound),
-            dir.path() +
-                ": no model.safetensors and no other *.safetensors; convert "
-                "pytorch_model.bin first");
+  EXPECT_EQ(
+      ErrorOf(dir.path(), StatusCode::kCorruption),
+      dir.path() +
+          "/pytorch_model.bin: neither a zip archive nor a pickle: not a checkpoint of PyTorch");
   dir.Write("model.safetensors", "short");
   EXPECT_EQ(ErrorOf(dir.path(), StatusCode::kCorruption),
             dir.path() + "/model.safetensors: 5 bytes are too few for a safetensors file");
