@@ -94,9 +94,12 @@ Result<std::vector<std::uint8_t>> MakePrefix(const std::string& json, Layout& la
   const Digest root = RootDigest(prefix);
   finished.root_hex = HexOf(root);
   finished.file_bytes = header.file_bytes;
-  if (key == nullptr) return prefix;
-  INGOT_ASSIGN(Signature signature, SignRoot(*key, root));
-  INGOT_ASSIGN(const auto area, EncodeSignatureArea({std::move(signature)}));
+  std::vector<Signature> signatures;
+  if (key != nullptr) {
+    INGOT_ASSIGN(Signature signature, SignRoot(*key, root));
+    signatures.push_back(std::move(signature));
+  }
+  INGOT_ASSIGN(const auto area, EncodeSignatureArea(signatures, root));
   std::copy(area.begin(), area.end(), prefix.begin() + kSignatureAreaOffset);
   return prefix;
 }

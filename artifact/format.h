@@ -1,13 +1,14 @@
 // The fixed binary layout, shared by reader and writer; docs/FORMAT.md is normative.
 //
 //   [0, 64)        header
-//   [64, 4160)     signature area, zero where unused
+//   [64, 4160)     signature area, unused bytes zero
 //   [4160, ...)    manifest (canonical JSON, zstd), zero padding to 64
 //   ...            chunk table, 64 bytes an entry
 //   ...            chunks, in streaming order
 //
 // Root digest = BLAKE3 of (header, stored manifest with its padding, chunk table). Signatures sign the
-// root; each chunk's digest is in the table; so every byte outside the signature area is covered.
+// root; each chunk's digest is in the table; the signature area holds a digest of itself and the root.
+// So every byte is covered, signed or not.
 #pragma once
 
 #include <array>

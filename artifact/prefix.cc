@@ -68,8 +68,9 @@ Result<std::unique_ptr<Prefix>> ParsePrefix(const Header& header, ByteSpan bytes
   auto prefix = std::make_unique<Prefix>();
   prefix->header = header;
   prefix->root = RootDigest(bytes);
-  INGOT_ASSIGN(prefix->signatures,
-               ParseSignatureArea(bytes.subspan(kSignatureAreaOffset, kSignatureAreaBytes)));
+  INGOT_ASSIGN(
+      prefix->signatures,
+      ParseSignatureArea(bytes.subspan(kSignatureAreaOffset, kSignatureAreaBytes), prefix->root));
   INGOT_TRY(CheckSignatures(prefix->signatures, prefix->root, options.key));
   const std::uint64_t manifest_end = kManifestOffset + header.manifest_stored_bytes;
   if (!AllZero(bytes.subspan(manifest_end, header.table_offset - manifest_end)))

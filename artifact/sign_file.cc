@@ -28,7 +28,8 @@ Status SignFile(const std::string& path, const SigningKey& key) {
   } else {
     signatures.push_back(std::move(signature));
   }
-  INGOT_ASSIGN(const std::vector<std::uint8_t> area, EncodeSignatureArea(signatures).At(path));
+  INGOT_ASSIGN(const std::vector<std::uint8_t> area,
+               EncodeSignatureArea(signatures, prefix->root).At(path));
   INGOT_TRY(file.WriteAt(kSignatureAreaOffset, area).At(path));
   return file.Sync().At(path);
 }

@@ -24,13 +24,6 @@ constexpr std::size_t kRecordEnd = 120;
 
 constexpr std::size_t kAreaDigestOffset = 32;
 
-Digest AreaDigest(ByteSpan area) {
-  Hasher hasher;
-  hasher.Update(area.first(kAreaDigestOffset));
-  hasher.Update(area.subspan(kSignatureHeadBytes));
-  return hasher.Finish();
-}
-
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -86,37 +79,46 @@ Result<Signature> ParseRecord(ByteSpan record) {
 
 }  // namespace
 
+Digest SignatureAreaDigest(ByteSpan area, const Digest& root) {
+  Hasher hasher;
+  hasher.Update(area.first(kAreaDigestOffset));
+  hasher.Update(area.subspan(kSignatureHeadBytes));
+  hasher.Update(root);
+  return hasher.Finish();
+}
+
 std::string PublicKeyId(ByteSpan public_key) {
   const Digest digest = DigestOf(public_key);
   return HexOf(ByteSpan(digest).first(kKeyIdBytes));
 }
 
-Result<std::vector<std::uint8_t>> EncodeSignatureArea(const std::vector<Signature>& signatures) {
+Result<std::vector<std::uint8_t>> EncodeSignatureArea(const std::vector<Signature>& signatures,
+                                                      const Digest& root) {
   if (signatures.size() > kMaxSignatures)
     return LimitExceeded(fmt::format("{} signatures, the signature area holds {}",
                                      signatures.size(), kMaxSignatures));
   std::vector<std::uint8_t> area(kSignatureAreaBytes);
-  if (signatures.empty()) return area;
   StoreLe(area.data(), static_cast<std::uint32_t>(signatures.size()));
   for (std::size_t i = 0; i < signatures.size(); ++i)
     INGOT_TRY(
         EncodeRecord(signatures[i], area.data() + kSignatureHeadBytes + i * kSignatureRecordBytes));
-  const Digest digest = AreaDigest(area);
+  const Digest digest = SignatureAreaDigest(area, root);
   std::copy(digest.begin(), digest.end(), area.begin() + kAreaDigestOffset);
   return area;
 }
 
-Result<std::vector<Signature>> ParseSignatureArea(ByteSpan area) {
+Result<std::vector<Signature>> ParseSignatureArea(ByteSpan area, const Digest& root) {
   INGOT_CHECK(area.size() == kSignatureAreaBytes);
   std::vector<Signature> signatures;
-  if (AllZero(area)) return signatures;
-  const Digest digest = AreaDigest(area);
+  const Digest digest = SignatureAreaDigest(area, root);
   if (std::memcmp(area.data() + kAreaDigestOffset, digest.data(), digest.size()) != 0)
-    return Corruption("signature area: its bytes contradict its digest");
-  const auto count = LoadLe<std::uint32_t>(area.data());
-  if (count == 0 || count > kMaxSignatures)
     return Corruption(
-        fmt::format("signature area: {} signatures, 1 to {} allowed", count, kMaxSignatures));
+        "header, signature area, manifest and chunk table contradict their digest: the file is "
+        "damaged");
+  const auto count = LoadLe<std::uint32_t>(area.data());
+  if (count > kMaxSignatures)
+    return Corruption(
+        fmt::format("signature area: {} signatures, at most {} fit", count, kMaxSignatures));
   const std::size_t end = kSignatureHeadBytes + count * kSignatureRecordBytes;
   if (!AllZero(area.subspan(4, kAreaDigestOffset - 4)) || !AllZero(area.subspan(end)))
     return Corruption("signature area: unused bytes are not zero");

@@ -44,6 +44,8 @@ inline std::vector<std::uint8_t> ReadAll(const std::string& path) {
 }
 
 inline void WriteAll(const std::string& path, ByteSpan bytes) {
+  // A new file each time: ext4 flushes one that is truncated and written again.
+  std::filesystem::remove(path);
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(reinterpret_cast<const char*>(bytes.data()),
             static_cast<std::streamsize>(bytes.size()));
@@ -122,7 +124,7 @@ inline Sample MakeSample(std::size_t scale) {
       {{CodingHint::kEntropy, CodingHint::kRaw}, {CodingHint::kGeneral}, {CodingHint::kRaw}}, 3));
   sample.plan.tensors.push_back(tensor("norm", {{"raw", Json::object(), 0, {stream("values")}}},
                                        {{CodingHint::kGeneral}}, 1));
-  for (std::size_t s = 0; s < 2; ++s) sample.data.resize(3);
+  sample.data.resize(3);
   for (std::size_t s = 0; s < 2; ++s) sample.data[0].push_back({{Noise(200 * scale, 10 + s)}});
   for (std::size_t s = 0; s < 3; ++s)
     sample.data[1].push_back({{Skewed(900 * scale, 20 + s), Noise(30 * scale, 30 + s)},

@@ -7,10 +7,22 @@
 #include "artifact/coding.h"
 #include "artifact/digest.h"
 #include "artifact/layout.h"
+#include "artifact/signature_area.h"
 #include "tests/artifact/artifact_fixture.h"
 
 namespace ingot::artifact {
 namespace {
+
+// What an attacker does after every change: the area's digest of itself and the root.
+void Reseal(std::vector<std::uint8_t>& bytes) {
+  const auto header = ParseHeader(bytes, bytes.size());
+  ASSERT_TRUE(header.ok());
+  const MutableByteSpan area =
+      MutableByteSpan(bytes).subspan(kSignatureAreaOffset, kSignatureAreaBytes);
+  const Digest root = RootDigest(ByteSpan(bytes).first(header->data_offset));
+  const Digest digest = SignatureAreaDigest(area, root);
+  std::copy(digest.begin(), digest.end(), area.begin() + 32);
+}
 
 // Opens, verifies and reads all; the first thing found.
 Status Examine(const std::string& path, const VerifyingKey* key = nullptr) {
@@ -68,6 +80,7 @@ class Hostile : public testing::Test {
     for (std::size_t i = 0; i < chunks.size(); ++i)
       std::copy(stored[i].begin(), stored[i].end(),
                 out.begin() + static_cast<std::ptrdiff_t>(chunks[i].offset));
+    Reseal(out);
     return out;
   }
   // One tensor of one chunk.
@@ -91,6 +104,15 @@ TEST_F(Hostile, TruncatedAtEveryLength) {
     if (n >= header_.data_offset) {
       ASSERT_NE(status.message().find("truncated"), std::string::npos) << status.message();
     }
+  }
+}
+
+TEST_F(Hostile, EveryFlippedByteIsFoundUnsignedToo) {
+  const auto plain = Pack(dir_ / "plain.ingot", MakeSample(1));
+  for (std::size_t i = 0; i < header_.data_offset; ++i) {
+    auto bytes = plain;
+    bytes[i] ^= static_cast<std::uint8_t>(1u << (i % 8));
+    ASSERT_FALSE(ExamineBytes(bytes).ok()) << "byte " << i;
   }
 }
 
@@ -152,6 +174,8 @@ TEST_F(Hostile, KeysAreEnforced) {
   EXPECT_EQ(Examine(path_, &*wrong).code(), StatusCode::kUntrusted);
   auto stripped = bytes_;
   std::fill_n(stripped.begin() + kSignatureAreaOffset, kSignatureAreaBytes, 0);
+  EXPECT_EQ(ExamineBytes(stripped).code(), StatusCode::kCorruption);
+  Reseal(stripped);
   WriteAll(path_, stripped);
   EXPECT_TRUE(Examine(path_).ok());
   EXPECT_EQ(Examine(path_, &*right).code(), StatusCode::kUntrusted);
@@ -164,6 +188,8 @@ TEST_F(Hostile, SignatureAndManifestOfAnotherFileAreRefused) {
   auto bytes = other;
   std::copy_n(bytes_.begin() + kSignatureAreaOffset, kSignatureAreaBytes,
               bytes.begin() + kSignatureAreaOffset);
+  EXPECT_EQ(ExamineBytes(bytes).code(), StatusCode::kCorruption);
+  Reseal(bytes);
   EXPECT_EQ(ExamineBytes(bytes).code(), StatusCode::kUntrusted);
   // This file's signature and header over the other's manifest.
   const auto header = ParseHeader(other, other.size());
@@ -171,6 +197,8 @@ TEST_F(Hostile, SignatureAndManifestOfAnotherFileAreRefused) {
   bytes = bytes_;
   const std::size_t n = std::min(header->manifest_stored_bytes, header_.manifest_stored_bytes);
   std::copy_n(other.begin() + kManifestOffset, n, bytes.begin() + kManifestOffset);
+  EXPECT_EQ(ExamineBytes(bytes).code(), StatusCode::kCorruption);
+  Reseal(bytes);
   EXPECT_EQ(ExamineBytes(bytes).code(), StatusCode::kUntrusted);
 }
 

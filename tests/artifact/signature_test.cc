@@ -119,17 +119,20 @@ TEST_F(Signatures, EveryByteOfTheAreaCounts) {
   const auto key = SigningKey::Load(Put("s", std::string(40, 's')));
   ASSERT_TRUE(key.ok());
   const auto signature = SignRoot(*key, Digest{});
-  const auto area = EncodeSignatureArea({*signature});
+  const auto area = EncodeSignatureArea({*signature}, Digest{});
   ASSERT_TRUE(area.ok());
   for (std::size_t i = 0; i < area->size(); ++i) {
     auto bad = *area;
     bad[i] ^= 0x10;
-    EXPECT_FALSE(ParseSignatureArea(bad).ok()) << i;
+    EXPECT_FALSE(ParseSignatureArea(bad, Digest{}).ok()) << i;
   }
-  std::vector<std::uint8_t> empty(kSignatureAreaBytes);
-  EXPECT_TRUE(ParseSignatureArea(empty)->empty());
-  empty[4000] = 1;
-  EXPECT_FALSE(ParseSignatureArea(empty).ok());
+  EXPECT_FALSE(ParseSignatureArea(*area, Digest{1}).ok());  // of another root
+  auto empty = EncodeSignatureArea({}, Digest{});
+  ASSERT_TRUE(empty.ok());
+  EXPECT_TRUE(ParseSignatureArea(*empty, Digest{})->empty());
+  (*empty)[4000] = 1;
+  EXPECT_FALSE(ParseSignatureArea(*empty, Digest{}).ok());
+  EXPECT_FALSE(ParseSignatureArea(std::vector<std::uint8_t>(kSignatureAreaBytes), Digest{}).ok());
 }
 
 }  // namespace

@@ -9,14 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "artifact/digest.h"
 #include "artifact/layout.h"
 #include "artifact/reader.h"
+#include "artifact/signature_area.h"
 
 namespace {
 
 using namespace ingot::artifact;
 
-// Gives every chunk inside the file the digest of its bytes.
+// Gives every chunk inside the file the digest of its bytes, and the signature area its own.
 void RepairDigests(std::vector<std::uint8_t>& file) {
   const auto header = ParseHeader(file, file.size());
   if (!header.ok()) return;
@@ -27,6 +29,10 @@ void RepairDigests(std::vector<std::uint8_t>& file) {
     const Digest digest = DigestOf({file.data() + offset, bytes});
     std::memcpy(file.data() + at + 32, digest.data(), digest.size());
   }
+  const Digest root = RootDigest({file.data(), header->data_offset});
+  const Digest area =
+      SignatureAreaDigest({file.data() + kSignatureAreaOffset, kSignatureAreaBytes}, root);
+  std::memcpy(file.data() + kSignatureAreaOffset + 32, area.data(), area.size());
 }
 
 void ReadAll(const ArtifactReader& reader) {
