@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Runs tools/ingot_reader.py on the golden files: the good one is intact, every damaged one is refused.
+
+usage: second_reader_test.py ROOT     exit status 77 (ctest: skipped) where a Python package is missing
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(sys.argv[1]).resolve()
+VENV = ROOT / ".deps/venv/bin/python"
+PYTHON = str(VENV) if os.access(VENV, os.X_OK) else sys.executable
+READER = ROOT / "tools/ingot_reader.py"
+DIGEST = "1ebb11aaf06d4bb7be9fcdba26d8c8205e0dc94c198f23636bb3b251f4a19d4f"  # of decoded rANS
+
+
+def reader(*arguments):
+    return subprocess.run([PYTHON, str(READER), *map(str, arguments)], capture_output=True, text=True)
+
+
+def main():
+    good = ROOT / "tests/golden/container_v1.ingot"
+    result = reader("verify", good)
+    if result.returncode == 77:
+        print(result.stderr.strip())
+        return 77
+    failures = []
+    if result.returncode != 0 or "intact" not in result.stdout:
+        failures.append(f"{good.name}: {result.stdout}{result.stderr}")
+    for path in sorted((ROOT / "tests/golden").glob("*.ingot")):
+        if reader("verify", path).returncode != 0:
+            failures.append(f"{path.name}: refused")
+    with tempfile.TemporaryDirectory() as directory:
+        out = pathlib.Path(directory) / "codes"
+        reader("stream", good, "layers.0.q", 0, "codes", out)
+        check = subprocess.run(
+            [PYTHON, "-c", "import blake3, sys; print(blake3.blake3(open(sys.argv[1], 'rb').read())"
+             ".hexdigest())", str(out)], capture_output=True, text=True)
+    if check.stdout.strip() != DIGEST:
+        failures.append(f"rANS stream: {check.stdout}{check.stderr}")
+    damaged = sorted((ROOT / "tests/golden_errors").glob("*.ingot"))
+    if len(damaged) < 16:
+        failures.append(f"golden_errors: {len(damaged)} files")
+    for path in damaged:
+        result = reader("verify", path)
+        if result.returncode != 1:
+            failures.append(f"{path.name}: exit status {result.returncode}")
+    print("\n".join(failures) or f"{len(damaged)} damaged files refused, the good one read")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
