@@ -34,6 +34,7 @@ int Main(int argc, char** argv) {
   AddPackCommand(app, outcome);
   AddInspectCommand(app, outcome);
   AddVerifyCommand(app, outcome);
+  AddExportCommand(app, outcome);
   AddKeygenCommand(app, outcome);
   AddSignCommand(app, outcome);
   try {

@@ -1,0 +1,297 @@
+#include "pack/export_model.h"
+
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include "base/file.h"
+#include "base/float_formats.h"
+#include "base/parallel.h"
+#include "codecs/plane_codec.h"
+#include "pack/hf_writer.h"
+
+namespace ingot::pack {
+namespace {
+
+namespace fs = std::filesystem;
+using artifact::Json;
+
+constexpr std::uint64_t kBlockWeights = std::uint64_t{1} << 20;  // decoded at a time
+constexpr std::uint64_t kTaskWeights = std::uint64_t{64} << 10;
+
+// A directory that is removed again unless it is kept.
+class TemporaryDirectory {
+ public:
+  static Result<TemporaryDirectory> CreateBeside(const std::string& target) {
+    std::string path = target + ".tmp.XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr)
+      return ErrnoStatus(errno, target, "make a directory beside it");
+    return TemporaryDirectory(std::move(path));
+  }
+  TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryDirectory& operator=(TemporaryDirectory&&) = delete;
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+  Status RenameTo(const std::string& target) {
+    std::error_code ignored;
+    fs::permissions(path_, fs::perms(0755), ignored);
+    if (::rename(path_.c_str(), target.c_str()) != 0)
+      return ErrnoStatus(errno, target, "rename the finished directory to it");
+    path_.clear();
+    return OkStatus();
+  }
+
+ private:
+  explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+Result<codecs::Attributes> AttributesOf(const Json& json) {
+  codecs::Attributes attributes;
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_number_integer())
+      attributes[key] = value.get<std::int64_t>();
+    else if (value.is_number_float())
+      attributes[key] = value.get<double>();
+    else if (value.is_string())
+      attributes[key] = value.get<std::string>();
+    else
+      return Corruption(fmt::format("attribute '{}' is neither a number nor text", key));
+  }
+  return attributes;
+}
+
+// A tensor with its streams in memory.
+struct DecodableTensor {
+  std::uint64_t rows = 1;
+  std::uint64_t cols = 1;
+  std::vector<codecs::PlaneSpec> specs;
+  std::vector<artifact::StreamBytes> backing;
+  std::vector<codecs::PlaneView> planes;
+  std::vector<const codecs::PlaneKind*> kinds;
+
+  // Rows [begin, end) into out, in parallel.
+  void Decode(std::uint64_t begin, std::uint64_t end, float* out) const {
+    const std::uint64_t grain = std::max<std::uint64_t>(kTaskWeights / cols, 1);
+    ParallelFor(end - begin, grain, [&](std::size_t from, std::size_t to) {
+      float* rows_out = out + from * cols;
+      std::fill_n(rows_out, (to - from) * cols, 0.0f);
+      for (std::size_t p = 0; p < planes.size(); ++p)
+        kinds[p]->decode_rows(planes[p], begin + from, begin + to, rows_out);
+    });
+  }
+};
+
+Result<DecodableTensor> LoadTensor(const artifact::ArtifactReader& reader,
+                                   const artifact::TensorRecord& record) {
+  DecodableTensor tensor;
+  if (record.shape.size() > 1) tensor.rows = record.shape[0];
+  for (std::size_t i = record.shape.size() > 1 ? 1 : 0; i < record.shape.size(); ++i)
+    tensor.cols *= record.shape[i];  // bounded by the manifest's checks
+  if (tensor.rows == 0 || tensor.cols == 0) return Corruption("a shape without weights");
+  tensor.specs.resize(record.planes.size());
+  for (std::size_t p = 0; p < record.planes.size(); ++p) {
+    const artifact::PlaneRecord& plane = record.planes[p];
+    const std::string place = fmt::format("plane {} ({})", p, plane.kind);
+    tensor.specs[p].kind = plane.kind;
+    tensor.specs[p].level = plane.level;
+    INGOT_ASSIGN(tensor.specs[p].attributes, AttributesOf(plane.attributes).At(place));
+    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(plane.kind).At(place));
+    codecs::PlaneView view{&tensor.specs[p], tensor.rows, tensor.cols, {}};
+    for (const artifact::StreamRecord& stream : plane.streams) {
+      INGOT_ASSIGN(artifact::StreamBytes bytes, reader.ReadStream(stream).At(place));
+      view.streams.push_back(bytes.bytes());
+      tensor.backing.push_back(std::move(bytes));
+    }
+    INGOT_TRY(kind->validate(view).At(place));
+    tensor.planes.push_back(std::move(view));
+    tensor.kinds.push_back(kind);
+  }
+  return tensor;
+}
+
+// Planes that end in the source's exact values.
+bool IsExact(const artifact::TensorRecord& record) {
+  return std::any_of(record.planes.begin(), record.planes.end(), [](const auto& plane) {
+    return plane.kind.starts_with("raw") || plane.kind.starts_with("remainder");
+  });
+}
+
+bool IsFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
+}
+
+bool IsTransposed(const artifact::TensorRecord& record) {
+  return record.shape.size() == 2 && record.extra.is_object() &&
+         record.extra.contains("transposed") && record.extra["transposed"] == true;
+}
+
+void Convert(const float* values, std::size_t count, DType dtype, std::uint8_t* out) {
+  if (dtype == DType::kF32) {
+    std::memcpy(out, values, count * sizeof(float));
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i)
+    StoreLe<std::uint16_t>(out + 2 * i,
+                           dtype == DType::kBf16 ? ToBf16(values[i]) : ToFp16(values[i]));
+}
+
+// One export under way.
+class Exporter {
+ public:
+  Exporter(const artifact::ArtifactReader& reader, const ExportOptions& options)
+      : reader_(reader), options_(options) {}
+
+  Result<ExportReport> Run() {
+    INGOT_TRY(CheckTarget());
+    INGOT_TRY(Plan());
+    INGOT_ASSIGN(TemporaryDirectory directory, TemporaryDirectory::CreateBeside(options_.target));
+    const std::vector<std::vector<OutputTensor>> shards = CutShards(outputs_, options_.shard_bytes);
+    for (std::size_t i = 0; i < shards.size(); ++i)
+      INGOT_TRY(WriteShard(directory.path() + "/" + ShardName(i, shards.size()), shards[i]));
+    if (shards.size() > 1) INGOT_TRY(WriteIndex(directory.path(), shards));
+    INGOT_TRY(WriteSmallFiles(directory.path()));
+    INGOT_TRY(directory.RenameTo(options_.target));
+    return ExportReport{total_bytes_, shards.size(),
+                        uniform_.has_value() ? std::string(DTypeName(*uniform_)) : "source"};
+  }
+
+ private:
+  Status CheckTarget() {
+    while (options_.target.size() > 1 && options_.target.ends_with('/')) options_.target.pop_back();
+    std::error_code error;
+    if (!fs::exists(options_.target, error)) return OkStatus();
+    if (fs::is_directory(options_.target, error) && fs::is_empty(options_.target, error))
+      return OkStatus();
+    return InvalidArgument(options_.target +
+                           ": is there already; remove it or choose another name");
+  }
+
+  // The format and size of every tensor.
+  Status Plan() {
+    uniform_ = options_.dtype;
+    for (const artifact::TensorRecord& record : reader_.manifest().tensors) {
+      const auto dtype = ParseDType(record.dtype);
+      if (!options_.dtype.has_value() && (!IsExact(record) || !dtype.ok() || !IsFloat(*dtype)))
+        uniform_ = DType::kF32;
+    }
+    if (uniform_.has_value() && !IsFloat(*uniform_))
+      return InvalidArgument("--dtype must be f32, f16 or bf16");
+    for (const artifact::TensorRecord& record : reader_.manifest().tensors) {
+      OutputTensor output{record.name, record.shape, DType::kF32, 0};
+      if (uniform_.has_value()) {
+        output.dtype = *uniform_;
+      } else {
+        INGOT_ASSIGN(output.dtype, ParseDType(record.dtype));
+      }
+      if (IsTransposed(record)) std::swap(output.shape[0], output.shape[1]);
+      output.bytes = DTypeBytes(output.dtype);
+      for (const std::uint64_t n : record.shape) output.bytes *= n;
+      total_bytes_ += output.bytes;
+      records_[record.name] = &record;
+      outputs_.push_back(std::move(output));
+    }
+    return OkStatus();
+  }
+
+  Status WriteShard(const std::string& path, const std::vector<OutputTensor>& tensors) {
+    INGOT_ASSIGN(SafetensorsWriter writer, SafetensorsWriter::Create(path, tensors));
+    for (const OutputTensor& output : tensors) {
+      const artifact::TensorRecord& record = *records_.at(output.name);
+      INGOT_ASSIGN(const DecodableTensor tensor, LoadTensor(reader_, record).At(output.name));
+      INGOT_TRY(IsTransposed(record) ? WriteTransposed(tensor, output, writer)
+                                     : WriteRows(tensor, output, writer));
+      done_bytes_ += output.bytes;
+      if (options_.progress) options_.progress(done_bytes_, total_bytes_);
+    }
+    return writer.Commit();
+  }
+
+  Status WriteRows(const DecodableTensor& tensor, const OutputTensor& output,
+                   SafetensorsWriter& writer) {
+    const std::uint64_t block = std::max<std::uint64_t>(kBlockWeights / tensor.cols, 1);
+    for (std::uint64_t row = 0; row < tensor.rows; row += block) {
+      const std::uint64_t end = std::min(row + block, tensor.rows);
+      const std::size_t count = (end - row) * tensor.cols;
+      Reserve(count);
+      tensor.Decode(row, end, values_.data());
+      Convert(values_.data(), count, output.dtype, bytes_.data());
+      INGOT_TRY(writer.Append(bytes_.span().first(count * DTypeBytes(output.dtype))));
+    }
+    return OkStatus();
+  }
+
+  // The source held the matrix the other way round; only small models do (GPT-2), so whole.
+  Status WriteTransposed(const DecodableTensor& tensor, const OutputTensor& output,
+                         SafetensorsWriter& writer) {
+    const std::size_t count = tensor.rows * tensor.cols;
+    Reserve(count);
+    tensor.Decode(0, tensor.rows, values_.data());
+    AlignedBuffer<float> turned(count);
+    for (std::uint64_t r = 0; r < tensor.rows; ++r)
+      for (std::uint64_t c = 0; c < tensor.cols; ++c)
+        turned[c * tensor.rows + r] = values_[r * tensor.cols + c];
+    Convert(turned.data(), count, output.dtype, bytes_.data());
+    return writer.Append(bytes_.span().first(count * DTypeBytes(output.dtype)));
+  }
+
+  void Reserve(std::size_t count) {
+    if (values_.size() >= count) return;
+    values_ = AlignedBuffer<float>(count);
+    bytes_ = ByteBuffer(count * sizeof(float));
+  }
+
+  Status WriteIndex(const std::string& directory,
+                    const std::vector<std::vector<OutputTensor>>& shards) {
+    Json index = {{"metadata", {{"total_size", total_bytes_}}}, {"weight_map", Json::object()}};
+    for (std::size_t i = 0; i < shards.size(); ++i)
+      for (const OutputTensor& tensor : shards[i])
+        index["weight_map"][tensor.name] = ShardName(i, shards.size());
+    return WriteFileAtomic(directory + "/model.safetensors.index.json", AsBytes(index.dump(1)));
+  }
+
+  Status WriteSmallFiles(const std::string& directory) {
+    Json config = reader_.manifest().config;
+    config.erase("quantization_config");  // the weights are plain now
+    if (uniform_.has_value()) {
+      const std::string name = *uniform_ == DType::kF32   ? "float32"
+                               : *uniform_ == DType::kF16 ? "float16"
+                                                          : "bfloat16";
+      // transformers 5 reads dtype, older ones torch_dtype.
+      if (config.contains("dtype")) config["dtype"] = name;
+      if (config.contains("torch_dtype") || !config.contains("dtype")) config["torch_dtype"] = name;
+    }
+    for (const artifact::AssetRecord& asset : reader_.manifest().assets) {
+      INGOT_ASSIGN(const std::string content, reader_.ReadAsset(asset.name).At(asset.name));
+      INGOT_TRY(WriteFileAtomic(directory + "/" + asset.name, AsBytes(content)));
+    }
+    return WriteFileAtomic(directory + "/config.json", AsBytes(config.dump(2) + "\n"));
+  }
+
+  const artifact::ArtifactReader& reader_;
+  ExportOptions options_;
+  std::optional<DType> uniform_;
+  std::vector<OutputTensor> outputs_;
+  std::map<std::string, const artifact::TensorRecord*> records_;
+  std::uint64_t total_bytes_ = 0;
+  std::uint64_t done_bytes_ = 0;
+  AlignedBuffer<float> values_;
+  ByteBuffer bytes_;
+};
+
+}  // namespace
+
+Result<ExportReport> ExportModel(const artifact::ArtifactReader& reader,
+                                 const ExportOptions& options) {
+  return Exporter(reader, options).Run();
+}
+
+}  // namespace ingot::pack

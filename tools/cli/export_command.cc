@@ -1,0 +1,69 @@
+// `ingot export`.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "inspect/summary.h"
+#include "inspect/text_format.h"
+#include "pack/export_model.h"
+#include "tools/cli/common.h"
+
+namespace ingot::cli {
+namespace {
+
+struct ExportCommand {
+  std::string file, output, dtype, key, shard = "5GB";
+  bool quiet = false;
+};
+
+Status RunExport(const ExportCommand& command) {
+  INGOT_TRY(inspect::CheckNotAModel(command.file));
+  INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
+  pack::ExportOptions options;
+  options.target = command.output;
+  if (!command.dtype.empty()) {
+    auto dtype = ParseDType(command.dtype);
+    if (!dtype.ok()) return InvalidArgument("--dtype " + command.dtype + ": f32, f16 or bf16");
+    options.dtype = *dtype;
+  }
+  INGOT_ASSIGN(options.shard_bytes, ParseSize(command.shard).At("--shard"));
+  artifact::OpenOptions open;
+  open.key = PointerTo(key);
+  INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(command.file, open));
+  ProgressLine line(command.quiet);
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    line.Update(done, total, 0, "exporting");
+  };
+  INGOT_ASSIGN(const pack::ExportReport report, pack::ExportModel(*reader, options));
+  line.Clear();
+  if (!command.quiet)
+    fmt::print("{}: {} of weights ({}) in {} file{}\n", command.output,
+               inspect::HumanBytes(report.bytes),
+               report.dtype == "source" ? "bit-exact, in the source's format" : report.dtype,
+               report.files, report.files == 1 ? "" : "s");
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddExportCommand(CLI::App& app, Outcome& outcome) {
+  auto o = std::make_shared<ExportCommand>();
+  CLI::App* c =
+      app.add_subcommand("export", "write the dequantized weights as a Hugging Face directory");
+  c->add_option("FILE", o->file, "artifact")->required();
+  c->add_option("-o,--output", o->output, "directory to make")->type_name("DIR")->required();
+  c->add_option(
+       "--dtype", o->dtype,
+       "f32, f16 or bf16 for every tensor; by default the source's format where the artifact "
+       "is exact, else f32, so that nothing is rounded twice")
+      ->type_name("NAME");
+  c->add_option("--shard", o->shard, "largest weight file")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  c->add_option("--key", o->key, "require a signature by this key")->type_name("PUB");
+  c->add_flag("-q,--quiet", o->quiet, "print nothing");
+  AddThreadsOption(c);
+  OnRun(c, outcome, [o] { return RunExport(*o); });
+}
+
+}  // namespace ingot::cli
