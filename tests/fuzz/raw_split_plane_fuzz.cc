@@ -1,0 +1,12 @@
+// raw and raw_split planes: format and streams from the input.
+#include "tests/fuzz/plane_fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace ingot::codecs;
+  FuzzInput input(data, size);
+  static const char* const kFormats[] = {"bf16", "f16", "f32", "i8", "f8_e4m3", "f64"};
+  PlaneSpec spec{input.Byte() % 4 == 0 ? "raw" : "raw_split", {}, 0};
+  spec.attributes["dtype"] = kFormats[input.Byte() % 6];
+  FuzzPlane(spec, input);
+  return 0;
+}
