@@ -10,7 +10,7 @@ namespace ingot::loader {
 namespace {
 
 constexpr int kRows = static_cast<int>(kMatvecRows);
-constexpr std::size_t kPrefetchBytes = 4096;
+constexpr std::size_t kPrefetchBytes = 8192;
 
 float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
   const std::uint64_t index = row * plane.groups + group;
@@ -102,7 +102,9 @@ void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& t
   for (std::size_t b = 0; b < field.full_blocks; ++b) {
     for (int r = 0; r < kRows; ++r) {
       const auto* at = reinterpret_cast<const __m256i*>(tile.codes[r] + b * 64);
-      _mm_prefetch(reinterpret_cast<const char*>(at) + kPrefetchBytes, _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(tile.codes[0]) + kPrefetchBytes +
+                       (b * kMatvecRows + static_cast<std::size_t>(r)) * 64,
+                   _MM_HINT_T0);
       bytes[r][0] = _mm256_loadu_si256(at);
       bytes[r][1] = _mm256_loadu_si256(at + 1);
     }

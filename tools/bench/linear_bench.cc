@@ -1,0 +1,161 @@
+// Matrix products of the loader against the machine's limits, one thread unless a name says else:
+//   linear_bench [--benchmark_filter=Decode|Prefill|Floor|Panel|Dispatch]
+//     Floor/Read        64-byte loads summed over a buffer larger than the caches: GB/s
+//     Floor/Fma         float FMAs in registers: GFLOP/s
+//     Decode/...        one token through a matrix of 64 MiB of weights: GB/s of stored bytes
+//     Prefill/...       512 tokens: GFLOP/s (two a product)
+//     Dispatch/...      one token through a matrix of a 135M model, microseconds
+// INGOT_ISA=avx2|scalar lowers the kernels.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/float_formats.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "codecs/plane_codec.h"
+#include "loader/kernels/kernel_registry.h"
+#include "loader/linear.h"
+#include "loader/panel_decode.h"
+
+namespace ingot::loader {
+namespace {
+
+struct Matrix {
+  ResidentMatrix matrix;
+  std::vector<std::vector<std::uint8_t>> bytes;
+  std::uint64_t stored_bytes = 0;
+};
+
+std::unique_ptr<Matrix> MakeMatrix(codecs::PlaneSpec spec, std::uint64_t rows, std::uint64_t cols) {
+  auto made = std::make_unique<Matrix>();
+  Random random(1);
+  made->matrix.rows = rows;
+  made->matrix.cols = cols;
+  made->matrix.specs.push_back(std::move(spec));
+  const codecs::PlaneSpec& own = made->matrix.specs[0];
+  made->matrix.planes.push_back({&own, rows, cols, {}});
+  const auto kind = codecs::FindPlaneKind(own.kind);
+  const auto streams = (*kind)->streams(own, cols);
+  for (const codecs::StreamSpec& stream : *streams) {
+    std::vector<std::uint8_t> bytes(rows * stream.row_bytes);
+    for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) StoreLe(bytes.data() + i, random.Next());
+    if (stream.name == "scales" || own.kind == "raw")
+      for (std::size_t i = 0; i + 2 <= bytes.size(); i += 2)
+        StoreLe(bytes.data() + i, ToFp16(static_cast<float>(random.Uniform())));
+    made->stored_bytes += bytes.size();
+    made->bytes.push_back(std::move(bytes));
+  }
+  for (const auto& bytes : made->bytes)
+    made->matrix.planes[0].streams.push_back({bytes.data(), bytes.size()});
+  if (!PrepareMatrix(made->matrix).ok()) std::abort();
+  return made;
+}
+
+codecs::PlaneSpec Int(std::int64_t bits, std::int64_t group, const char* levels = "symmetric") {
+  return {"int",
+          {{"bits", bits},
+           {"group", group},
+           {"levels", std::string(levels)},
+           {"scales", std::string("f16")}},
+          0};
+}
+codecs::PlaneSpec Raw(const char* dtype) { return {"raw", {{"dtype", std::string(dtype)}}, 0}; }
+codecs::PlaneSpec Fp8() {
+  return {"fp8", {{"format", std::string("e4m3")}, {"block", std::int64_t{128}}}, 0};
+}
+
+void RunOnce(benchmark::State& state, const codecs::PlaneSpec& spec, std::uint64_t rows,
+             std::uint64_t cols, std::size_t tokens, Compute compute, std::size_t threads) {
+  SetThreads(threads);
+  const auto made = MakeMatrix(spec, rows, cols);
+  std::vector<float> x(tokens * cols), y(tokens * rows);
+  Random random(2);
+  for (float& v : x) v = static_cast<float>(random.Normal());
+  const LinearJob job{&made->matrix, 0, rows, nullptr, y.data(), rows};
+  for (auto _ : state) {
+    RunLinear({&job, 1}, x.data(), cols, tokens, cols, compute);
+    benchmark::DoNotOptimize(y.data());
+    benchmark::ClobberMemory();
+  }
+  const double runs = static_cast<double>(state.iterations());
+  const double flops = 2.0 * static_cast<double>(rows * cols * tokens) * runs;
+  state.counters["GB/s"] = benchmark::Counter(static_cast<double>(made->stored_bytes) * runs / 1e9,
+                                              benchmark::Counter::kIsRate);
+  state.counters["GFLOP/s"] = benchmark::Counter(flops / 1e9, benchmark::Counter::kIsRate);
+  SetThreads(0);
+}
+
+void FloorRead(benchmark::State& state) {
+  std::vector<std::uint64_t> data((std::size_t{256} << 20) / 8, 1);
+  for (auto _ : state) {
+    std::uint64_t lanes[8] = {};
+    for (std::size_t i = 0; i < data.size(); i += 8)
+      for (std::size_t j = 0; j < 8; ++j) lanes[j] += data[i + j];
+    benchmark::DoNotOptimize(lanes);
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * data.size() * 8));
+}
+
+// The panel kernel on operands that stay in the first-level cache: its own ceiling.
+void FloorFma(benchmark::State& state) {
+  constexpr std::size_t kCols = 256, kRows = 4, kTokens = 6;
+  std::vector<float> w(kRows * DotStride(kCols), 1.0f), x(kTokens * DotStride(kCols), 1.0f);
+  std::vector<float> y(kRows * kTokens);
+  for (auto _ : state) {
+    BestPanelDot().run({w.data(), DotStride(kCols), kRows, x.data(), DotStride(kCols), kTokens,
+                        kCols, y.data(), kRows});
+    benchmark::ClobberMemory();
+  }
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      2.0 * kCols * kRows * kTokens * static_cast<double>(state.iterations()) / 1e9,
+      benchmark::Counter::kIsRate);
+}
+
+void Register(const std::string& name, const codecs::PlaneSpec& spec, std::uint64_t rows,
+              std::uint64_t cols, std::size_t tokens, Compute compute, std::size_t threads) {
+  benchmark::RegisterBenchmark(
+      (name + "/" + std::to_string(rows) + "x" + std::to_string(cols) +
+       (compute == Compute::kFast ? "/fast" : "/exact") + "/" + std::to_string(threads) + "t")
+          .c_str(),
+      [=](benchmark::State& state) { RunOnce(state, spec, rows, cols, tokens, compute, threads); })
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
+}
+
+void RegisterAll() {
+  benchmark::RegisterBenchmark("Floor/Read", FloorRead);
+  benchmark::RegisterBenchmark("Floor/Fma", FloorFma);
+  const std::pair<const char*, codecs::PlaneSpec> kinds[] = {
+      {"int4g128", Int(4, 128)}, {"int4g128asym", Int(4, 128, "asymmetric")},
+      {"int4g32", Int(4, 32)},   {"int4g8", Int(4, 8)},
+      {"int8g128", Int(8, 128)}, {"int2g16", Int(2, 16)},
+      {"int3g128", Int(3, 128)}, {"fp8", Fp8()},
+      {"bf16", Raw("bf16")},     {"f32", Raw("f32")}};
+  for (const auto& [name, spec] : kinds)
+    for (const Compute compute : {Compute::kFast, Compute::kExact})
+      Register(std::string("Decode/") + name, spec, 65536, 2048, 1, compute, 1);
+  Register("Decode/int4g128", Int(4, 128), 65536, 2048, 1, Compute::kFast, 2);
+  Register("Decode/int4g128", Int(4, 128), 196608, 576, 1, Compute::kFast, 1);
+  Register("Decode/int4g128x4", Int(4, 128), 65536, 2048, 4, Compute::kFast, 1);
+  for (const std::uint64_t cols : {576u, 1536u, 2048u})
+    for (const Compute compute : {Compute::kFast, Compute::kExact})
+      for (const char* name : {"int4g128", "bf16"})
+        Register(std::string("Prefill/") + name, name[0] == 'i' ? Int(4, 128) : Raw("bf16"), 2048,
+                 cols, 512, compute, 1);
+  for (const std::uint64_t rows : {192u, 576u, 1536u})
+    for (const std::size_t threads : {1u, 2u})
+      Register("Dispatch/int4g128", Int(4, 128), rows, 576, 1, Compute::kFast, threads);
+}
+
+}  // namespace
+}  // namespace ingot::loader
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  ingot::loader::RegisterAll();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
