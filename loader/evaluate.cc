@@ -1,262 +1,254 @@
 #include "loader/evaluate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <optional>
+#include <utility>
 
 #include "base/parallel.h"
 #include "loader/reference_cache.h"
-#include "loader/session.h"
 #include "loader/vector_kernels.h"
 
 namespace ingot::loader {
 namespace {
 
-using model::TokenId;
-
-constexpr std::size_t kRowsAtOnce = 64;  // logits of both models are held for so many positions
-
-double LogSumExp(const LogitStats& stats) { return stats.max + std::log(stats.sum_exp); }
-
-double Nll(const LogitStats& stats, const float* logits, TokenId target) {
-  return LogSumExp(stats) - static_cast<double>(logits[target]);
-}
-
-// The reference's side is given as it was measured, which a cache keeps exactly.
-PositionScore Score(const float* logits, const float* reference, const CachedPosition& known,
-                    std::size_t vocab, TokenId target) {
-  const VectorKernels& kernels = BestVectorKernels();
-  const LogitStats own = kernels.logit_stats(logits, vocab);
-  const LogitStats seen = kernels.logit_stats(reference, vocab);
-  PositionScore score;
-  score.nll = Nll(own, logits, target);
-  score.reference_nll = known.nll;
-  // KL = sum p (a - b) - (lse(a) - lse(b)), both sums over the same exponentials.
-  score.kl = kernels.weighted_difference(reference, seen.max, logits, vocab) / seen.sum_exp -
-             (LogSumExp(seen) - LogSumExp(own));
-  score.agrees = own.argmax == known.stats.argmax;
-  return score;
-}
-
-CachedPosition Measure(const float* reference, std::size_t vocab, TokenId target) {
-  CachedPosition measured;
-  measured.stats = BestVectorKernels().logit_stats(reference, vocab);
-  measured.nll = Nll(measured.stats, reference, target);
-  return measured;
-}
-
-struct MeanError {
-  double mean = 0;
-  double error = 0;
+// One scored position, as the result is made from.
+struct Score {
+  double nll = 0;
+  double reference_nll = 0;
+  double kl = 0;
+  bool agrees = false;
 };
 
-template <typename F>
-MeanError MeanOf(std::span<const PositionScore> scores, F value) {
+struct Mean {
+  double value = 0;
+  double stderr_value = 0;
+};
+
+template <typename Get>
+Mean MeanOf(const std::vector<Score>& scores, Get get) {
   const auto n = static_cast<double>(scores.size());
   double sum = 0;
-  for (const PositionScore& s : scores) sum += value(s);
+  for (const Score& s : scores) sum += get(s);
   const double mean = sum / n;
   double squares = 0;
-  for (const PositionScore& s : scores) squares += (value(s) - mean) * (value(s) - mean);
+  for (const Score& s : scores) squares += (get(s) - mean) * (get(s) - mean);
   return {mean, scores.size() > 1 ? std::sqrt(squares / (n - 1) / n) : 0};
 }
 
-// Linear between order statistics. REQUIRES: sorted, not empty.
-double Quantile(const std::vector<double>& sorted, double rank) {
-  const double at = std::clamp(rank, 0.0, static_cast<double>(sorted.size() - 1));
-  const auto low = static_cast<std::size_t>(at);
-  const std::size_t high = std::min(low + 1, sorted.size() - 1);
-  return sorted[low] + (at - static_cast<double>(low)) * (sorted[high] - sorted[low]);
+EvalResult Summarise(const std::vector<Score>& scores, std::size_t context) {
+  EvalResult result;
+  const Mean nll = MeanOf(scores, [](const Score& s) { return s.nll; });
+  const Mean reference = MeanOf(scores, [](const Score& s) { return s.reference_nll; });
+  const Mean delta = MeanOf(scores, [](const Score& s) { return s.nll - s.reference_nll; });
+  const Mean kl = MeanOf(scores, [](const Score& s) { return s.kl; });
+  const Mean agree = MeanOf(scores, [](const Score& s) { return s.agrees ? 1.0 : 0.0; });
+  result.perplexity = std::exp(nll.value);
+  result.perplexity_stderr = result.perplexity * nll.stderr_value;
+  result.reference_perplexity = std::exp(reference.value);
+  result.reference_perplexity_stderr = result.reference_perplexity * reference.stderr_value;
+  result.delta_perplexity_percent = std::expm1(delta.value) * 100;
+  result.delta_perplexity_percent_stderr = std::exp(delta.value) * delta.stderr_value * 100;
+  result.kl_mean = kl.value;
+  result.kl_mean_stderr = kl.stderr_value;
+  result.top1_agreement = agree.value;
+  result.top1_agreement_stderr = agree.stderr_value;
+  std::vector<double> sorted;
+  sorted.reserve(scores.size());
+  for (const Score& s : scores) sorted.push_back(s.kl);
+  std::sort(sorted.begin(), sorted.end());
+  // Nearest rank: the smallest value that at least 99 % of the positions do not exceed.
+  const auto rank = static_cast<std::size_t>(std::ceil(0.99 * static_cast<double>(sorted.size())));
+  result.kl_p99 = sorted[std::max<std::size_t>(rank, 1) - 1];
+  result.tokens = scores.size();
+  result.context = context;
+  return result;
 }
 
-// Runs both models over the windows.
+// The tokens of a window as the models see them.
+std::vector<std::int32_t> WindowTokens(std::span<const std::int32_t> tokens,
+                                       const EvalWindow& window, const EvalOptions& options) {
+  const auto part = tokens.subspan(window.begin, window.end - window.begin);
+  std::vector<std::int32_t> ids(part.begin(), part.end());
+  if (options.windows == WindowKind::kLlama && options.bos_id >= 0) ids[0] = options.bos_id;
+  return ids;
+}
+
+double LogSum(const LogitStats& stats) {
+  return static_cast<double>(stats.max) + std::log(stats.sum_exp);
+}
+
+// KL(p || q) = sum p (a - b) - log Za + log Zb, for logits a of p and b of q.
+void ScorePosition(const VectorKernels& kernels, std::span<const float> a,
+                   const LogitStats& stats_a, std::span<const float> b, const LogitStats& stats_b,
+                   std::int32_t target, Score& score) {
+  const double log_b = LogSum(stats_b);
+  score.nll = log_b - static_cast<double>(b[static_cast<std::size_t>(target)]);
+  const double cross =
+      kernels.weighted_difference(a.data(), stats_a.max, b.data(), a.size()) / stats_a.sum_exp;
+  // Rounding may leave a divergence a hair below zero.
+  const double kl = cross - LogSum(stats_a) + log_b;
+  score.kl = kl < 0 ? 0 : kl;  // NaN stays
+}
+
 class Evaluation {
  public:
-  Evaluation(std::shared_ptr<const Model> model, std::shared_ptr<const Model> reference,
+  Evaluation(LogitSource& reference, LogitSource& artifact, std::span<const std::int32_t> tokens,
              const EvalOptions& options)
-      : options_(options),
-        vocab_(model->architecture().vocab_size),
-        session_(model),
-        reference_(reference) {}
+      : reference_(reference), artifact_(artifact), tokens_(tokens), options_(options) {}
 
-  Status OpenCache(std::span<const EvalWindow> windows) {
-    if (options_.reference_cache.empty()) return OkStatus();
-    std::uint64_t positions = 0;
-    for (const EvalWindow& w : windows) positions += w.ids.size() - w.first_target;
-    const artifact::Digest key = ReferenceKey(reference_.model(), windows);
-    INGOT_ASSIGN(reader_,
-                 ReferenceCacheReader::Open(options_.reference_cache, key, vocab_, positions));
-    if (reader_) return OkStatus();
-    auto writer = ReferenceCacheWriter::Create(options_.reference_cache, key, vocab_, positions);
-    if (!writer.ok()) return std::move(writer).status();
-    writer_.emplace(*std::move(writer));
+  Result<EvalResult> Run() {
+    INGOT_TRY(Check());
+    const std::vector<EvalWindow> windows = CutWindows(tokens_.size(), options_);
+    std::size_t positions = 0;
+    for (const EvalWindow& w : windows) positions += w.end - w.begin - 1 - w.first;
+    if (positions == 0)
+      return InvalidArgument(
+          fmt::format("the text has {} tokens, a window takes {}: give a longer text or "
+                      "a smaller --context",
+                      tokens_.size(), options_.context));
+    INGOT_TRY(OpenCache(positions));
+    scores_.reserve(positions);
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      INGOT_TRY(RunWindow(windows[i]).At(fmt::format("window {} of {}", i + 1, windows.size())));
+      if (options_.progress) options_.progress(i + 1, windows.size());
+    }
+    if (cache_out_) INGOT_TRY(cache_out_->Commit());
+    EvalResult result = Summarise(scores_, options_.context);
+    result.reference_from_cache = cache_in_.has_value();
+    return result;
+  }
+
+ private:
+  Status Check() {
+    if (reference_.vocab_size() != artifact_.vocab_size())
+      return InvalidArgument(
+          fmt::format("the reference has a vocabulary of {} tokens, the artifact of {}: they are "
+                      "not the same model",
+                      reference_.vocab_size(), artifact_.vocab_size()));
+    if (options_.context < 2)
+      return InvalidArgument(fmt::format("context {}: at least 2 tokens", options_.context));
+    if (options_.windows == WindowKind::kStrided &&
+        (options_.stride == 0 || options_.stride > options_.context))
+      return InvalidArgument(
+          fmt::format("stride {}: from 1 to the context, {}", options_.stride, options_.context));
+    if (options_.max_tokens > 0 && tokens_.size() > options_.max_tokens)
+      tokens_ = tokens_.first(options_.max_tokens);
+    for (const std::int32_t id : tokens_)
+      if (id < 0 || static_cast<std::size_t>(id) >= artifact_.vocab_size())
+        return InvalidArgument(
+            fmt::format("token id {} is outside the vocabulary of {}", id, artifact_.vocab_size()));
+    return OkStatus();
+  }
+
+  Status OpenCache(std::size_t positions) {
+    if (options_.cache_path.empty()) return OkStatus();
+    INGOT_ASSIGN(cache_in_, ReferenceCacheReader::Open(options_.cache_path, options_.cache_key,
+                                                       reference_.vocab_size(), positions));
+    if (cache_in_) return OkStatus();
+    INGOT_ASSIGN(auto writer, ReferenceCacheWriter::Create(options_.cache_path, options_.cache_key,
+                                                           reference_.vocab_size(), positions));
+    cache_out_.emplace(std::move(writer));
     return OkStatus();
   }
 
   Status RunWindow(const EvalWindow& window) {
-    const std::size_t from = window.first_target - 1;
-    const std::span<const TokenId> ids(window.ids.data(), window.ids.size() - 1);
-    session_.Reset();
-    INGOT_ASSIGN(const Tensor own, session_.Hidden(ids, from));
-    beyond_ = beyond_ || session_.beyond_trained_length();
-    Tensor theirs;
-    if (!reader_) {
-      reference_.Reset();
-      INGOT_ASSIGN(theirs, reference_.Hidden(ids, from));
+    const std::vector<std::int32_t> ids = WindowTokens(tokens_, window, options_);
+    const std::size_t count = ids.size() - 1 - window.first;
+    const std::size_t vocabulary = artifact_.vocab_size();
+    std::span<const float> a;
+    if (!cache_in_) {
+      INGOT_ASSIGN(a, reference_.Logits(ids, window.first).At("reference"));
     }
-    for (std::size_t begin = 0; begin < own.rows(); begin += kRowsAtOnce)
-      INGOT_TRY(RunRows(window, own, theirs, begin, std::min(begin + kRowsAtOnce, own.rows())));
-    return OkStatus();
-  }
-
-  Status Finish() { return writer_ ? writer_->Commit() : OkStatus(); }
-  const std::vector<PositionScore>& scores() const { return scores_; }
-  bool cached() const { return reader_.has_value(); }
-  bool beyond() const { return beyond_; }
-
- private:
-  // The reference's logits of rows [begin, end), computed or read, and what was measured of them.
-  Status ReferenceRows(const EvalWindow& window, const Tensor& theirs, std::size_t begin,
-                       std::size_t end, Tensor& logits, std::vector<CachedPosition>& known) {
-    if (reader_) {
-      logits = TensorFor(end - begin);
-      for (std::size_t r = 0; r < end - begin; ++r)
-        INGOT_TRY(reader_->Read(scores_.size() + r, known[r], logits.row(r)));
-      return OkStatus();
-    }
-    logits = reference_.Logits(theirs, begin, end);
-    ParallelFor(end - begin, 1, [&](std::size_t first, std::size_t last) {
-      for (std::size_t r = first; r < last; ++r)
-        known[r] = Measure(logits.row(r), vocab_, window.ids[window.first_target + begin + r]);
-    });
-    if (writer_)
-      for (std::size_t r = 0; r < end - begin; ++r)
-        INGOT_TRY(writer_->Append(known[r], logits.row(r)));
-    return OkStatus();
-  }
-
-  Tensor TensorFor(std::size_t rows) { return pool_.Make(rows, vocab_); }
-
-  Status RunRows(const EvalWindow& window, const Tensor& own, const Tensor& theirs,
-                 std::size_t begin, std::size_t end) {
-    std::vector<CachedPosition> known(end - begin);
-    Tensor reference;
-    INGOT_TRY(ReferenceRows(window, theirs, begin, end, reference, known));
-    const Tensor logits = session_.Logits(own, begin, end);
+    INGOT_ASSIGN(const std::span<const float> b,
+                 artifact_.Logits(ids, window.first).At("artifact"));
     const std::size_t base = scores_.size();
-    scores_.resize(base + end - begin);
-    ParallelFor(end - begin, 1, [&](std::size_t first, std::size_t last) {
-      for (std::size_t r = first; r < last; ++r)
-        scores_[base + r] = Score(logits.row(r), reference.row(r), known[r], vocab_,
-                                  window.ids[window.first_target + begin + r]);
+    scores_.resize(base + count);
+    if (cache_in_) return ScoreFromCache(ids, window.first, b, base);
+    std::vector<LogitStats> stats(count);
+    ParallelFor(count, 4, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const auto row_a = a.subspan(i * vocabulary, vocabulary);
+        const std::int32_t target = ids[window.first + i + 1];
+        stats[i] = kernels_.logit_stats(row_a.data(), vocabulary);
+        Score& score = scores_[base + i];
+        score.reference_nll =
+            LogSum(stats[i]) - static_cast<double>(row_a[static_cast<std::size_t>(target)]);
+        ScoreRow(row_a, stats[i], stats[i].argmax, b.subspan(i * vocabulary, vocabulary), target,
+                 score);
+      }
     });
+    for (std::size_t i = 0; cache_out_ && i < count; ++i)
+      INGOT_TRY(cache_out_->Add(scores_[base + i].reference_nll, stats[i].argmax,
+                                a.subspan(i * vocabulary, vocabulary), LogSum(stats[i])));
+    return CheckFinite(base);
+  }
+
+  Status ScoreFromCache(const std::vector<std::int32_t>& ids, std::size_t first,
+                        std::span<const float> b, std::size_t base) {
+    const std::size_t vocabulary = artifact_.vocab_size();
+    for (std::size_t i = base; i < scores_.size(); ++i) {
+      INGOT_ASSIGN(const ReferencePosition position, cache_in_->Next());
+      scores_[i].reference_nll = position.nll;
+      ScoreRow(position.logits, kernels_.logit_stats(position.logits.data(), vocabulary),
+               position.argmax, b.subspan((i - base) * vocabulary, vocabulary),
+               ids[first + (i - base) + 1], scores_[i]);
+    }
+    return CheckFinite(base);
+  }
+
+  void ScoreRow(std::span<const float> a, const LogitStats& stats_a, std::uint32_t argmax_a,
+                std::span<const float> b, std::int32_t target, Score& score) const {
+    const LogitStats stats_b = kernels_.logit_stats(b.data(), b.size());
+    ScorePosition(kernels_, a, stats_a, b, stats_b, target, score);
+    score.agrees = argmax_a == stats_b.argmax;
+  }
+
+  Status CheckFinite(std::size_t base) const {
     for (std::size_t i = base; i < scores_.size(); ++i)
-      if (!std::isfinite(scores_[i].nll) || !std::isfinite(scores_[i].reference_nll))
-        return Corruption(std::string(std::isfinite(scores_[i].nll) ? "reference" : "model") +
-                          ": logits are not finite at scored token " + std::to_string(i));
+      if (!std::isfinite(scores_[i].nll) || !std::isfinite(scores_[i].reference_nll) ||
+          std::isnan(scores_[i].kl))
+        return Corruption(fmt::format(
+            "{} has logits that are not finite at scored position {}",
+            std::isfinite(scores_[i].reference_nll) ? "the artifact" : "the reference", i));
     return OkStatus();
   }
 
+  LogitSource& reference_;
+  LogitSource& artifact_;
+  std::span<const std::int32_t> tokens_;
   const EvalOptions& options_;
-  std::size_t vocab_;
-  TensorPool pool_;
-  Session session_;
-  Session reference_;
-  std::optional<ReferenceCacheReader> reader_;
-  std::optional<ReferenceCacheWriter> writer_;
-  std::vector<PositionScore> scores_;
-  bool beyond_ = false;
+  const VectorKernels& kernels_ = BestVectorKernels();
+  std::optional<ReferenceCacheReader> cache_in_;
+  std::optional<ReferenceCacheWriter> cache_out_;
+  std::vector<Score> scores_;
 };
-
-// Both sides must mean the same by an id.
-Status CheckSameVocabulary(const Model& model, const Model& reference, std::string_view text) {
-  const std::uint64_t own = model.architecture().vocab_size;
-  const std::uint64_t theirs = reference.architecture().vocab_size;
-  if (own != theirs)
-    return InvalidArgument("the model has a vocabulary of " + std::to_string(own) +
-                           ", the reference of " + std::to_string(theirs) +
-                           ": they cannot be compared");
-  const auto a = model.tokenizer();
-  const auto b = reference.tokenizer();
-  const std::string_view probe = text.substr(0, 4096);
-  if (a.ok() && b.ok() && (*a)->Encode(probe, true) != (*b)->Encode(probe, true))
-    return InvalidArgument("model and reference tokenize the text differently");
-  return OkStatus();
-}
 
 }  // namespace
 
-PositionScore ScorePosition(const float* logits, const float* reference, std::size_t vocab,
-                            TokenId target) {
-  return Score(logits, reference, Measure(reference, vocab, target), vocab, target);
-}
-
-EvalResult Summarize(std::span<const PositionScore> scores) {
-  EvalResult result;
-  const auto n = static_cast<double>(scores.size());
-  const MeanError own = MeanOf(scores, [](const PositionScore& s) { return s.nll; });
-  const MeanError theirs = MeanOf(scores, [](const PositionScore& s) { return s.reference_nll; });
-  const MeanError paired =
-      MeanOf(scores, [](const PositionScore& s) { return s.nll - s.reference_nll; });
-  const MeanError kl = MeanOf(scores, [](const PositionScore& s) { return s.kl; });
-  const MeanError agree =
-      MeanOf(scores, [](const PositionScore& s) { return s.agrees ? 1.0 : 0.0; });
-  result.perplexity = std::exp(own.mean);
-  result.perplexity_stderr = result.perplexity * own.error;
-  result.reference_perplexity = std::exp(theirs.mean);
-  result.reference_perplexity_stderr = result.reference_perplexity * theirs.error;
-  result.delta_perplexity_percent = 100 * std::expm1(paired.mean);
-  result.delta_perplexity_percent_stderr = 100 * std::exp(paired.mean) * paired.error;
-  result.kl_mean = kl.mean;
-  result.kl_mean_stderr = kl.error;
-  std::vector<double> sorted;
-  for (const PositionScore& s : scores) sorted.push_back(s.kl);
-  std::sort(sorted.begin(), sorted.end());
-  const double rank = 0.99 * (n - 1);
-  const double deviation = std::sqrt(n * 0.99 * 0.01);
-  result.kl_p99 = Quantile(sorted, rank);
-  result.kl_p99_stderr =
-      (Quantile(sorted, rank + deviation) - Quantile(sorted, rank - deviation)) / 2;
-  result.top1_agreement = agree.mean;
-  result.top1_agreement_stderr = agree.error;
-  result.tokens = scores.size();
-  return result;
-}
-
-Result<EvalResult> Evaluate(std::shared_ptr<const Model> model,
-                            std::shared_ptr<const Model> reference, std::string_view text,
-                            const EvalOptions& options) {
-  INGOT_TRY(CheckSameVocabulary(*model, *reference, text));
+std::vector<EvalWindow> CutWindows(std::size_t tokens, const EvalOptions& options) {
   std::vector<EvalWindow> windows;
-  if (text.empty()) {
-    INGOT_ASSIGN(windows, SampledWindows(reference, options.sample));
-  } else {
-    INGOT_ASSIGN(const model::Tokenizer* tokenizer, reference->tokenizer());
-    INGOT_ASSIGN(windows, TextWindows(*tokenizer, text, options.windows));
+  if (options.windows == WindowKind::kLlama) {
+    const std::size_t first = options.context / 2;
+    if (first + 1 >= options.context) return windows;
+    for (std::size_t begin = 0; tokens - begin >= options.context; begin += options.context)
+      windows.push_back({begin, begin + options.context, first});
+    return windows;
   }
-  Evaluation evaluation(model, reference, options);
-  INGOT_TRY(evaluation.OpenCache(windows));
-  double nll = 0, reference_nll = 0;
-  std::size_t counted = 0;
-  for (std::size_t w = 0; w < windows.size(); ++w) {
-    INGOT_TRY(evaluation.RunWindow(windows[w]).At("window " + std::to_string(w)));
-    for (; counted < evaluation.scores().size(); ++counted) {
-      nll += evaluation.scores()[counted].nll;
-      reference_nll += evaluation.scores()[counted].reference_nll;
-    }
-    const auto n = static_cast<double>(counted);
-    if (options.progress)
-      options.progress(w + 1, windows.size(), std::exp(nll / n), std::exp(reference_nll / n));
+  std::size_t scored = 1;  // tokens before this one need no score; nothing predicts the first
+  for (std::size_t begin = 0; scored < tokens; begin += options.stride) {
+    const std::size_t end = std::min(begin + options.context, tokens);
+    windows.push_back({begin, end, std::max(scored - 1, begin) - begin});
+    scored = end;
   }
-  INGOT_TRY(evaluation.Finish());
-  EvalResult result = Summarize(evaluation.scores());
-  result.windows = windows.size();
-  result.context = text.empty() ? options.sample.length : options.windows.context;
-  result.sampled_text = text.empty();
-  result.cached_reference = evaluation.cached();
-  result.beyond_trained_length = evaluation.beyond();
-  return result;
+  return windows;
+}
+
+Result<EvalResult> Evaluate(LogitSource& reference, LogitSource& artifact,
+                            std::span<const std::int32_t> tokens, const EvalOptions& options) {
+  return Evaluation(reference, artifact, tokens, options).Run();
 }
 
 }  // namespace ingot::loader

@@ -1,76 +1,84 @@
-// What compression cost: perplexity of a model and of its reference on the same windows, the KL
-// divergence between their next-token distributions, and how often they agree on the likeliest
-// token, each with its standard error over scored tokens.
+// What compression cost: perplexity of an artifact and of its reference over the same windows of
+// the same tokens, their Kullback-Leibler divergence and agreement, each with its standard error.
 //
-// Thread rule: plain functions; the models may be shared.
+// Both models are run window by window, so memory is bounded by one window's logits twice.
+//
+// Thread rule: Evaluate belongs to the thread that calls it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/status.h"
-#include "loader/eval_windows.h"
-#include "loader/loaded_model.h"
 
 namespace ingot::loader {
 
+// Whatever gives logits for a window of tokens.
+class LogitSource {
+ public:
+  virtual ~LogitSource() = default;
+  virtual std::size_t vocab_size() const = 0;
+  // Runs `window` from an empty context and delivers the logits after its tokens
+  // [first, window.size() - 1): (window.size() - 1 - first) x vocab_size, row-major, valid until
+  // the next call. REQUIRES: first + 1 < window.size().
+  virtual Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
+                                                std::size_t first) = 0;
+};
+
+enum class WindowKind {
+  // llama-perplexity's: back to back, each begun by BOS where the model adds one, scored on its
+  // second half (tokens context/2 + 1 ... context - 1). A remainder shorter than a window is left
+  // out.
+  kLlama,
+  // Hugging Face's sliding windows: every `stride` tokens a window of up to `context`, scored on
+  // the
+  // tokens that no window before it scored. Every token but the first is scored once (with stride =
+  // context, the first of each window is not scored: nothing predicts it).
+  kStrided,
+};
+
 struct EvalOptions {
-  WindowOptions windows;
-  SampleOptions sample;         // used when there is no text
-  std::string reference_cache;  // file that keeps the reference's distributions; empty: none
-  // Called after each window with windows done and in all, and the running perplexities.
-  std::function<void(std::uint64_t done, std::uint64_t total, double perplexity,
-                     double reference_perplexity)>
-      progress;
+  WindowKind windows = WindowKind::kLlama;
+  std::size_t context = 512;
+  std::size_t stride = 256;    // kStrided
+  std::int32_t bos_id = -1;    // kLlama; -1: the model adds none
+  std::size_t max_tokens = 0;  // use only the first tokens of the text; 0: all
+  // Keeps the reference's log-probabilities of every scored position in this file; a file made with
+  // another key is made anew. Empty: none. Log-probabilities are kept as float16 and renormalised,
+  // which moves the divergence by less than 1e-4 of itself; negative log-likelihoods are kept
+  // exactly.
+  std::string cache_path;
+  std::string cache_key;  // names reference, text and options
+  std::function<void(std::size_t windows_done, std::size_t windows)> progress;
 };
 
 struct EvalResult {
-  double perplexity = 0;
-  double perplexity_stderr = 0;  // exp(mean nll) * stderr(nll), as llama-perplexity
-  double reference_perplexity = 0;
-  double reference_perplexity_stderr = 0;
-  double delta_perplexity_percent = 0;         // 100 (perplexity / reference - 1)
-  double delta_perplexity_percent_stderr = 0;  // paired: from the differences of nll
-  double kl_mean = 0;                          // KL(reference || model), nats a token
-  double kl_mean_stderr = 0;
-  double kl_p99 = 0;
-  double kl_p99_stderr = 0;  // half the distance of the order statistics one binomial deviation off
-  double top1_agreement = 0;  // fraction
-  double top1_agreement_stderr = 0;
-  std::uint64_t tokens = 0;  // scored
-  std::uint64_t windows = 0;
-  std::uint64_t context = 0;
-  bool sampled_text = false;
-  bool cached_reference = false;
-  bool beyond_trained_length = false;
+  double perplexity = 0, perplexity_stderr = 0;
+  double reference_perplexity = 0, reference_perplexity_stderr = 0;
+  double delta_perplexity_percent = 0, delta_perplexity_percent_stderr = 0;  // paired
+  double kl_mean = 0, kl_mean_stderr = 0;                // KL(reference || artifact), nats
+  double kl_p99 = 0;                                     // 99th percentile over positions
+  double top1_agreement = 0, top1_agreement_stderr = 0;  // same first choice, a fraction
+  std::size_t tokens = 0;                                // scored positions
+  std::size_t context = 0;
+  bool reference_from_cache = false;
 };
 
-// Evaluates on `text`, or, when it is empty, on text that the reference samples itself. Open both
-// models with Compute::kExact unless the fast kernels are what is to be measured. InvalidArgument
-// when vocabularies or tokenizers differ or the text is too short; Corruption when logits are not
-// finite.
-Result<EvalResult> Evaluate(std::shared_ptr<const Model> model,
-                            std::shared_ptr<const Model> reference, std::string_view text,
-                            const EvalOptions& options);
-
-// One scored position.
-struct PositionScore {
-  double nll = 0;
-  double reference_nll = 0;
-  double kl = 0;
-  bool agrees = false;
+// A stretch of tokens to run, and the first of its positions whose successor is scored.
+struct EvalWindow {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t first = 0;  // relative to begin
 };
+std::vector<EvalWindow> CutWindows(std::size_t tokens, const EvalOptions& options);
 
-// Scores one target under two logit vectors of `vocab` values.
-PositionScore ScorePosition(const float* logits, const float* reference, std::size_t vocab,
-                            model::TokenId target);
-
-// Means, quantile and standard errors. REQUIRES: scores not empty.
-EvalResult Summarize(std::span<const PositionScore> scores);
+// InvalidArgument: vocabularies differ, an option out of range, a text shorter than one window
+// (with the number of tokens it has). Corruption: logits that are not finite.
+Result<EvalResult> Evaluate(LogitSource& reference, LogitSource& artifact,
+                            std::span<const std::int32_t> tokens, const EvalOptions& options);
 
 }  // namespace ingot::loader

@@ -1,11 +1,11 @@
-// A file of the reference's next-token distributions, so that many artifacts are evaluated against
-// one pass of the reference. Layout, little-endian: magic "INGREF01", 32-byte key, u64 vocabulary,
-// u64 positions, then per position
-//   f64 nll of the target, f64 sum of exp(x - max), f32 max, u32 argmax, u16 codes[vocabulary]
-// where a logit is max - code * 32 / 65535. The error of a logit is at most 2.5e-4 nats down to 32
-// nats below the likeliest token, where probabilities are under 1.3e-14; nll and argmax are exact.
+// A file of the reference model's answers at every scored position, so that evaluating many
+// artifacts runs the reference once.
 //
-// Thread rule: one thread; ScoreCached is a pure function.
+//   "INGREF01", u32 key bytes, u32 vocabulary, u64 positions, key,
+//   then per position: f64 negative log-likelihood, u32 first choice, u32 zero, f16 x vocabulary
+//   log-probabilities
+//
+// Thread rule: an object belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -14,53 +14,53 @@
 #include <string>
 #include <vector>
 
-#include "artifact/format.h"
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "loader/eval_windows.h"
-#include "loader/vector_kernels.h"
 
 namespace ingot::loader {
 
-struct CachedPosition {
+struct ReferencePosition {
   double nll = 0;
-  LogitStats stats;
-};
-
-// What a cache depends on: the reference's files (root digest of an artifact; else names, sizes and
-// times), and the windows.
-artifact::Digest ReferenceKey(const Model& reference, std::span<const EvalWindow> windows);
-
-class ReferenceCacheWriter {
- public:
-  static Result<ReferenceCacheWriter> Create(const std::string& path, const artifact::Digest& key,
-                                             std::uint64_t vocab, std::uint64_t positions);
-  Status Append(const CachedPosition& position, const float* logits);
-  Status Commit() { return file_.Commit(); }
-
- private:
-  ReferenceCacheWriter(AtomicFile file, std::uint64_t vocab)
-      : file_(std::move(file)), vocab_(vocab) {}
-  AtomicFile file_;
-  std::uint64_t vocab_;
-  std::vector<std::uint8_t> record_;
+  std::uint32_t argmax = 0;
+  std::span<const float> logits;  // up to a constant
 };
 
 class ReferenceCacheReader {
  public:
-  // nullopt when there is no file or it is of another reference, text or size: it is then made
-  // anew.
+  // nullopt where there is no file, or one of another key or shape; Corruption where it is damaged.
   static Result<std::optional<ReferenceCacheReader>> Open(const std::string& path,
-                                                          const artifact::Digest& key,
-                                                          std::uint64_t vocab,
-                                                          std::uint64_t positions);
-  // Position `index` with its logits decoded into `logits` (vocabulary floats).
-  Status Read(std::uint64_t index, CachedPosition& position, float* logits);
+                                                          const std::string& key,
+                                                          std::size_t vocabulary,
+                                                          std::size_t positions);
+  // Positions in order; `logits` is valid until the next call.
+  Result<ReferencePosition> Next();
 
  private:
-  ReferenceCacheReader(File file, std::uint64_t vocab) : file_(std::move(file)), vocab_(vocab) {}
+  ReferenceCacheReader(File file, std::uint64_t offset, std::size_t vocabulary)
+      : file_(std::move(file)),
+        offset_(offset),
+        record_(16 + vocabulary * 2),
+        logits_(vocabulary) {}
   File file_;
-  std::uint64_t vocab_;
+  std::uint64_t offset_;
+  std::vector<std::uint8_t> record_;
+  std::vector<float> logits_;
+};
+
+class ReferenceCacheWriter {
+ public:
+  static Result<ReferenceCacheWriter> Create(const std::string& path, const std::string& key,
+                                             std::size_t vocabulary, std::size_t positions);
+  // log_sum: the logarithm of the sum of exp(logits).
+  Status Add(double nll, std::uint32_t argmax, std::span<const float> logits, double log_sum);
+  // The file appears only now, whole.
+  Status Commit() { return file_.Commit(); }
+
+ private:
+  ReferenceCacheWriter(AtomicFile file, std::size_t vocabulary)
+      : file_(std::move(file)), record_(16 + vocabulary * 2) {}
+  AtomicFile file_;
   std::vector<std::uint8_t> record_;
 };
 
