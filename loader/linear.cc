@@ -48,13 +48,23 @@ struct Needs {
   unsigned parts = 0;  // as IntMatvecKernel::quantize takes them
 };
 
+// Whether planes with kernels of their own are taken one by one. Not where a plane's value depends
+// on the sum before it, as a remainder's does.
+bool TakesPlanes(const ResidentMatrix& matrix, PlaneRange planes, Compute compute) {
+  if (compute == Compute::kExact) return false;
+  for (std::size_t p = planes.first; p < planes.last; ++p)
+    if (Prepared(matrix, p).operand.kind == OperandKind::kGeneric) return false;
+  return true;
+}
+
 Needs NeedsOf(std::span<const LinearJob> jobs, Compute compute) {
   Needs needs;
   for (const LinearJob& job : jobs) {
     const PlaneRange planes = LivePlanes(*job.matrix, job.plane_count);
+    const bool fast = TakesPlanes(*job.matrix, planes, compute);
     for (std::size_t p = planes.first; p < planes.last; ++p) {
       const PreparedPlane& plane = Prepared(*job.matrix, p);
-      if (compute == Compute::kExact || !plane.has_fields) {
+      if (!fast || !plane.has_fields) {
         needs.packed = true;
         continue;
       }
@@ -143,16 +153,17 @@ void RunFastPlane(const Task& task, const PreparedPlane& plane, const Inputs& in
 void RunTask(const Task& task, const Inputs& inputs, Compute compute, float* y) {
   const ResidentMatrix& matrix = *task.job->matrix;
   const PlaneRange planes = LivePlanes(matrix, task.job->plane_count);
+  const bool fast = TakesPlanes(matrix, planes, compute);
   FillStart(task, y, inputs.tokens);
   bool any_float = false;
   for (std::size_t p = planes.first; p < planes.last; ++p) {
     const PreparedPlane& plane = Prepared(matrix, p);
-    if (compute == Compute::kFast && plane.fast())
+    if (fast && plane.fast())
       RunFastPlane(task, plane, inputs, y);
     else
       any_float = true;
   }
-  if (any_float) RunFloat(task, planes, inputs, compute == Compute::kFast, y);
+  if (any_float) RunFloat(task, planes, inputs, fast, y);
 }
 
 void PackToken(const float* x, std::size_t cols, float* packed) {

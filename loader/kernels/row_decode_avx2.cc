@@ -67,15 +67,15 @@ inline __m256 Fp8ToFloat(__m128i codes) {
 }
 
 inline void Put(__m256 values, bool add, float* out) {
-  if (add) values = _mm256_add_ps(_mm256_loadu_ps(out), values);
-  _mm256_storeu_ps(out, values);
+  // A fresh row starts as +0, which turns a product of -0 into +0 as the format wants it.
+  _mm256_storeu_ps(out, _mm256_add_ps(add ? _mm256_loadu_ps(out) : _mm256_setzero_ps(), values));
 }
 
 // n < 8 values at the ragged end of a group.
 inline void PutSome(__m256 values, std::uint64_t n, bool add, float* out) {
   float all[8];
   _mm256_storeu_ps(all, values);
-  for (std::uint64_t i = 0; i < n; ++i) out[i] = add ? out[i] + all[i] : all[i];
+  for (std::uint64_t i = 0; i < n; ++i) out[i] = (add ? out[i] : 0.0f) + all[i];
 }
 
 inline __m128i LoadSome(const std::uint8_t* p, std::uint64_t n) {

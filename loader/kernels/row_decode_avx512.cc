@@ -63,7 +63,9 @@ inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t
 }
 
 inline void Put(__m512 values, __mmask16 live, bool add, float* out) {
-  if (add) values = _mm512_add_ps(_mm512_maskz_loadu_ps(live, out), values);
+  // A fresh row starts as +0, which turns a product of -0 into +0 as the format wants it.
+  const __m512 before = add ? _mm512_maskz_loadu_ps(live, out) : _mm512_setzero_ps();
+  values = _mm512_add_ps(before, values);
   _mm512_mask_storeu_ps(out, live, values);
 }
 
