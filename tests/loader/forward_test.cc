@@ -1,0 +1,235 @@
+// The forward over the CPU op set against what transformers computed in float32 (tools/
+// make_forward_fixtures.py): every member of the LLaMA family, past every sliding window and rope
+// switch, in one prefill, in blocks and token by token.
+#include "model/forward.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <sstream>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "loader/session.h"
+
+namespace ingot::loader {
+namespace {
+
+using model::TokenId;
+
+// The agreed bound: largest difference over largest magnitude.
+constexpr double kTolerance = 1e-4;
+
+struct Fixture {
+  std::shared_ptr<const Model> model;
+  std::vector<TokenId> ids;
+  std::vector<float> logits;  // ids x vocabulary
+};
+
+std::string FixturePath(const std::string& name) {
+  return std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name;
+}
+
+Fixture Load(const std::string& name, Compute compute = Compute::kExact) {
+  Fixture fixture;
+  ModelOptions options;
+  options.compute = compute;
+  auto model = Model::Open(FixturePath(name), options);
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  if (!model.ok()) return fixture;
+  fixture.model = *model;
+  std::istringstream ids(*ReadFileToString(FixturePath(name) + "/ids.txt"));
+  for (TokenId id; ids >> id;) fixture.ids.push_back(id);
+  const std::string bytes = *ReadFileToString(FixturePath(name) + "/logits.bin");
+  fixture.logits.resize(bytes.size() / sizeof(float));
+  std::memcpy(fixture.logits.data(), bytes.data(), bytes.size());
+  EXPECT_EQ(fixture.logits.size(), fixture.ids.size() * fixture.model->architecture().vocab_size);
+  return fixture;
+}
+
+double RelativeError(std::span<const float> got, std::span<const float> want) {
+  double difference = 0, largest = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    difference = std::max(difference, std::abs(static_cast<double>(got[i]) - want[i]));
+    largest = std::max(largest, std::abs(static_cast<double>(want[i])));
+    if (std::isnan(got[i])) return HUGE_VAL;
+  }
+  return difference / largest;
+}
+
+std::size_t Argmax(std::span<const float> row) {
+  return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
+
+void ExpectSameLogits(std::span<const float> got, std::span<const float> want, std::size_t vocab) {
+  ASSERT_EQ(got.size(), want.size());
+  EXPECT_LE(RelativeError(got, want), kTolerance);
+  for (std::size_t r = 0; r < got.size() / vocab; ++r)
+    EXPECT_EQ(Argmax(got.subspan(r * vocab, vocab)), Argmax(want.subspan(r * vocab, vocab)))
+        << "argmax of position " << r;
+}
+
+// All logits of a sequence, prefilled in blocks of `block`.
+std::vector<float> AllLogits(const Fixture& fixture, std::uint64_t block) {
+  SessionOptions options;
+  options.prefill_block = block;
+  Session session(fixture.model, options);
+  const auto hidden = session.Hidden(fixture.ids, 0);
+  EXPECT_TRUE(hidden.ok()) << hidden.status().message();
+  const Tensor logits = session.Logits(*hidden, 0, fixture.ids.size());
+  return {logits.data(), logits.data() + logits.size()};
+}
+
+class ForwardTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(ForwardTest, PrefillEqualsTransformers) {
+  const Fixture fixture = Load(GetParam());
+  ASSERT_NE(fixture.model, nullptr);
+  ExpectSameLogits(AllLogits(fixture, 512), fixture.logits,
+                   fixture.model->architecture().vocab_size);
+}
+
+TEST_P(ForwardTest, PrefillInBlocksEqualsTransformers) {
+  const Fixture fixture = Load(GetParam());
+  ASSERT_NE(fixture.model, nullptr);
+  ExpectSameLogits(AllLogits(fixture, 7), fixture.logits, fixture.model->architecture().vocab_size);
+}
+
+TEST_P(ForwardTest, DecodingEqualsPrefill) {
+  const Fixture fixture = Load(GetParam());
+  ASSERT_NE(fixture.model, nullptr);
+  const std::size_t vocab = fixture.model->architecture().vocab_size;
+  const bool dynamic = GetParam() == "llama-dynamic";
+  Session session(fixture.model);
+  for (std::size_t i = 0; i < fixture.ids.size(); ++i) {
+    const auto logits = session.Decode(fixture.ids[i]);
+    ASSERT_TRUE(logits.ok()) << logits.status().message();
+    // Dynamic NTK rotates each key by the length at its time, and longrope switches for the whole
+    // sequence: a prefill of a longer sequence equals neither before the switch.
+    if (dynamic && i >= fixture.model->architecture().max_positions) break;
+    if ((dynamic || GetParam() == "phi3-longrope") && i + 1 < fixture.ids.size()) {
+      Fixture prefix = fixture;
+      prefix.ids.resize(i + 1);
+      if (i % 11 != 0) continue;
+      const std::vector<float> want = AllLogits(prefix, 512);
+      EXPECT_LE(RelativeError(*logits, std::span(want).last(vocab)), kTolerance) << i;
+      continue;
+    }
+    EXPECT_LE(RelativeError(*logits, std::span(fixture.logits).subspan(i * vocab, vocab)),
+              kTolerance)
+        << "position " << i;
+  }
+}
+
+TEST_P(ForwardTest, HalfPrecisionCacheStaysNear) {
+  const Fixture fixture = Load(GetParam());
+  ASSERT_NE(fixture.model, nullptr);
+  SessionOptions options;
+  options.cache = SessionOptions::Cache::kF16;
+  Session session(fixture.model, options);
+  const auto logits = session.Prefill(fixture.ids);
+  ASSERT_TRUE(logits.ok());
+  const std::size_t vocab = fixture.model->architecture().vocab_size;
+  const double error = RelativeError(*logits, std::span(std::as_const(fixture.logits)).last(vocab));
+  EXPECT_LE(error, 1e-2);
+  EXPECT_GT(error, 1e-7);  // that it is float16 at all
+}
+
+TEST_P(ForwardTest, ThreadsDoNotChangeABit) {
+  const Fixture fixture = Load(GetParam());
+  ASSERT_NE(fixture.model, nullptr);
+  SetThreads(1);
+  const std::vector<float> one = AllLogits(fixture, 512);
+  SetThreads(0);
+  EXPECT_EQ(AllLogits(fixture, 512), one);
+}
+
+std::vector<std::string> FixtureNames() {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(FixturePath(""), error))
+    if (std::filesystem::exists(entry.path() / "logits.bin"))
+      names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ForwardTest, testing::ValuesIn(FixtureNames()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(ForwardFixturesTest, AllFamiliesAreThere) { EXPECT_GE(FixtureNames().size(), 17u); }
+
+TEST(SessionTest, RefusesBadIdsAndStaysAsItWas) {
+  const Fixture fixture = Load("llama");
+  ASSERT_NE(fixture.model, nullptr);
+  Session session(fixture.model);
+  ASSERT_TRUE(session.Prefill(std::span(fixture.ids).first(5)).ok());
+  const std::vector<TokenId> beyond = {3, 96}, negative = {-1};
+  EXPECT_EQ(session.Prefill(beyond).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(session.Prefill(negative).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(session.Prefill({}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(session.position(), 5u);
+}
+
+TEST(SessionTest, AFullContextIsALimit) {
+  const Fixture fixture = Load("llama");
+  ASSERT_NE(fixture.model, nullptr);
+  SessionOptions options;
+  options.context = 6;
+  Session session(fixture.model, options);
+  ASSERT_TRUE(session.Prefill(std::span(fixture.ids).first(6)).ok());
+  EXPECT_EQ(session.Decode(5).status().code(), StatusCode::kLimit);
+  EXPECT_EQ(session.position(), 6u);
+}
+
+TEST(SessionTest, TruncateGoesBackExactly) {
+  for (const std::string name : {"mistral-window", "phi3-longrope"}) {
+    const Fixture fixture = Load(name);
+    ASSERT_NE(fixture.model, nullptr);
+    Session session(fixture.model);
+    const auto first = session.Prefill(std::span(fixture.ids).first(40));
+    ASSERT_TRUE(first.ok());
+    const std::vector<float> want(first->begin(), first->end());
+    ASSERT_TRUE(session.Prefill(std::span(fixture.ids).subspan(40)).ok());
+    session.Truncate(39);
+    const auto again = session.Decode(fixture.ids[39]);
+    ASSERT_TRUE(again.ok());
+    EXPECT_LE(RelativeError(*again, want), 1e-5) << name;
+    session.Reset();
+    EXPECT_EQ(session.position(), 0u);
+  }
+}
+
+TEST(SessionTest, BeyondTheTrainedLengthIsFlaggedAndObeyed) {
+  const Fixture fixture = Load("llama-dynamic");  // trained for 32
+  ASSERT_NE(fixture.model, nullptr);
+  Session session(fixture.model);
+  ASSERT_TRUE(session.Prefill(std::span(fixture.ids).first(32)).ok());
+  EXPECT_FALSE(session.beyond_trained_length());
+  ASSERT_TRUE(session.Decode(5).ok());
+  EXPECT_TRUE(session.beyond_trained_length());
+}
+
+TEST(SessionTest, LayersCanBeWatchedAndLeft) {
+  const Fixture fixture = Load("gemma3");
+  ASSERT_NE(fixture.model, nullptr);
+  Session session(fixture.model);
+  std::vector<std::size_t> seen;
+  session.WatchLayers([&](std::size_t layer, Tensor& x) {
+    EXPECT_EQ(x.rows(), 4u);
+    EXPECT_EQ(x.cols(), fixture.model->architecture().hidden_size);
+    seen.push_back(layer);
+    return layer != 1;
+  });
+  ASSERT_TRUE(session.Prefill(std::span(fixture.ids).first(4)).ok());
+  EXPECT_EQ(seen, (std::vector<std::size_t>{0, 1}));
+}
+
+}  // namespace
+}  // namespace ingot::loader
