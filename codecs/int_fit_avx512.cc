@@ -23,6 +23,8 @@ struct V {
   }
   static V Min(V x, V y) { return {_mm512_min_ps(x.v, y.v)}; }
   static V Max(V x, V y) { return {_mm512_max_ps(x.v, y.v)}; }
+  // x * y + z, rounded once.
+  static V MulAdd(V x, V y, V z) { return {_mm512_fmadd_ps(x.v, y.v, z.v)}; }
   friend V operator+(V x, V y) { return {_mm512_add_ps(x.v, y.v)}; }
   friend V operator-(V x, V y) { return {_mm512_sub_ps(x.v, y.v)}; }
   friend V operator*(V x, V y) { return {_mm512_mul_ps(x.v, y.v)}; }

@@ -60,6 +60,13 @@ V RoundTo(V x, V inverse, V zero, V low, V high) {
   return (t + magic) - magic;
 }
 
+// Weights below this are zero to any fp16 scale, and their inverse would overflow.
+constexpr float kTiny = 1e-30f;
+
+// Candidates whose sums are kept side by side: their chains of additions overlap.
+constexpr int kBlock = 4;
+static_assert(kCandidates % kBlock == 0);
+
 GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
   V smallest = V::Set(0), largest = V::Set(0);
   for (std::size_t i = 0; i < n; i += 16) {
@@ -70,29 +77,35 @@ GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
   const float low_x = smallest.Least(), high_x = largest.Greatest();
   const float extreme = -low_x > high_x ? low_x : high_x;
   GroupFit fit;
-  if (extreme == 0.0f) return fit;
-  // The extreme weight takes the side with one level more: code -half.
+  if (extreme < kTiny && extreme > -kTiny) return fit;
+  // The extreme weight takes the side with one level more: code -half. Products are far below
+  // 2^22, so adding 1.5 * 2^23 in the same operation rounds them to nearest even.
   const float half = static_cast<float>(1 << (bits - 1));
-  const V low = V::Set(-half), high = V::Set(half - 1), zero = V::Set(0);
+  const V magic = V::Set(12582912.0f);
+  const V low = V::Set(12582912.0f - half), high = V::Set(12582911.0f + half);
   float best = -1.0f;
-  for (int k = 0; k < kCandidates; ++k) {
-    const float ratio =
-        kSymmetricClip[bits].first + static_cast<float>(k) * kSymmetricClip[bits].step;
-    const V inverse = V::Set(-half * ratio / extreme);
-    V xq = V::Set(0), qq = V::Set(0);
+  for (int first = 0; first < kCandidates; first += kBlock) {
+    V inverse[kBlock], xq[kBlock], qq[kBlock];
+    for (int k = 0; k < kBlock; ++k) {
+      const float ratio =
+          kSymmetricClip[bits].first + static_cast<float>(first + k) * kSymmetricClip[bits].step;
+      inverse[k] = V::Set(-half * ratio / extreme);
+      xq[k] = qq[k] = V::Set(0);
+    }
     for (std::size_t i = 0; i < n; i += 16) {
       const V v = V::Load(x + i, n - i);
-      const V q = RoundTo(v, inverse, zero, low, high);
-      xq = xq + v * q;
-      qq = qq + q * q;
+      for (int k = 0; k < kBlock; ++k) {
+        const V q = V::Min(V::Max(V::MulAdd(v, inverse[k], magic), low), high) - magic;
+        xq[k] = V::MulAdd(v, q, xq[k]);
+        qq[k] = V::MulAdd(q, q, qq[k]);
+      }
     }
-    const float sum_xq = xq.Sum(), sum_qq = qq.Sum();
-    if (!(sum_qq > 0.0f)) continue;
-    const float scale = sum_xq / sum_qq;
-    const float gain = scale * sum_xq;
-    if (gain > best) {
-      best = gain;
-      fit.scale = scale;
+    for (int k = 0; k < kBlock; ++k) {
+      const float sum_xq = xq[k].Sum(), sum_qq = qq[k].Sum();
+      const float scale = sum_qq > 0.0f ? sum_xq / sum_qq : 0.0f;
+      const float gain = scale * sum_xq;
+      fit.scale = gain > best ? scale : fit.scale;
+      best = gain > best ? gain : best;
     }
   }
   return fit;
@@ -108,11 +121,11 @@ GroupFit FitAsymmetric(const float* x, std::size_t n, int bits) {
   }
   const float low_x = smallest.Least(), high_x = largest.Greatest();
   const float width = high_x - low_x;
-  GroupFit fit;
-  if (!(width > 0.0f)) return fit;
   const float top = static_cast<float>((1 << bits) - 1), count = static_cast<float>(n);
   const float sum_x = sum.Sum(), middle = 0.5f * (high_x + low_x);
-  fit = {width / top, -low_x / (width / top), 0.0f};  // where every code is the same
+  // All weights alike: the highest code of a grid from zero.
+  if (!(width > kTiny)) return {middle / top, 0.0f, 0.0f};
+  GroupFit fit = {width / top, -low_x / (width / top), 0.0f};  // where every code is the same
   const V low = V::Set(0), high = V::Set(top);
   float best = -1.0f;
   for (int k = 0; k < kCandidates; ++k) {

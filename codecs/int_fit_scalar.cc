@@ -1,5 +1,7 @@
 #include "codecs/int_fit.h"
 
+#include <cmath>
+
 namespace ingot::codecs {
 namespace {
 
@@ -36,6 +38,11 @@ struct V {
   static V Max(V a, V b) {
     for (int i = 0; i < 16; ++i) a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
     return a;
+  }
+  // x * y + z, rounded once.
+  static V MulAdd(V x, V y, V z) {
+    for (int i = 0; i < 16; ++i) z.lane[i] = std::fmaf(x.lane[i], y.lane[i], z.lane[i]);
+    return z;
   }
   friend V operator+(V a, V b) {
     for (int i = 0; i < 16; ++i) a.lane[i] += b.lane[i];
