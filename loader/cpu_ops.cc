@@ -44,11 +44,7 @@ float AlibiSlope(std::size_t head, std::size_t heads) {
 
 CpuOps::CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
                Compute compute)
-    : architecture_(&architecture),
-      weights_(&weights),
-      cache_(&cache),
-      compute_(compute),
-      kernels_(&BestVectorKernels()) {
+    : weights_(&weights), cache_(&cache), compute_(compute), kernels_(&BestVectorKernels()) {
   for (const model::RopeSpec& rope : architecture.ropes) ropes_.emplace_back(rope);
 }
 

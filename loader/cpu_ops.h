@@ -77,7 +77,6 @@ class CpuOps {
   void AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std::size_t kv_head,
                    std::size_t row_begin, std::size_t row_end, Tensor& out) const;
 
-  const model::Architecture* architecture_;
   const BoundWeights* weights_;
   KvCache* cache_;
   Compute compute_;
