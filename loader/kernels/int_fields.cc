@@ -69,6 +69,8 @@ bool PlanIntFields(const PlaneOperand& plane, IntFields& fields) {
     shift += field.width;
     offset += codecs::FieldBytes(field.width, plane.cols);
   }
+  for (int f = 0; f < fields.count; ++f)
+    if (fields.count > 1 && fields.field[f].tail_bytes % kLaneCodes != 0) return false;
   return true;
 }
 

@@ -73,7 +73,8 @@ struct IntFields {
 };
 
 // Fills `fields` for a plane; false where no lane layout fits its groups, and the float path has to
-// serve: a lane's four codes must share a scale.
+// serve: a lane's four codes must share a scale, and codes of several fields one rounding of an
+// input.
 bool PlanIntFields(const PlaneOperand& plane, IntFields& fields);
 
 struct IntMatvec {
@@ -108,7 +109,23 @@ void QuantizeRecordScalar(const float* x, std::size_t n, InputRecord* record);
 void QuantizeRecordAvx2(const float* x, std::size_t n, InputRecord* record);
 void QuantizeRecordAvx512(const float* x, std::size_t n, InputRecord* record);
 
-// The order of records, for any record quantizer.
+// n inputs from `begin` on as one record, copied from the whole records where lanes line up.
+// REQUIRES: begin and the place of n's end in a part are multiples of four, or the end of the row.
+inline void CopyLanes(const InputRecord* records, std::size_t begin, std::size_t n,
+                      InputRecord* out) {
+  *out = InputRecord{};
+  for (std::size_t i = 0; 4 * i < n; ++i) {
+    const InputRecord& from = records[(begin + 4 * i) / kRecordInputs];
+    const std::size_t lane = (begin + 4 * i) % kRecordInputs / 4;
+    __builtin_memcpy(out->q + 4 * i, from.q + 4 * lane, 4);
+    out->scale[i] = from.scale[lane];
+    out->negative_sum[i] = from.negative_sum[lane];
+  }
+}
+
+// The order of records, for any record quantizer. The short last block repeats inputs that whole
+// records have too: where its parts start at multiples of four they are the same numbers, so that
+// several fields of one code see one rounding of an input.
 template <void (*Record)(const float*, std::size_t, InputRecord*)>
 void QuantizeInputs(const float* x, std::size_t cols, unsigned parts, InputRecord* records) {
   for (std::size_t begin = 0; begin < cols; begin += kRecordInputs)
@@ -118,11 +135,15 @@ void QuantizeInputs(const float* x, std::size_t cols, unsigned parts, InputRecor
     const std::size_t left = cols % (p * kRecordInputs);
     if ((parts & p) == 0 || left == 0) continue;
     const std::size_t stride = (left + p - 1) / p;
-    const float* tail = x + cols - left;
+    const std::size_t base = cols - left;
     for (std::size_t k = 0; k < p; ++k) {
       const std::size_t begin = k * stride < left ? k * stride : left;
       const std::size_t n = left - begin < stride ? left - begin : stride;
-      Record(tail + begin, n, records + TailRecord(cols, p) + k);
+      InputRecord* record = records + TailRecord(cols, p) + k;
+      if (stride % 4 == 0)
+        CopyLanes(records, base + begin, n, record);
+      else
+        Record(x + base + begin, n, record);
     }
   }
 }

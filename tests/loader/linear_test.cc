@@ -122,7 +122,10 @@ TEST(LinearTest, EveryRecipeMultipliesItsDecodedWeights) {
       for (const std::size_t tokens : {std::size_t{1}, std::size_t{3}, std::size_t{20}}) {
         const std::vector<float> x = RandomFloats(tokens * cols, 5);
         const std::vector<float> want = Product(e->decoded, 37, cols, x, tokens);
-        const std::string what = recipe.codec + " " + std::to_string(cols);
+        const std::string what = recipe.codec + " group " + std::to_string(recipe.group) +
+                                 " bits " + std::to_string(recipe.bits) + " " + recipe.levels +
+                                 " " + std::to_string(cols) + " cols, " + std::to_string(tokens) +
+                                 " tokens";
         EXPECT_LT(RelativeError(Multiply(*e, x, tokens, Compute::kExact), want), 1e-6) << what;
         ExpectFast(Multiply(*e, x, tokens, Compute::kFast), want, e->decoded, x, 37, cols, what);
       }
