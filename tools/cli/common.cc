@@ -15,6 +15,13 @@
 #include "inspect/text_format.h"
 
 namespace ingot::cli {
+namespace {
+
+std::string Minutes(double seconds) {
+  return fmt::format("{}:{:02}", static_cast<long>(seconds) / 60, static_cast<long>(seconds) % 60);
+}
+
+}  // namespace
 
 int ExitCodeOf(StatusCode code) {
   switch (code) {
@@ -85,26 +92,42 @@ ProgressLine::ProgressLine(bool quiet) : enabled_(!quiet && ::isatty(STDERR_FILE
 
 ProgressLine::~ProgressLine() { Clear(); }
 
-void ProgressLine::Update(std::uint64_t done, std::uint64_t total, std::uint64_t base,
-                          const std::string& what) {
-  if (!enabled_) return;
+bool ProgressLine::Due() {
   const auto now = std::chrono::steady_clock::now();
-  if (drawn_ && now - last_ < std::chrono::milliseconds(100)) return;
+  if (!enabled_ || (drawn_ && now - last_ < std::chrono::milliseconds(100))) return false;
   last_ = now;
-  const double seconds = std::chrono::duration<double>(now - start_).count();
-  const double speed = seconds > 0 ? static_cast<double>(done - base) / seconds : 0;
-  std::string line = fmt::format("{} of {}", inspect::HumanBytes(done), inspect::HumanBytes(total));
-  if (total > 0) line += fmt::format(", {} %", done * 100 / total);
-  if (speed > 0) {
-    line += fmt::format(", {:.0f} MB/s", speed / 1e6);
-    const double left = static_cast<double>(total - std::min(done, total)) / speed;
-    line +=
-        fmt::format(", {}:{:02} left", static_cast<long>(left) / 60, static_cast<long>(left) % 60);
-  }
-  if (!what.empty()) line += ", " + what;
+  return true;
+}
+
+void ProgressLine::Draw(const std::string& line) {
   fmt::print(stderr, "\r\033[K{}", line);
   std::fflush(stderr);
   drawn_ = true;
+}
+
+void ProgressLine::Update(std::uint64_t done, std::uint64_t total, std::uint64_t base,
+                          const std::string& what) {
+  if (!Due()) return;
+  const double seconds = std::chrono::duration<double>(last_ - start_).count();
+  const double speed = seconds > 0 ? static_cast<double>(done - base) / seconds : 0;
+  std::string line = fmt::format("{} of {}", inspect::HumanBytes(done), inspect::HumanBytes(total));
+  if (total > 0) line += fmt::format(", {} %", done * 100 / total);
+  if (speed > 0)
+    line += fmt::format(", {:.0f} MB/s, {} left", speed / 1e6,
+                        Minutes(static_cast<double>(total - std::min(done, total)) / speed));
+  if (!what.empty()) line += ", " + what;
+  Draw(line);
+}
+
+void ProgressLine::Count(std::size_t done, std::size_t total, const std::string& what) {
+  if (!Due()) return;
+  const double seconds = std::chrono::duration<double>(last_ - start_).count();
+  std::string line = fmt::format("{} of {} {}", done, total, what);
+  if (done > 0)
+    line += fmt::format(", {} left",
+                        Minutes(seconds * static_cast<double>(total - std::min(done, total)) /
+                                static_cast<double>(done)));
+  Draw(line);
 }
 
 void ProgressLine::Clear() {

@@ -50,9 +50,13 @@ class ProgressLine {
   ~ProgressLine();
   // base: bytes that cost no time (resumed); they do not count as speed.
   void Update(std::uint64_t done, std::uint64_t total, std::uint64_t base, const std::string& what);
+  // "3 of 16 windows, 0:42 left".
+  void Count(std::size_t done, std::size_t total, const std::string& what);
   void Clear();
 
  private:
+  bool Due();
+  void Draw(const std::string& line);
   bool enabled_;
   bool drawn_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

@@ -34,6 +34,8 @@ int Main(int argc, char** argv) {
   AddPackCommand(app, outcome);
   AddInspectCommand(app, outcome);
   AddVerifyCommand(app, outcome);
+  AddEvalCommand(app, outcome);
+  AddRunCommand(app, outcome);
   AddExportCommand(app, outcome);
   AddKeygenCommand(app, outcome);
   AddSignCommand(app, outcome);

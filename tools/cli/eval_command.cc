@@ -1,0 +1,272 @@
+// `ingot eval`: an artifact against the model it was made from.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "artifact/reader.h"
+#include "base/bytes.h"
+#include "base/file.h"
+#include "inspect/summary.h"
+#include "inspect/text_format.h"
+#include "loader/ingot.h"
+#include "tools/cli/common.h"
+
+namespace ingot::cli {
+namespace {
+
+constexpr std::size_t kSampledTokens = 2048;
+
+struct EvalCommand {
+  std::string file, reference, windows = "llama", cache, key;
+  std::vector<std::string> texts;
+  std::size_t context = 512, stride = 0, tokens = 0;
+  std::uint64_t seed = 1;
+  int levels = -1;
+  bool json = false, quiet = false;
+};
+
+// A model as the evaluator wants it: windows in, float32 logits out.
+class SessionLogits : public loader::LogitSource {
+ public:
+  explicit SessionLogits(std::shared_ptr<const loader::Model> model) : session_(std::move(model)) {}
+  std::size_t vocab_size() const override { return session_.model().architecture().vocab_size; }
+  Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
+                                        std::size_t first) override {
+    session_.Reset();
+    INGOT_ASSIGN(const auto hidden, session_.Hidden(window.first(window.size() - 1), first));
+    logits_ = session_.Logits(hidden, 0, window.size() - 1 - first);
+    return std::span<const float>(logits_.data(), logits_.size());
+  }
+
+ private:
+  loader::Session session_;
+  loader::Tensor logits_;
+};
+
+struct EvalText {
+  std::vector<model::TokenId> tokens;
+  std::int32_t bos_id = -1;
+  std::string origin;  // what the table names
+};
+
+// BOS where the model's tokenizer puts one in front of a text, else -1.
+std::int32_t BosOf(const model::Tokenizer& tokenizer) {
+  const std::vector<model::TokenId> ids = tokenizer.Encode("", true);
+  return !ids.empty() && ids.front() == tokenizer.bos_id() ? tokenizer.bos_id() : -1;
+}
+
+// Text that the reference writes itself at temperature 1, a sequence of `context` tokens from an
+// empty context after the other, so that every window is one sequence.
+Result<EvalText> SampleText(const std::shared_ptr<const loader::Model>& reference,
+                            const EvalCommand& command) {
+  EvalText text;
+  model::TokenId first = -1;
+  if (const auto tokenizer = reference->tokenizer(); tokenizer.ok()) {
+    text.bos_id = BosOf(**tokenizer);
+    first = (*tokenizer)->bos_id();
+    if (first < 0 && !(*tokenizer)->eos_ids().empty()) first = (*tokenizer)->eos_ids()[0];
+  }
+  first = std::max(first, 0);
+  const std::size_t wanted =
+      std::max(command.tokens > 0 ? command.tokens : kSampledTokens, command.context);
+  text.origin = fmt::format("sampled by the reference, seed {}", command.seed);
+  loader::Session session(reference);
+  ProgressLine line(command.quiet || command.json);
+  for (std::uint64_t i = 0; text.tokens.size() + command.context <= wanted; ++i) {
+    session.Reset();
+    loader::GenerateOptions options;
+    options.max_tokens = command.context - 1;
+    options.stop_at_eos = false;
+    options.sampler.seed = command.seed + i;
+    INGOT_ASSIGN(const auto result,
+                 loader::GenerateFromIds(session, {&first, 1}, options, [&](std::string_view) {
+                   line.Count(text.tokens.size() + session.position(), wanted,
+                              "tokens of a text by the reference");
+                   return true;
+                 }));
+    text.tokens.push_back(first);
+    text.tokens.insert(text.tokens.end(), result.tokens.begin(), result.tokens.end());
+  }
+  return text;
+}
+
+Result<EvalText> ReadTexts(const loader::Model& reference, const loader::Model& artifact,
+                           const EvalCommand& command) {
+  auto found = reference.tokenizer();
+  if (!found.ok()) found = artifact.tokenizer();
+  INGOT_ASSIGN(const model::Tokenizer* tokenizer, std::move(found));
+  std::string content;
+  EvalText text;
+  for (const std::string& path : command.texts) {
+    INGOT_ASSIGN(const std::string part, ReadFileToString(path));
+    content += part;
+    text.origin += text.origin.empty() ? "" : ", ";
+    text.origin += std::filesystem::path(path).filename().string();
+  }
+  text.tokens = tokenizer->Encode(content, true);
+  text.bos_id = BosOf(*tokenizer);
+  return text;
+}
+
+// Names everything that decides the reference's answers: the files it lies in, tokens and windows.
+std::string CacheKey(const EvalCommand& command, const EvalText& text) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<fs::path> files = {command.reference};
+  if (fs::is_directory(command.reference, error)) {
+    files.clear();
+    for (const auto& entry : fs::directory_iterator(command.reference, error))
+      files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+  }
+  std::string key = fmt::format("{} {} {} {} {}\n", command.windows, command.context,
+                                command.stride, command.tokens, text.bos_id);
+  for (const fs::path& path : files)
+    key += fmt::format("{} {} {}\n", path.filename().string(), fs::file_size(path, error),
+                       fs::last_write_time(path, error).time_since_epoch().count());
+  key += HexOf(artifact::DigestOf(BytesOf(std::span<const model::TokenId>(text.tokens))));
+  return HexOf(artifact::DigestOf(AsBytes(key)));
+}
+
+loader::EvalOptions OptionsOf(const EvalCommand& command, const EvalText& text) {
+  loader::EvalOptions options;
+  if (command.windows == "strided") options.windows = loader::WindowKind::kStrided;
+  options.context = command.context;
+  options.stride =
+      command.stride > 0 ? command.stride : std::max<std::size_t>(command.context / 2, 1);
+  options.bos_id = text.bos_id;
+  options.max_tokens = command.tokens;
+  options.cache_path = command.cache;
+  if (!command.cache.empty()) options.cache_key = CacheKey(command, text);
+  return options;
+}
+
+inspect::Json ResultJson(const EvalCommand& command, const loader::EvalResult& r,
+                         const inspect::Summary& summary, const EvalText& text) {
+  return {{"perplexity", r.perplexity},
+          {"perplexity_stderr", r.perplexity_stderr},
+          {"reference_perplexity", r.reference_perplexity},
+          {"reference_perplexity_stderr", r.reference_perplexity_stderr},
+          {"delta_perplexity_percent", r.delta_perplexity_percent},
+          {"delta_perplexity_percent_stderr", r.delta_perplexity_percent_stderr},
+          {"kl_mean", r.kl_mean},
+          {"kl_mean_stderr", r.kl_mean_stderr},
+          {"kl_p99", r.kl_p99},
+          {"top1_agreement", r.top1_agreement},
+          {"top1_agreement_stderr", r.top1_agreement_stderr},
+          {"tokens", r.tokens},
+          {"context", r.context},
+          {"windows", command.windows},
+          {"text", text.origin},
+          {"bits_per_weight_linear", summary.role("linear").stored_bits_per_weight()},
+          {"bits_per_weight_total", summary.total.stored_bits_per_weight()},
+          {"bytes", summary.file_bytes},
+          {"root_digest", summary.root_digest}};
+}
+
+void PrintTable(const EvalCommand& command, const loader::EvalResult& r,
+                const inspect::Summary& summary, const EvalText& text) {
+  fmt::print("{} against {}\n", command.file, command.reference);
+  fmt::print("  text                {}; {} windows of {}, {} scored tokens\n", text.origin,
+             command.windows, r.context, r.tokens);
+  fmt::print("  size                {}, {:.3f} bpw over linear weights, {:.3f} over all\n",
+             inspect::HumanBytes(summary.file_bytes),
+             summary.role("linear").stored_bits_per_weight(),
+             summary.total.stored_bits_per_weight());
+  const auto line = [](std::string_view name, double value, double error,
+                       std::string_view unit = "") {
+    fmt::print("  {:<19} {:>10.4f} ± {:.4f}{}\n", name, value, error, unit);
+  };
+  line("reference perplexity", r.reference_perplexity, r.reference_perplexity_stderr);
+  line("perplexity", r.perplexity, r.perplexity_stderr);
+  line("delta perplexity", r.delta_perplexity_percent, r.delta_perplexity_percent_stderr, " %");
+  line("KL mean", r.kl_mean, r.kl_mean_stderr, " nats");
+  fmt::print("  {:<19} {:>10.4f} nats\n", "KL 99th percentile", r.kl_p99);
+  line("top-1 agreement", 100 * r.top1_agreement, 100 * r.top1_agreement_stderr, " %");
+}
+
+Status RunEval(const EvalCommand& command) {
+  INGOT_TRY(inspect::CheckNotAModel(command.file));
+  INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
+  artifact::OpenOptions open;
+  open.key = PointerTo(key);
+  open.allow_truncated = true;
+  INGOT_ASSIGN(auto opened, artifact::ArtifactReader::Open(command.file, open));
+  const std::shared_ptr<const artifact::ArtifactReader> reader = std::move(opened);
+  const inspect::Summary summary = inspect::Summarize(*reader, PointerTo(key));
+  loader::ModelOptions model_options;
+  model_options.compute = loader::Compute::kExact;
+  INGOT_ASSIGN(const auto reference, loader::Model::Open(command.reference, model_options));
+  model_options.levels = command.levels;
+  model_options.allow_truncated = true;
+  INGOT_ASSIGN(const auto artifact, loader::Model::FromArtifact(reader, model_options));
+
+  INGOT_ASSIGN(const EvalText text, command.texts.empty()
+                                        ? SampleText(reference, command)
+                                        : ReadTexts(*reference, *artifact, command));
+  loader::EvalOptions options = OptionsOf(command, text);
+  ProgressLine line(command.quiet || command.json);
+  options.progress = [&](std::size_t done, std::size_t windows) {
+    line.Count(done, windows, "windows");
+  };
+  SessionLogits reference_logits(reference), artifact_logits(artifact);
+  INGOT_ASSIGN(const loader::EvalResult result,
+               loader::Evaluate(reference_logits, artifact_logits, text.tokens, options));
+  line.Clear();
+  if (command.json)
+    fmt::print("{}\n", ResultJson(command, result, summary, text).dump(1));
+  else
+    PrintTable(command, result, summary, text);
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddEvalCommand(CLI::App& app, Outcome& outcome) {
+  auto o = std::make_shared<EvalCommand>();
+  CLI::App* c = app.add_subcommand(
+      "eval", "what compression cost: perplexity, KL divergence, top-1 agreement");
+  c->add_option("FILE", o->file, "artifact")->required();
+  c->add_option("--reference", o->reference, "the model it was made from")
+      ->type_name("MODEL")
+      ->required();
+  c->add_option(
+       "--text", o->texts,
+       "text to evaluate on, may be given several times; without it the reference writes one")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  c->add_option("--context", o->context, "tokens of a window")
+      ->type_name("N")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  c->add_option(
+       "--windows", o->windows,
+       "llama: back to back, second half scored, as llama-perplexity; strided: Hugging Face's")
+      ->check(CLI::IsMember({"llama", "strided"}))
+      ->capture_default_str();
+  c->add_option("--stride", o->stride, "of strided windows, 0: half of the context")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  c->add_option("--tokens", o->tokens,
+                "use the first N tokens of the text; 0: all, 2048 where it is sampled")
+      ->type_name("N")
+      ->capture_default_str();
+  c->add_option("--cache", o->cache, "keep the reference's answers in this file")
+      ->type_name("FILE");
+  c->add_option("--seed", o->seed, "of the sampled text")->capture_default_str();
+  c->add_option("--levels", o->levels, "refinement levels to use, by default all")
+      ->type_name("N")
+      ->check(CLI::Range(1, 64));
+  c->add_option("--key", o->key, "require a signature by this key")->type_name("PUB");
+  c->add_flag("--json", o->json, "one JSON object");
+  c->add_flag("-q,--quiet", o->quiet, "no progress");
+  AddThreadsOption(c);
+  OnRun(c, outcome, [o] { return RunEval(*o); });
+}
+
+}  // namespace ingot::cli
