@@ -109,11 +109,15 @@ class PackRun {
 
   // Encodes every slab that the spool lacks.
   Status Encode(std::size_t in_flight) {
-    SlabQueue queue(MissingSlabs(), in_flight,
-                    [this](const SlabJob& job, MutableByteSpan buffer) -> Result<ByteSpan> {
-                      const PlannedTensor& tensor = plan_.tensors[job.tensor];
-                      return ReadSlab(checkpoint_, tensor, job.slab, buffer).At(tensor.source.name);
-                    });
+    SlabQueue queue(
+        MissingSlabs(), in_flight,
+        [this](const SlabJob& job) {
+          return MapSlab(checkpoint_, plan_.tensors[job.tensor], job.slab);
+        },
+        [this](const SlabJob& job, MutableByteSpan buffer) -> Result<ByteSpan> {
+          const PlannedTensor& tensor = plan_.tensors[job.tensor];
+          return ReadSlab(checkpoint_, tensor, job.slab, buffer).At(tensor.source.name);
+        });
     {
       const ReaderThread reader(queue);
       RunWorkers(queue, in_flight);
@@ -157,6 +161,7 @@ class PackRun {
                 if (Status status = Process(*slab); !status.ok())
                   Fail(slab->job, std::move(status), queue);
               });
+              if (slab->mapped) DropMapped(slab->bytes);
               queue.Release(std::move(slab->buffer));
             }));
   }

@@ -5,8 +5,11 @@
 
 namespace ingot::pack {
 
-SlabQueue::SlabQueue(std::vector<SlabJob> jobs, std::size_t buffers, Reader reader)
-    : jobs_(std::move(jobs)), reader_(std::move(reader)), free_(buffers) {}
+SlabQueue::SlabQueue(std::vector<SlabJob> jobs, std::size_t buffers, Mapper mapper, Reader reader)
+    : jobs_(std::move(jobs)),
+      mapper_(std::move(mapper)),
+      reader_(std::move(reader)),
+      free_(buffers) {}
 
 bool SlabQueue::TakeBuffer(ByteBuffer& buffer) {
   std::unique_lock lock(mutex_);
@@ -32,13 +35,19 @@ void SlabQueue::Run() {
 
 Status SlabQueue::ReadAll() {
   for (const SlabJob& job : jobs_) {
-    LoadedSlab slab{job, {}, {}};
-    if (!TakeBuffer(slab.buffer)) return OkStatus();
-    if (slab.buffer.size() < job.bytes) {
-      slab.buffer = ByteBuffer();  // freed before its successor is allocated
-      slab.buffer = ByteBuffer(job.bytes);
+    LoadedSlab slab;
+    slab.job = job;
+    if (!TakeBuffer(slab.buffer))
+      return OkStatus();  // a mapped slab takes one too: they bound memory
+    slab.bytes = mapper_(job);
+    slab.mapped = !slab.bytes.empty();
+    if (!slab.mapped) {
+      if (slab.buffer.size() < job.bytes) {
+        slab.buffer = ByteBuffer();  // freed before its successor is allocated
+        slab.buffer = ByteBuffer(job.bytes);
+      }
+      INGOT_ASSIGN(slab.bytes, reader_(job, slab.buffer.span()));
     }
-    INGOT_ASSIGN(slab.bytes, reader_(job, slab.buffer.span()));
     const std::scoped_lock lock(mutex_);
     ready_.push_back(std::move(slab));
     changed_.notify_all();

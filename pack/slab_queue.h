@@ -26,15 +26,18 @@ struct SlabJob {
 struct LoadedSlab {
   SlabJob job;
   ByteSpan bytes;
-  ByteBuffer buffer;  // goes back by Release
+  ByteBuffer buffer;    // goes back by Release
+  bool mapped = false;  // bytes lie in the source's mapping, not in buffer
 };
 
 class SlabQueue {
  public:
+  // The job's bytes where they can be used in place; empty: read them.
+  using Mapper = std::function<ByteSpan(const SlabJob& job)>;
   // Fills `buffer`, which holds job.bytes, and returns the part that was filled.
   using Reader = std::function<Result<ByteSpan>(const SlabJob& job, MutableByteSpan buffer)>;
 
-  SlabQueue(std::vector<SlabJob> jobs, std::size_t buffers, Reader reader);
+  SlabQueue(std::vector<SlabJob> jobs, std::size_t buffers, Mapper mapper, Reader reader);
 
   // Reads all jobs in order, until done, stopped or failed. The reader thread's body.
   void Run();
@@ -50,6 +53,7 @@ class SlabQueue {
   bool TakeBuffer(ByteBuffer& buffer);
 
   const std::vector<SlabJob> jobs_;
+  const Mapper mapper_;
   const Reader reader_;
   std::mutex mutex_;
   std::condition_variable changed_;

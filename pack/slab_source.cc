@@ -2,6 +2,7 @@
 
 #include <blake3.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cmath>
@@ -72,7 +73,33 @@ std::optional<std::uint64_t> FirstMasked(ByteSpan bytes, T mask) {
     if ((LoadLe<T>(bytes.data() + i * sizeof(T)) & mask) == mask) return i;
 }
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22  // Linux 5.14; older kernels answer EINVAL and fault page by page
+#endif
+
+// The whole pages that a range touches.
+void Advise(ByteSpan range, int advice) {
+  constexpr std::uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<std::uintptr_t>(range.data()) & ~(kPage - 1);
+  const auto end = reinterpret_cast<std::uintptr_t>(range.data()) + range.size();
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
 }  // namespace
+
+ByteSpan MapSlab(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
+                 std::uint32_t slab) {
+  const ByteSpan mapped = checkpoint.Mapped(tensor.source);
+  if (tensor.transposed || mapped.empty()) return {};
+  const std::uint64_t row_bytes = tensor.cols * DTypeBytes(tensor.source.dtype);
+  const std::uint64_t begin = tensor.SlabBegin(slab) * row_bytes;
+  const ByteSpan bytes = mapped.subspan(begin, tensor.SlabEnd(slab) * row_bytes - begin);
+  Advise(bytes, MADV_POPULATE_READ);
+  return bytes;
+}
+
+// Neighbouring slabs share a page at each end; whoever still needs it faults it in again.
+void DropMapped(ByteSpan slab) { Advise(slab, MADV_DONTNEED); }
 
 Result<ByteSpan> ReadSlab(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
                           std::uint32_t slab, MutableByteSpan buffer) {

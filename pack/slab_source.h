@@ -17,6 +17,13 @@
 
 namespace ingot::pack {
 
+// The slab's bytes in the mapped source file, its pages faulted in; empty where the source does not
+// hold them as the encoder wants them. Mapping costs a fifth of the processor time of reading.
+ByteSpan MapSlab(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
+                 std::uint32_t slab);
+// Lets the pages of a mapped slab leave the process, so that what is resident stays bounded.
+void DropMapped(ByteSpan slab);
+
 // Reads slab `slab` of a tensor into the front of `buffer`; returns the part that was filled. A
 // transposed tensor is read in blocks of rows, so that memory stays at the slab's size and 1 MiB.
 // REQUIRES: buffer holds slab_rows * cols elements.
