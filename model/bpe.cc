@@ -36,7 +36,8 @@ bool HasInnerSpaceMark(std::string_view token) {
 
 }  // namespace
 
-Result<std::unique_ptr<Bpe>> Bpe::Parse(const Json& spec, bool bytes) {
+Result<std::unique_ptr<Bpe>> Bpe::Parse(const TokenizerDocument& document, const Json& spec,
+                                        bool bytes) {
   auto bpe = std::make_unique<Bpe>();
   bpe->bytes_ = bytes;
   INGOT_ASSIGN(bpe->fuse_unknown_, BoolField(spec, "fuse_unk", false));
@@ -51,72 +52,76 @@ Result<std::unique_ptr<Bpe>> Bpe::Parse(const Json& spec, bool bytes) {
   if (bytes && !(bpe->prefix_.empty() && bpe->suffix_.empty())) {
     return Unsupported("ByteLevel together with a subword prefix or suffix is not supported");
   }
-  INGOT_TRY(bpe->ParseVocabulary(spec));
-  const Json* merges = FindField(spec, "merges");
-  if (merges == nullptr || !merges->is_array()) return Corruption("\"merges\" is not a list");
-  INGOT_TRY(bpe->ParseMerges(*merges));
+  if (!document.vocabulary) return Corruption("\"vocab\" is not an object");
+  if (!document.merges) return Corruption("\"merges\" is not a list");
+  INGOT_TRY(bpe->vocabulary_.Fill(*document.vocabulary));
+  if (FindField(spec, "unk_token") != nullptr) {
+    INGOT_ASSIGN(const std::string unknown, StringField(spec, "unk_token"));
+    bpe->unknown_ = bpe->vocabulary_.Find(unknown);
+  }
+  INGOT_TRY(bpe->EnterMerges(*document.merges));
   bpe->FinishTables();
   return bpe;
 }
 
-Status Bpe::ParseVocabulary(const Json& spec) {
-  const Json* vocabulary = FindField(spec, "vocab");
-  if (vocabulary == nullptr || !vocabulary->is_object()) {
-    return Corruption("\"vocab\" is not an object");
-  }
-  for (const auto& [token, id] : vocabulary->items()) {
-    if (!id.is_number_integer()) return Corruption("id of token " + token + " is not an integer");
-    const bool large = id.is_number_unsigned() && id.get<std::uint64_t>() > kMaxTokenId;
-    INGOT_TRY(
-        vocabulary_.Add(token, large ? std::int64_t{kMaxTokenId} + 1 : id.get<std::int64_t>()));
-  }
-  if (FindField(spec, "unk_token") != nullptr) {
-    INGOT_ASSIGN(const std::string unknown, StringField(spec, "unk_token"));
-    unknown_ = vocabulary_.Find(unknown);
-  }
-  return OkStatus();
-}
-
-Status Bpe::ParseMerges(const Json& merges) {
+Status Bpe::EnterMerges(const std::vector<MergeItem>& merges) {
   std::size_t slots = 16;
   while (slots < merges.size() * 2) slots *= 2;
   merges_.assign(slots, MergeSlot{});
   cut_at_spaces_ = vocabulary_.Find(kSpaceMark) >= 0;
   std::uint32_t rank = 0;
-  for (const Json& merge : merges) {
-    Status added;
-    if (merge.is_string()) {
-      const std::string_view line = merge.get_ref<const std::string&>();
+  for (const MergeItem& merge : merges) {
+    std::string_view left = merge.left, right = merge.right;
+    if (merge.is_line) {
+      const std::string_view line = merge.left;
       if (line.substr(0, 8) == "#version") continue;
       const std::size_t space = line.find(' ');
       if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
         return Corruption("merge " + std::to_string(rank) + " is not two tokens");
       }
-      added = AddMerge(line.substr(0, space), line.substr(space + 1), rank);
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
-               merge[1].is_string()) {
-      added = AddMerge(merge[0].get_ref<const std::string&>(),
-                       merge[1].get_ref<const std::string&>(), rank);
-    } else {
-      added = Corruption("not two tokens");
+      left = line.substr(0, space);
+      right = line.substr(space + 1);
     }
-    INGOT_TRY(std::move(added).At("merge " + std::to_string(rank)));
+    Status added = AddMerge(left, right, rank);
+    if (!added.ok()) return std::move(added).At("merge " + std::to_string(rank));
     ++rank;
   }
   return OkStatus();
+}
+
+// Vocabularies list most tokens in the order of their merges: the id behind the last one is looked
+// at before the table is.
+TokenId Bpe::FindJoined(std::string_view left, std::string_view right, TokenId guess) const {
+  const std::string_view guessed = vocabulary_.TokenOf(guess);
+  if (!guessed.empty() && guessed.size() == left.size() + right.size() &&
+      guessed.substr(0, left.size()) == left && guessed.substr(left.size()) == right) {
+    return guess;
+  }
+  char buffer[128];
+  if (left.size() + right.size() > sizeof(buffer)) {
+    return vocabulary_.Find(std::string(left) + std::string(right));
+  }
+  left.copy(buffer, left.size());
+  right.copy(buffer + left.size(), right.size());
+  return vocabulary_.Find({buffer, left.size() + right.size()});
 }
 
 Status Bpe::AddMerge(std::string_view left, std::string_view right, std::uint32_t rank) {
   const TokenId left_id = vocabulary_.Find(left);
   const TokenId right_id = vocabulary_.Find(right);
   if (right.size() < prefix_.size()) return Corruption("right token is shorter than the prefix");
-  const std::string joined = std::string(left) + std::string(right.substr(prefix_.size()));
-  const TokenId id = vocabulary_.Find(joined);
+  const std::string_view tail = right.substr(prefix_.size());
+  const TokenId id = FindJoined(left, tail, last_merged_ + 1);
   if (left_id < 0 || right_id < 0 || id < 0) {
-    const std::string_view missing = left_id < 0 ? left : right_id < 0 ? right : joined;
-    return Corruption("token " + std::string(missing) + " is not in the vocabulary");
+    const std::string missing(left_id < 0    ? std::string(left)
+                              : right_id < 0 ? std::string(right)
+                                             : std::string(left) + std::string(tail));
+    return Corruption("token " + missing + " is not in the vocabulary");
   }
-  if (cut_at_spaces_ && HasInnerSpaceMark(joined)) cut_at_spaces_ = false;
+  last_merged_ = id;
+  if (cut_at_spaces_ && HasInnerSpaceMark(std::string(left) + std::string(tail))) {
+    cut_at_spaces_ = false;
+  }
   const std::uint64_t pair = PairKey(left_id, right_id);
   std::size_t i = PairHash(pair) & (merges_.size() - 1);
   while (merges_[i].pair != kNoPair && merges_[i].pair != pair) i = (i + 1) & (merges_.size() - 1);

@@ -9,14 +9,18 @@
 
 #include "base/status.h"
 #include "model/token_model.h"
+#include "model/tokenizer_document.h"
+#include "model/vocabulary.h"
 
 namespace ingot::model {
 
 class Bpe : public TokenModel {
  public:
-  // From the `model` object. With `bytes` pieces come as bytes whose vocabulary is spelled in the
-  // byte alphabet. Corruption names a merge whose tokens are unknown, a bad id, a malformed field.
-  static Result<std::unique_ptr<Bpe>> Parse(const nlohmann::json& spec, bool bytes);
+  // From the `model` object, its vocabulary and merges apart. With `bytes` pieces come as bytes
+  // whose vocabulary is spelled in the byte alphabet. Corruption names a merge whose tokens are
+  // unknown, a bad id, a malformed field.
+  static Result<std::unique_ptr<Bpe>> Parse(const TokenizerDocument& document,
+                                            const nlohmann::json& spec, bool bytes);
 
   void Tokenize(std::string_view piece, WordCache& cache, std::vector<TokenId>& out) const override;
   TokenId Find(std::string_view token) const override { return vocabulary_.Find(token); }
@@ -32,9 +36,9 @@ class Bpe : public TokenModel {
   };
   static constexpr std::uint64_t kNoPair = ~std::uint64_t{0};
 
-  Status ParseVocabulary(const nlohmann::json& spec);
-  Status ParseMerges(const nlohmann::json& merges);
+  Status EnterMerges(const std::vector<MergeItem>& merges);
   Status AddMerge(std::string_view left, std::string_view right, std::uint32_t rank);
+  TokenId FindJoined(std::string_view left, std::string_view right, TokenId guess) const;
   void FinishTables();
   const MergeSlot* FindMerge(TokenId left, TokenId right) const;
 
@@ -52,6 +56,7 @@ class Bpe : public TokenModel {
   bool fuse_unknown_ = false;
   bool byte_fallback_ = false;
   bool ignore_merges_ = false;
+  TokenId last_merged_ = -1;    // while merges are entered
   bool cut_at_spaces_ = false;  // no token has U+2581 behind another character
   TokenId unknown_ = -1;
   std::array<TokenId, 256> byte_ids_{};  // bytes_: of the byte; else of its <0xNN>

@@ -13,6 +13,7 @@
 #include "model/pretokenize.h"
 #include "model/token_decoder.h"
 #include "model/tokenizer_config.h"
+#include "model/tokenizer_document.h"
 #include "model/utf8.h"
 
 namespace ingot::model {
@@ -51,7 +52,7 @@ class StatePool {
 
 class JsonTokenizer : public Tokenizer {
  public:
-  static Result<std::unique_ptr<Tokenizer>> Make(const Json& spec,
+  static Result<std::unique_ptr<Tokenizer>> Make(const TokenizerDocument& document,
                                                  const std::map<std::string, std::string>& assets);
 
   std::vector<TokenId> Encode(std::string_view text, bool add_special) const override;
@@ -113,8 +114,8 @@ class JsonTextStream : public TextStream {
   DecodeChain chain_;
 };
 
-Result<std::unique_ptr<TokenModel>> ParseModel(const Json& spec, bool bytes) {
-  const Json* model = FindField(spec, "model");
+Result<std::unique_ptr<TokenModel>> ParseModel(const TokenizerDocument& document, bool bytes) {
+  const Json* model = FindField(document.rest, "model");
   if (model == nullptr || !model->is_object()) return Corruption("\"model\" is missing");
   std::string type = "BPE";  // old files leave it out
   if (FindField(*model, "type") != nullptr) {
@@ -123,12 +124,13 @@ Result<std::unique_ptr<TokenModel>> ParseModel(const Json& spec, bool bytes) {
     return Unsupported("model without a type and without merges is not supported");
   }
   if (type != "BPE") return Unsupported("model " + type + " is not supported; BPE is");
-  INGOT_ASSIGN(auto bpe, Bpe::Parse(*model, bytes));
+  INGOT_ASSIGN(auto bpe, Bpe::Parse(document, *model, bytes));
   return std::unique_ptr<TokenModel>(std::move(bpe));
 }
 
 Result<std::unique_ptr<Tokenizer>> JsonTokenizer::Make(
-    const Json& spec, const std::map<std::string, std::string>& assets) {
+    const TokenizerDocument& document, const std::map<std::string, std::string>& assets) {
+  const Json& spec = document.rest;
   if (!spec.is_object()) return Corruption("not a JSON object");
   auto made = std::make_unique<JsonTokenizer>();
   if (const Json* normalizer = FindField(spec, "normalizer")) {
@@ -149,7 +151,7 @@ Result<std::unique_ptr<Tokenizer>> JsonTokenizer::Make(
     INGOT_ASSIGN(made->pre_tokenizer_, ParsePreTokenizer(*pre, bytes_at_end).At("pre_tokenizer"));
     bytes = made->pre_tokenizer_->EndsInBytes();
   }
-  INGOT_ASSIGN(made->model_, ParseModel(spec, bytes).At("model"));
+  INGOT_ASSIGN(made->model_, ParseModel(document, bytes).At("model"));
   INGOT_ASSIGN(made->added_, AddedTokens::Parse(FindField(spec, "added_tokens"), *made->model_,
                                                 made->normalizer_.get())
                                  .At("added_tokens"));
@@ -230,8 +232,8 @@ Result<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(
     return LimitExceeded("tokenizer.json has " + std::to_string(text.size()) + " bytes, at most " +
                          std::to_string(kMaxJsonBytes));
   }
-  INGOT_ASSIGN(const Json spec, ParseJson(text).At("tokenizer.json"));
-  return JsonTokenizer::Make(spec, assets).At("tokenizer.json");
+  INGOT_ASSIGN(const TokenizerDocument document, ParseTokenizerDocument(text).At("tokenizer.json"));
+  return JsonTokenizer::Make(document, assets).At("tokenizer.json");
 }
 
 }  // namespace ingot::model

@@ -1,51 +1,48 @@
 #include "model/vocabulary.h"
 
+#include <algorithm>
+
 namespace ingot::model {
 
-void Vocabulary::Grow() {
-  slots_.assign(slots_.empty() ? 64 : slots_.size() * 2, -1);
-  for (std::size_t e = 0; e < entries_.size(); ++e) {
-    std::size_t i = entries_[e].hash & (slots_.size() - 1);
-    while (slots_[i] >= 0) i = (i + 1) & (slots_.size() - 1);
-    slots_[i] = static_cast<std::int32_t>(e);
-  }
-}
-
-Status Vocabulary::Add(std::string_view token, std::int64_t id) {
-  if (id < 0 || id > kMaxTokenId) {
-    return Corruption("token id " + std::to_string(id) + " is not between 0 and " +
-                      std::to_string(kMaxTokenId));
-  }
-  if (token.size() > UINT32_MAX - text_.size()) return LimitExceeded("vocabulary beyond 4 GiB");
-  if (entries_.size() * 2 >= slots_.size()) Grow();
-  const std::uint64_t hash = HashBytes(token);
-  std::size_t i = hash & (slots_.size() - 1);
-  for (; slots_[i] >= 0; i = (i + 1) & (slots_.size() - 1)) {
-    const Entry& entry = entries_[static_cast<std::size_t>(slots_[i])];
-    if (entry.hash == hash && TextOf(entry) == token) {
-      return Corruption("token " + std::string(token) + " is in the vocabulary twice");
+Status Vocabulary::Fill(const std::vector<VocabularyItem>& items) {
+  std::size_t slots = 64, bytes = 0;
+  std::int64_t max_id = -1;
+  while (slots < items.size() * 2) slots *= 2;
+  for (const VocabularyItem& item : items) {
+    if (item.id < 0 || item.id > kMaxTokenId) {
+      return Corruption("token id " + std::to_string(item.id) + " is not between 0 and " +
+                        std::to_string(kMaxTokenId));
     }
+    max_id = std::max(max_id, item.id);
+    bytes += item.token.size();
   }
-  const auto index = static_cast<std::int32_t>(entries_.size());
-  slots_[i] = index;
-  entries_.push_back({static_cast<std::uint32_t>(text_.size()),
-                      static_cast<std::uint32_t>(token.size()), hash, static_cast<TokenId>(id)});
-  text_ += token;
-  const auto at = static_cast<std::size_t>(id);
-  if (at >= by_id_.size()) by_id_.resize(at + 1, -1);
-  if (by_id_[at] < 0) by_id_[at] = index;
+  if (bytes > UINT32_MAX) return LimitExceeded("vocabulary beyond 4 GiB");
+  slots_.assign(slots, Slot{});
+  entries_.reserve(items.size());
+  text_.reserve(bytes);
+  by_id_.assign(static_cast<std::size_t>(max_id + 1), -1);
+  for (const VocabularyItem& item : items) INGOT_TRY(Add(item));
   return OkStatus();
 }
 
-TokenId Vocabulary::Find(std::string_view token) const {
-  if (slots_.empty()) return -1;
-  const std::uint64_t hash = HashBytes(token);
-  for (std::size_t i = hash & (slots_.size() - 1); slots_[i] >= 0;
-       i = (i + 1) & (slots_.size() - 1)) {
-    const Entry& entry = entries_[static_cast<std::size_t>(slots_[i])];
-    if (entry.hash == hash && TextOf(entry) == token) return entry.id;
+Status Vocabulary::Add(const VocabularyItem& item) {
+  const std::uint64_t hash = HashBytes(item.token);
+  std::size_t i = hash & (slots_.size() - 1);
+  for (; slots_[i].entry >= 0; i = (i + 1) & (slots_.size() - 1)) {
+    if (slots_[i].tag != Tag(hash)) continue;
+    if (TextOf(entries_[static_cast<std::size_t>(slots_[i].entry)]) == item.token) {
+      return Corruption("token " + std::string(item.token) + " is in the vocabulary twice");
+    }
   }
-  return -1;
+  const auto index = static_cast<std::int32_t>(entries_.size());
+  slots_[i] = {index, Tag(hash)};
+  entries_.push_back({static_cast<std::uint32_t>(text_.size()),
+                      static_cast<std::uint32_t>(item.token.size()),
+                      static_cast<TokenId>(item.id)});
+  text_ += item.token;
+  std::int32_t& named = by_id_[static_cast<std::size_t>(item.id)];
+  if (named < 0 || item.token < TextOf(entries_[static_cast<std::size_t>(named)])) named = index;
+  return OkStatus();
 }
 
 std::string_view Vocabulary::TokenOf(TokenId id) const {

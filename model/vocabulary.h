@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "model/tokenizer.h"
+#include "model/tokenizer_document.h"
 
 namespace ingot::model {
 
@@ -39,10 +40,20 @@ inline std::uint64_t HashBytes(std::string_view bytes) {
 
 class Vocabulary {
  public:
-  // Corruption for an id out of range or a token given twice. An id given twice keeps its first
-  // token.
-  Status Add(std::string_view token, std::int64_t id);
-  TokenId Find(std::string_view token) const;  // -1: absent
+  // Enters all items. Corruption for an id out of range or a token given twice. An id given twice
+  // keeps its first token in the order of bytes. REQUIRES: empty.
+  Status Fill(const std::vector<VocabularyItem>& items);
+  TokenId Find(std::string_view token) const {  // -1: absent
+    if (slots_.empty()) return -1;
+    const std::uint64_t hash = HashBytes(token);
+    for (std::size_t i = hash & (slots_.size() - 1); slots_[i].entry >= 0;
+         i = (i + 1) & (slots_.size() - 1)) {
+      if (slots_[i].tag != Tag(hash)) continue;
+      const Entry& entry = entries_[static_cast<std::size_t>(slots_[i].entry)];
+      if (TextOf(entry) == token) return entry.id;
+    }
+    return -1;
+  }
   std::string_view TokenOf(TokenId id) const;  // empty: absent
   std::size_t size() const { return entries_.size(); }
   TokenId max_id() const { return static_cast<TokenId>(by_id_.size()) - 1; }
@@ -51,17 +62,21 @@ class Vocabulary {
   struct Entry {
     std::uint32_t begin;
     std::uint32_t bytes;
-    std::uint64_t hash;
     TokenId id;
   };
+  struct Slot {
+    std::int32_t entry = -1;  // -1: free
+    std::uint32_t tag = 0;    // bits of the hash that do not choose the slot
+  };
+  static std::uint32_t Tag(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
   std::string_view TextOf(const Entry& entry) const {
-    return std::string_view(text_).substr(entry.begin, entry.bytes);
+    return {text_.data() + entry.begin, entry.bytes};
   }
-  void Grow();
+  Status Add(const VocabularyItem& item);
 
   std::string text_;
   std::vector<Entry> entries_;
-  std::vector<std::int32_t> slots_;  // entry index, -1: free; a power of two of them
+  std::vector<Slot> slots_;          // a power of two of them, at most half used
   std::vector<std::int32_t> by_id_;  // entry index, -1: none
 };
 

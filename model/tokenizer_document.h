@@ -1,0 +1,40 @@
+// A tokenizer.json taken apart: the model's vocabulary and merges, which are nearly all of its
+// bytes, as slices of the text; everything else as a JSON tree. Thread rule: immutable once made.
+#pragma once
+
+#include <memory>
+#include <memory_resource>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace ingot::model {
+
+struct VocabularyItem {
+  std::string_view token;
+  std::int64_t id;  // clamped to what 64 bits hold
+};
+
+// ["left", "right"], or in older files the line "left right", which is then all in `left`.
+struct MergeItem {
+  std::string_view left, right;
+  bool is_line;
+};
+
+// REQUIRES: the text it was read from outlives it.
+struct TokenizerDocument {
+  nlohmann::json rest;  // model.vocab is {} and model.merges is [] where they were taken out
+  std::optional<std::vector<VocabularyItem>> vocabulary;           // absent: no such object
+  std::optional<std::vector<MergeItem>> merges;                    // absent: no such list
+  std::unique_ptr<std::pmr::monotonic_buffer_resource> unescaped;  // strings that had escapes
+};
+
+// As strict as ParseJson: what one refuses the other refuses, but that a token given twice in the
+// vocabulary is left to who enters it. Corruption names the byte, or the token without an integer
+// id, or the merge that is not strings.
+Result<TokenizerDocument> ParseTokenizerDocument(std::string_view text);
+
+}  // namespace ingot::model
