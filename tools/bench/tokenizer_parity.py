@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Compares Ingot's token ids and encode speed with the reference packages, tokenizer by text.
 
-usage: tokenizer_parity.py PROGRAM SHARED [--speed] [--only NAME]
+usage: tokenizer_parity.py PROGRAM SHARED [--speed] [--only NAME] [--extra DIR] [--cache DIR]
   PROGRAM  build/<preset>/bin/tokenize; SHARED  a folder with tokenizers/, models/ and text/
+  --extra  one more folder with a tokenizer; --cache  keeps the reference's ids for later runs
 Needs `pip install tokenizers sentencepiece`. Exit status 1 when any pair differs.
 """
 import argparse
+import array
 import hashlib
 import os
 import pathlib
@@ -43,6 +45,34 @@ def bad_utf8(path):
     path.write_bytes(b"ok \xff\xfe \xc3( \xe2\x82 \xf0\x9f\x98 \xed\xa0\x80 \xf4\x90\x80\x80 \xc0\xaf end\xe2")
 
 
+class Reference:
+    """Ids of a reference package, loaded when first asked; kept in `cache` by the digests of file and text."""
+
+    def __init__(self, file, cache):
+        self.file, self.cache, self.package = file, cache, None
+        self.digest = hashlib.sha256(file.read_bytes()).hexdigest()[:24]
+
+    def encode(self, content, special, fresh=False):
+        """Returns the ids and the seconds that they took, 0 when they were kept."""
+        text = hashlib.sha256(content.encode("utf-8")).hexdigest()[:24]
+        kept = self.cache and self.cache / f"{self.digest}-{text}-{int(special)}.ids"
+        if kept and kept.exists() and not fresh:
+            return array.array("i", kept.read_bytes()).tolist(), 0.0
+        spm = self.file.name == "tokenizer.model"
+        if self.package is None and spm:
+            self.package = sentencepiece.SentencePieceProcessor(model_file=str(self.file))
+        elif self.package is None:
+            self.package = tokenizers.Tokenizer.from_file(str(self.file))
+        begin = time.perf_counter()
+        ids = self.package.encode(content) if spm else self.package.encode(content, add_special_tokens=special).ids
+        seconds = time.perf_counter() - begin
+        if kept:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            kept.with_suffix(".part").write_bytes(array.array("i", ids).tobytes())
+            kept.with_suffix(".part").rename(kept)
+        return ids, seconds
+
+
 def ours(program, folder, text, *flags):
     out = subprocess.run([program, str(folder), str(text), *flags], capture_output=True, text=True, check=False)
     if out.returncode != 0:
@@ -56,6 +86,7 @@ def main():
     parser.add_argument("shared", type=pathlib.Path)
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--only", default="")
+    parser.add_argument("--cache", type=pathlib.Path)
     parser.add_argument("--extra", type=pathlib.Path, action="append", default=[])
     arguments = parser.parse_args()
     seen, folders = set(), []
@@ -76,19 +107,11 @@ def main():
         bad_utf8(extra[1])
         for folder, name in folders:
             spm = name == "tokenizer.model"
-            if spm:
-                reference = sentencepiece.SentencePieceProcessor(model_file=str(folder / name))
-            else:
-                reference = tokenizers.Tokenizer.from_file(str(folder / name))
+            reference = Reference(folder / name, arguments.cache)
             for text in [*sorted((arguments.shared / "text").glob("*.txt")), *extra]:
                 content = text.read_bytes().decode("utf-8", errors="replace")
                 for special in ([False] if spm else [False, True]):
-                    begin = time.perf_counter()
-                    if spm:
-                        expected = reference.encode(content)
-                    else:
-                        expected = reference.encode(content, add_special_tokens=special).ids
-                    seconds = time.perf_counter() - begin
+                    expected, seconds = reference.encode(content, special, arguments.speed and not special)
                     flags = (["--special"] if special else []) + (["--spm"] if spm else [])
                     if arguments.speed and not special:
                         flags += ["--repeat", "3"]
@@ -98,9 +121,7 @@ def main():
                         ratio = ""
                         if arguments.speed and not special:
                             for _ in range(2 if not spm else 0):
-                                begin = time.perf_counter()
-                                reference.encode(content, add_special_tokens=False)
-                                seconds = min(seconds, time.perf_counter() - begin)
+                                seconds = min(seconds, reference.encode(content, False, True)[1])
                             mine = float(note.split()[3])
                             ratio = f"  {seconds / mine:.2f}x the reference's speed, {text.stat().st_size / mine / 1e6:.1f} MB/s"
                         print(f"equal    {where}: {len(expected)} ids{ratio}")
