@@ -1,0 +1,419 @@
+#!/usr/bin/env python3
+"""What a person at the command line sees: commands, exact output, exit codes, bad input, kills, full disks.
+
+usage: INGOT=path/to/ingot cli_test.py [CLASS...]
+"""
+import json
+import math
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+
+import tiny_model
+
+INGOT = os.environ.get("INGOT", "ingot")
+OK, FAILED, USAGE, CORRUPT, UNTRUSTED, NOT_FOUND = range(6)
+
+
+def ingot(*args, stdin=None, limit_file_bytes=None):
+    def limit():
+        if limit_file_bytes is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writes fail with EFBIG, as on a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_bytes, limit_file_bytes))
+    return subprocess.run([INGOT, *map(str, args)], input=stdin, capture_output=True, preexec_fn=limit,
+                          timeout=300)
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.work = pathlib.Path(tempfile.mkdtemp(prefix="ingot_cli_"))
+        cls.addClassCleanup(shutil.rmtree, cls.work)
+        cls.model = tiny_model.write(cls.work / "tiny")
+
+    def run_ok(self, *args, **kwargs):
+        run = ingot(*args, **kwargs)
+        self.assertEqual(run.returncode, OK, run.stderr.decode())
+        return run
+
+    def fails(self, code, pattern, *args, **kwargs):
+        run = ingot(*args, **kwargs)
+        error = run.stderr.decode()
+        self.assertEqual(run.returncode, code, error)
+        self.assertRegex(error, pattern)
+        self.assertRegex(error, r"\Aingot: [^\n]*\n\Z")
+        self.assertEqual(run.stdout, b"")
+        return error
+
+    def pack(self, name="m.ingot", *args, model=None):
+        target = self.work / name
+        self.run_ok("pack", model or self.model, "-o", target, "--force", "-q", *args)
+        return target
+
+
+class Commands(Case):
+    def test_version_and_help(self):
+        self.assertRegex(self.run_ok("--version").stdout.decode(), r"\Aingot \d+\.\d+\.\d+\n\Z")
+        for command in ("", "pack", "inspect", "verify", "eval", "run", "export", "keygen", "sign"):
+            run = self.run_ok(*filter(None, [command]), "--help")
+            self.assertIn(b"Usage: ingot", run.stdout)
+            self.assertEqual(run.stderr, b"")
+
+    def test_usage_errors(self):
+        self.fails(USAGE, "subcommand")
+        self.fails(USAGE, "frobnicate", "frobnicate")
+        self.fails(USAGE, "MODEL", "pack")
+        self.fails(USAGE, "-o FILE", "pack", self.model)
+        self.fails(USAGE, "codec", "pack", self.model, "-o", self.work / "x", "--codec", "no_such")
+        self.fails(USAGE, "target", "pack", self.model, "-o", self.work / "x", "--target", "tiny")
+        self.fails(USAGE, "not both", "pack", self.model, "-o", self.work / "x", "--target", "size",
+                   "--codec", "int4_rtn")
+        self.fails(USAGE, "--memory", "pack", self.model, "-o", self.work / "x", "--memory", "lots")
+        self.fails(USAGE, "matches no tensor", "pack", self.model, "-o", self.work / "x", "--rule",
+                   "nothing*=int8_rtn")
+        self.fails(USAGE, "only vectors", "pack", self.model, "-o", self.work / "x", "--rule",
+                   "*norm*=int8_rtn")
+        self.fails(USAGE, "GLOB=CODEC", "pack", self.model, "-o", self.work / "x", "--rule", "lm_head")
+
+    def test_the_whole_road(self):
+        target = self.work / "road.ingot"
+        self.run_ok("keygen", self.work / "k", "-q")
+        self.assertEqual((self.work / "k.key").stat().st_mode & 0o777, 0o600)
+        self.run_ok("pack", self.model, "-o", target, "--codec", "int4_rtn", "--group", "32", "--sign",
+                    self.work / "k.key")
+        summary = json.loads(self.run_ok("inspect", target, "--json", "--key", self.work / "k.pub").stdout)
+        self.assertEqual(summary["bytes"], target.stat().st_size)
+        self.assertEqual(summary["bits_per_weight_linear"], 4.5)
+        self.assertRegex(summary["root_digest"], r"\A[0-9a-f]{64}\Z")
+        self.assertEqual([(s["kind"], s["verifies"], s["trusted"]) for s in summary["signatures"]],
+                         [("ed25519", True, True)])
+        self.assertEqual([t["name"] for t in summary["tensors"]], list(tiny_model.shapes()))
+        codecs = {t["name"]: t["codec"] for t in summary["tensors"]}
+        self.assertEqual(codecs["model.norm.weight"], "raw")
+        self.assertEqual(codecs["lm_head.weight"], "int8_rtn")
+        self.assertEqual(codecs["model.layers.0.mlp.up_proj.weight"], "int4_rtn")
+        stored = sum(t["bytes"] for t in summary["tensors"])
+        weights = sum(math.prod(t["shape"]) for t in summary["tensors"])
+        self.assertAlmostEqual(summary["bits_per_weight_total"], 8 * stored / weights)
+        out = self.run_ok("verify", target, "--key", self.work / "k.pub").stdout.decode()
+        self.assertIn("ok, every byte verifies", out)
+        self.assertIn(": ok, every byte verifies",
+                      self.run_ok("verify", "-", stdin=target.read_bytes()).stdout.decode())
+        text = self.run_ok("run", target, "-p", "Hello", "-n", 8, "--greedy")
+        self.assertRegex(text.stderr.decode(), r"prefill .* tokens/s; decode .* tokens/s")
+        piped = self.run_ok("run", "-", "-p", "Hello", "-n", 8, "--greedy", stdin=target.read_bytes())
+        self.assertEqual(piped.stdout, text.stdout)
+
+    def test_eval_prints_the_promised_names(self):
+        target = self.pack("eval.ingot", "--codec", "int4_rtn", "--group", "32")
+        words = self.work / "words.txt"
+        words.write_text("The quick brown fox jumps over the lazy dog. " * 20)
+        run = self.run_ok("eval", target, "--reference", self.model, "--text", words, "--context", 64, "--json")
+        result = json.loads(run.stdout)
+        for name in ("perplexity", "reference_perplexity", "delta_perplexity_percent", "kl_mean",
+                     "top1_agreement"):
+            self.assertTrue(math.isfinite(result[name]), name)
+            self.assertGreaterEqual(result[name + "_stderr"], 0)
+        for name in ("kl_p99", "tokens", "context", "bits_per_weight_linear", "bits_per_weight_total", "bytes"):
+            self.assertIn(name, result)
+        self.assertGreater(result["kl_mean"], 0)
+        exact = self.pack("exact.ingot", "--codec", "lossless_v1")
+        result = json.loads(self.run_ok("eval", exact, "--reference", self.model, "--text", words, "--context",
+                                        64, "--json").stdout)
+        self.assertEqual(result["kl_mean"], 0)
+        self.assertEqual(result["top1_agreement"], 1)
+        sampled = [json.loads(self.run_ok("eval", target, "--reference", self.model, "--context", 32, "--tokens",
+                                          64, "--json").stdout) for _ in range(2)]
+        self.assertEqual(sampled[0], sampled[1])
+        cache = self.work / "reference.cache"
+        first, second = (json.loads(self.run_ok("eval", target, "--reference", self.model, "--text", words,
+                                                "--context", 64, "--cache", cache, "--json").stdout)
+                         for _ in range(2))
+        self.assertEqual(first["reference_perplexity"], second["reference_perplexity"])
+        self.assertAlmostEqual(first["kl_mean"], second["kl_mean"], delta=0.01 * first["kl_mean"])
+
+    def test_dry_run_writes_nothing_and_is_exact(self):
+        target = self.work / "dry.ingot"
+        args = ("--codec", "int4_rtn", "--group", "64", "--rule", "*=int8_rtn", "--rule", "*mlp*=int4_rtn:group=16")
+        plan = json.loads(self.run_ok("pack", self.model, "-o", target, "--dry-run", "--json", *args).stdout)
+        self.assertFalse(target.exists())
+        self.assertIn(b"int4_rtn:group=16", self.run_ok("pack", self.model, "--dry-run", *args).stdout)
+        self.pack("dry.ingot", *args)
+        summary = json.loads(self.run_ok("inspect", target, "--json").stdout)
+        for planned, made in zip(plan["tensors"], summary["tensors"], strict=True):
+            self.assertEqual((planned["name"], planned["exact_bytes"]), (made["name"], made["bytes"]))
+            self.assertEqual(planned["codec"].split(":")[0], made["codec"])
+
+    def test_same_bytes_whatever_threads_and_memory(self):
+        for codec in ("int4_rtn", "fp8_hybrid_v1", "nested_v1", "lossless_v1"):
+            files = {self.pack(f"d{i}.ingot", "--codec", codec, *args).read_bytes()
+                     for i, args in enumerate((("--threads", 1), ("--threads", 7), ("--memory", "100MiB")))}
+            self.assertEqual(len(files), 1, codec)
+
+    def test_target_is_not_overwritten_unasked(self):
+        target = self.work / "there.ingot"
+        target.write_bytes(b"precious")
+        self.fails(USAGE, "force", "pack", self.model, "-o", target)
+        self.assertEqual(target.read_bytes(), b"precious")
+        self.run_ok("pack", self.model, "-o", target, "--force")
+        self.fails(USAGE, "there|exist", "keygen", self.make("dup.key", "x"))
+
+    def make(self, name, content):
+        (self.work / name).write_text(content)
+        return self.work / name.removesuffix(".key")
+
+
+class BadModels(Case):
+    def broken(self, name, **kwargs):
+        return tiny_model.write(self.work / name, **kwargs)
+
+    def refused(self, code, pattern, model, *args):
+        error = self.fails(code, pattern, "pack", model, "-o", self.work / "bad.ingot", *args)
+        self.assertEqual(list(self.work.glob("bad.ingot*")), [])
+        return error
+
+    def test_not_a_model(self):
+        (self.work / "empty").mkdir(exist_ok=True)
+        self.refused(NOT_FOUND, "config.json", self.work / "empty")
+        self.refused(NOT_FOUND, "nowhere", self.work / "nowhere")
+        (self.work / "text.gguf").write_text("this is no model at all, but long enough to look at")
+        self.assertIn("text.gguf", self.refused(CORRUPT, "GGUF|gguf", self.work / "text.gguf"))
+
+    def test_missing_shard(self):
+        model = self.broken("shards")
+        (model / "model.safetensors").rename(model / "model-00001-of-00002.safetensors")
+        names = list(tiny_model.shapes())
+        weight_map = {n: f"model-0000{1 + (n == 'lm_head.weight')}-of-00002.safetensors" for n in names}
+        (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+        self.refused(NOT_FOUND, "model-00002-of-00002.safetensors", model)
+
+    def test_truncated_and_lying_safetensors(self):
+        model = self.broken("cut")
+        path = model / "model.safetensors"
+        whole = path.read_bytes()
+        for size in (0, 4, 8, 100, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:size])
+            self.refused(CORRUPT, "model.safetensors", model)
+        for length in (2**63, 2**40, len(whole), 7):
+            path.write_bytes(struct.pack("<Q", length) + whole[8:])
+            self.refused(CORRUPT, "model.safetensors", model)
+
+    def test_nonfinite_weights_are_named(self):
+        for bits, word in ((0x7fc0, "NaN"), (0xff80, "infinite")):
+            named = tiny_model.tensors()
+            name = "model.layers.1.mlp.down_proj.weight"
+            shape, data = named[name]
+            at = 5 * shape[1] + 7
+            named[name] = (shape, data[:2 * at] + struct.pack("<H", bits) + data[2 * at + 2:])
+            model = self.broken(f"nonfinite{word}", named=named)
+            for codec in ("int4_rtn", "lossless_v1", "fp8_hybrid_v1", "nested_v1"):
+                self.refused(FAILED, rf"{name}: row 5, column 7 is {word}.*--allow-nonfinite", model, "--codec",
+                             codec)
+            run = self.run_ok("pack", model, "-o", self.work / "kept.ingot", "--force", "-q", "--allow-nonfinite")
+            self.assertIn(name, run.stderr.decode())
+            tensors = json.loads(self.run_ok("inspect", self.work / "kept.ingot", "--json").stdout)["tensors"]
+            self.assertEqual({t["name"]: t["codec"] for t in tensors}[name], "raw")
+
+    def test_config_and_tensors_disagree(self):
+        self.refused(FAILED, r"embed_tokens|lm_head", self.broken("vocab", vocab_size=300))
+        self.refused(NOT_FOUND, r"layers\.2\.", self.broken("layers", num_hidden_layers=3))
+        extra = self.broken("extra", num_hidden_layers=1)
+        self.refused(FAILED, r"layers\.1\..*--allow-unused|layers\.1\.", extra)
+        self.run_ok("pack", extra, "-o", self.work / "extra.ingot", "--allow-unused", "-q", "--force")
+
+    def test_unknown_architecture(self):
+        self.refused(FAILED, "frobformer", self.broken("arch", model_type="frobformer"))
+
+    def test_no_tokenizer(self):
+        model = self.broken("mute", with_tokenizer=False)
+        self.refused(NOT_FOUND, "tokenizer.json.*--no-tokenizer", model)
+        target = self.pack("mute.ingot", "--no-tokenizer", model=model)
+        self.fails(NOT_FOUND, "tokenizer", "run", target, "-p", "x")
+
+
+class BadArtifacts(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.target = cls.work / "m.ingot"
+        for name in ("a", "b"):
+            assert ingot("keygen", cls.work / name).returncode == OK
+        assert ingot("pack", cls.model, "-o", cls.target, "--sign", cls.work / "a.key", "-q").returncode == OK
+        cls.whole = cls.target.read_bytes()
+
+    def damaged(self, content):
+        path = self.work / "damaged.ingot"
+        path.write_bytes(content)
+        return path
+
+    def test_truncated(self):
+        for size in (0, 1, 63, 64, 4159, 4200, len(self.whole) // 2, len(self.whole) - 1):
+            path = self.damaged(self.whole[:size])
+            self.assertEqual(ingot("verify", path).returncode, CORRUPT, size)
+            self.assertEqual(ingot("verify", "-", stdin=self.whole[:size]).returncode, CORRUPT, size)
+
+    def test_flipped_bytes(self):
+        rng = random.Random(2)
+        offsets = [0, 9, 20, 70, 4100, 4170] + [rng.randrange(len(self.whole)) for _ in range(40)]
+        for offset in offsets:
+            bad = bytearray(self.whole)
+            bad[offset] ^= 1 << rng.randrange(8)
+            run = ingot("verify", self.damaged(bad))
+            self.assertIn(run.returncode, (CORRUPT, UNTRUSTED, FAILED), f"{offset}: {run.stderr}")
+            self.assertNotEqual(ingot("verify", "-", stdin=bytes(bad)).returncode, OK, offset)
+
+    def test_damage_is_named_by_tensor(self):
+        bad = bytearray(self.whole)
+        bad[-3] ^= 4
+        run = ingot("verify", self.damaged(bad))
+        self.assertEqual(run.returncode, CORRUPT)
+        self.assertIn(b"lm_head.weight", run.stderr)
+        run = ingot("run", self.damaged(bad), "-p", "x", "-n", 1)
+        self.assertEqual((run.returncode, run.stdout), (CORRUPT, b""))
+        self.assertIn(b"lm_head.weight", run.stderr)
+
+    def test_keys(self):
+        self.run_ok("verify", self.target, "--key", self.work / "a.pub")
+        for command in (("verify",), ("inspect",), ("run", "-p", "x"), ("export", "-o", self.work / "never")):
+            name, *rest = command
+            self.fails(UNTRUSTED, "sign|key", name, self.target, *rest, "--key", self.work / "b.pub")
+        unsigned = self.pack("unsigned.ingot").read_bytes()  # the same bytes but for the signature area
+        stripped = self.damaged(self.whole[:64] + unsigned[64:4160] + self.whole[4160:])
+        self.run_ok("verify", stripped)
+        self.fails(UNTRUSTED, "sign", "verify", stripped, "--key", self.work / "a.pub")
+        zeroed = self.damaged(self.whole[:64] + bytes(4096) + self.whole[4160:])
+        self.assertIn(ingot("verify", zeroed, "--key", self.work / "a.pub").returncode, (CORRUPT, UNTRUSTED))
+        self.assertFalse((self.work / "never").exists())
+        self.fails(NOT_FOUND, "nokey", "verify", self.target, "--key", self.work / "nokey")
+
+    def test_signing_in_place(self):
+        path = self.damaged(self.whole)
+        self.run_ok("sign", path, "--key", self.work / "b.key")
+        self.run_ok("verify", path, "--key", self.work / "b.pub")
+        self.run_ok("verify", path, "--key", self.work / "a.pub")
+        self.assertEqual(path.read_bytes()[4160:], self.whole[4160:])
+
+    def test_not_an_artifact(self):
+        for command in ("inspect", "verify", "export"):
+            rest = ("-o", self.work / "never") if command == "export" else ()
+            self.fails(USAGE, "is a model directory, not an artifact; pack it first", command, self.model, *rest)
+        self.fails(NOT_FOUND, "nothing.ingot", "verify", self.work / "nothing.ingot")
+
+
+class Resources(Case):
+    def test_memory_limit(self):
+        self.fails(FAILED, r"at least \d+", "pack", self.model, "-o", self.work / "m.ingot", "--memory", "1MiB")
+        self.assertFalse((self.work / "m.ingot").exists())
+
+    def test_full_disk(self):
+        target = self.pack("full.ingot")
+        before, size = target.read_bytes(), target.stat().st_size
+        for limit in (1024, size // 4, size // 2, size - 100):
+            run = ingot("pack", self.model, "-o", target, "--force", "-q", "--codec", "int8_rtn",
+                        limit_file_bytes=limit)
+            self.assertEqual(run.returncode, FAILED, run.stderr)
+            self.assertRegex(run.stderr.decode(), r"\Aingot: [^\n]*(large|space)[^\n]*\n\Z")
+            self.assertEqual(target.read_bytes(), before)
+        again = self.pack("full.ingot", "--codec", "int8_rtn")
+        fresh = self.pack("fresh.ingot", "--codec", "int8_rtn")
+        self.assertEqual(again.read_bytes(), fresh.read_bytes())
+
+    def test_killed_and_resumed(self):
+        whole = self.pack("unkilled.ingot", "--codec", "nested_v1").read_bytes()
+        begin = time.monotonic()
+        self.pack("timing.ingot", "--codec", "nested_v1")
+        usual = time.monotonic() - begin
+        target, rng, killed = self.work / "killed.ingot", random.Random(3), 0
+        for attempt in range(25):
+            old = target.read_bytes() if target.exists() else None
+            process = subprocess.Popen([INGOT, "pack", self.model, "-o", target, "--force", "-q", "--codec",
+                                        "nested_v1", "--threads", "1"])
+            time.sleep(rng.random() * usual * 1.1)
+            process.send_signal(signal.SIGKILL)
+            if process.wait() == -signal.SIGKILL:
+                killed += 1
+                if target.exists() and old is None:
+                    self.assertEqual(target.read_bytes(), whole)
+            if target.exists() and attempt % 3 == 2:
+                target.unlink()
+        self.assertGreater(killed, 5)
+        self.run_ok("pack", self.model, "-o", target, "--force", "-q", "--codec", "nested_v1")
+        self.assertEqual(target.read_bytes(), whole)
+        self.assertFalse(pathlib.Path(str(target) + ".spool").exists())
+
+
+def read_safetensors(path):
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + length])
+    header.pop("__metadata__", None)
+    return {name: (tuple(t["shape"]), t["dtype"], data[8 + length + t["data_offsets"][0]:
+                                                       8 + length + t["data_offsets"][1]])
+            for name, t in header.items()}
+
+
+class Export(Case):
+    def test_exact_codecs_give_the_source_back(self):
+        source = read_safetensors(self.model / "model.safetensors")
+        for codec in ("lossless_v1", "nested_v1"):
+            out = self.work / f"out_{codec}"
+            self.run_ok("export", self.pack("m.ingot", "--codec", codec), "-o", out)
+            self.assertEqual(read_safetensors(out / "model.safetensors"), source)
+            self.assertEqual(json.loads((out / "config.json").read_text()), tiny_model.config())
+            self.assertEqual(json.loads((out / "tokenizer.json").read_text()), tiny_model.tokenizer())
+
+    def test_quantized_is_float32_and_close(self):
+        out = self.work / "out_int8"
+        self.run_ok("export", self.pack("m.ingot", "--codec", "int8_rtn", "--group", "32"), "-o", out, "--shard",
+                    "100kB")
+        index = json.loads((out / "model.safetensors.index.json").read_text())
+        shards = sorted(set(index["weight_map"].values()))
+        self.assertGreater(len(shards), 1)
+        made = {k: v for shard in shards for k, v in read_safetensors(out / shard).items()}
+        self.assertEqual(index["metadata"]["total_size"], sum(len(v[2]) for v in made.values()))
+        for name, (shape, _, data) in read_safetensors(self.model / "model.safetensors").items():
+            self.assertEqual(made[name][:2], (shape, "F32"))
+            want = [struct.unpack("<f", b"\0\0" + data[i:i + 2])[0] for i in range(0, len(data), 2)]
+            got = struct.unpack(f"<{len(want)}f", made[name][2])
+            self.assertLess(max(abs(a - b) for a, b in zip(want, got)), 0.01)
+        self.assertEqual(json.loads((out / "config.json").read_text())["torch_dtype"], "float32")
+        self.fails(USAGE, "already", "export", self.work / "m.ingot", "-o", out)
+        again = self.work / "again.ingot"
+        self.run_ok("pack", out, "-o", again, "-q")
+        self.assertEqual([p for p in self.work.iterdir() if ".tmp." in p.name], [])
+
+
+class Real(Case):
+    def test_stories_greedy_text(self):
+        model = pathlib.Path(__file__).resolve().parents[2] / ".." / "shared" / "models" / "stories260K-llama"
+        if not model.exists():
+            self.skipTest("no shared/models/stories260K-llama beside the checkout")
+        target = self.pack("stories.ingot", "--codec", "lossless_v1", model=model)
+        want = (model / "llama2c_expected_greedy_200.txt").read_bytes()
+        got = self.run_ok("run", target, "-p", "", "-n", 200, "--greedy", "--exact").stdout
+        self.assertEqual(got.strip(), want.strip())
+
+    def test_pack_stays_in_its_memory(self):
+        root = os.environ.get("INGOT_MODELS")
+        if not root or not (pathlib.Path(root) / "smollm2-135m").exists():
+            self.skipTest("INGOT_MODELS does not hold smollm2-135m")
+        for limit in (128, 1024):
+            process = subprocess.Popen([INGOT, "pack", pathlib.Path(root) / "smollm2-135m", "-o",
+                                        self.work / "real.ingot", "--force", "-q", "--codec", "nested_v1", "--memory",
+                                        f"{limit}MiB"])
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status
+            self.assertEqual(status, 0)
+            self.assertLess(usage.ru_maxrss, limit * 1024)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
