@@ -78,6 +78,13 @@ class AlignedBuffer {
     std::memset(reinterpret_cast<std::uint8_t*>(data_.get()) + size * sizeof(T), 0,
                 bytes - size * sizeof(T));
   }
+  AlignedBuffer(AlignedBuffer&& other) noexcept
+      : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    data_ = std::move(other.data_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
   std::size_t size() const { return size_; }

@@ -17,10 +17,22 @@ codecs::RecipeOptions Int(std::int64_t bits, std::int64_t group) {
   return recipe;
 }
 
+// Zero points and 8-bit scales: at equal size less divergence than symmetric codes with fp16 scales
+// (docs/benchmarks.md).
+codecs::RecipeOptions Int4Asymmetric(std::int64_t group) {
+  codecs::RecipeOptions recipe = Int(4, group);
+  recipe.levels = "asymmetric";
+  recipe.scales = "q8";
+  return recipe;
+}
+
 constexpr std::array kTargets = {
     TargetInfo{"quality", "int8 group 64 everywhere: close to the source"},
-    TargetInfo{"balanced", "int4 group 32 for linear weights, int8 for embedding and head"},
-    TargetInfo{"size", "int4 group 128 for linear weights, int8 group 128 for embedding and head"},
+    TargetInfo{"balanced",
+               "int4 group 32 for linear weights (4.5 bits), int8 for embedding and head"},
+    TargetInfo{
+        "size",
+        "int4 group 128 for linear weights (4.2 bits), int8 group 128 for embedding and head"},
 };
 
 Result<std::int64_t> ParseCount(std::string_view key, std::string_view value) {
@@ -114,8 +126,8 @@ std::span<const TargetInfo> Targets() { return kTargets; }
 
 Result<RolePreset> TargetPreset(std::string_view target) {
   if (target == "quality") return RolePreset{Int(8, 64), Int(8, 64), Int(8, 64)};
-  if (target == "balanced") return RolePreset{Int(4, 32), Int(8, 64), Int(8, 64)};
-  if (target == "size") return RolePreset{Int(4, 128), Int(8, 128), Int(8, 128)};
+  if (target == "balanced") return RolePreset{Int4Asymmetric(32), Int(8, 64), Int(8, 64)};
+  if (target == "size") return RolePreset{Int4Asymmetric(128), Int(8, 128), Int(8, 128)};
   return InvalidArgument(
       fmt::format("unknown target '{}' (known: quality, balanced, size)", target));
 }
