@@ -87,6 +87,7 @@ class SpoolingWriter : public ArtifactWriter {
   std::vector<Json> Notes(std::size_t tensor) const override;
   Result<Finished> Finish(const SigningKey* key,
                           const std::function<void(Manifest&)>& patch) override;
+  void Discard() override { spool_->Remove(); }
   std::uint64_t spooled_bytes() const override {
     const std::lock_guard lock(mutex_);
     return spooled_bytes_;

@@ -67,6 +67,9 @@ class ArtifactWriter {
   virtual Result<Finished> Finish(const SigningKey* key,
                                   const std::function<void(Manifest&)>& patch) = 0;
 
+  // Removes the spool: what was asked for cannot be packed, so nothing is to be resumed. Call last.
+  virtual void Discard() = 0;
+
   virtual std::uint64_t spooled_bytes() const = 0;  // stored so far, resumed ones included
 };
 

@@ -296,7 +296,11 @@ Result<PackReport> Pack(const model::Checkpoint& checkpoint, const PackPlan& pla
       const std::unique_ptr<artifact::ArtifactWriter> writer,
       artifact::ArtifactWriter::Open(options.target, std::move(artifact_plan), options.force));
   PackRun run(checkpoint, plan, options, *writer);
-  INGOT_TRY(run.Encode(in_flight));
+  if (Status status = run.Encode(in_flight); !status.ok()) {
+    // The same run would end the same way.
+    if (status.code() == StatusCode::kUnsupported) writer->Discard();
+    return status;
+  }
   INGOT_ASSIGN(const Summary summary, Summarize(plan, *writer));
   const auto patch = [&](artifact::Manifest& manifest) {
     manifest.provenance["source"]["digest"] = summary.source_digest;

@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include "tools/cli/common.h"
 
@@ -15,9 +16,11 @@ constexpr const char* kFooter =
     "Exit codes: 0 ok, 1 failed, 2 usage, 3 corrupt, 4 untrusted, 5 not found.";
 
 // The error of a command line in one line; help and version go to stdout.
-int OnParseError(const CLI::App& app, const CLI::ParseError& error) {
+int OnParseError(const CLI::App& app, const CLI::ParseError& error, std::string_view first) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
   std::string message = error.what();
+  if (!first.empty() && first[0] != '-' && app.get_subcommands().empty())
+    message = fmt::format("unknown command '{}'", first);
   for (char& c : message)
     if (c == '\n') c = ' ';
   fmt::print(stderr, "ingot: {} (see ingot --help)\n", message);
@@ -42,7 +45,7 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return OnParseError(app, error);
+    return OnParseError(app, error, argc > 1 ? argv[1] : "");
   }
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     if (outcome.exit_code == kOk) outcome.exit_code = Fail(IoError("cannot write to stdout"));
