@@ -60,7 +60,7 @@ Result<std::unique_ptr<Bpe>> Bpe::Parse(const TokenizerDocument& document, const
     bpe->unknown_ = bpe->vocabulary_.Find(unknown);
   }
   INGOT_TRY(bpe->EnterMerges(*document.merges));
-  bpe->FinishTables();
+  bpe->FinishTables(*document.vocabulary);
   return bpe;
 }
 
@@ -129,7 +129,7 @@ Status Bpe::AddMerge(std::string_view left, std::string_view right, std::uint32_
   return OkStatus();
 }
 
-void Bpe::FinishTables() {
+void Bpe::FinishTables(const std::vector<VocabularyItem>& items) {
   const bool plain = prefix_.empty() && suffix_.empty();
   cut_at_spaces_ = cut_at_spaces_ && plain && !bytes_ && !ignore_merges_;
   for (unsigned b = 0; b < 256; ++b) {
@@ -145,12 +145,11 @@ void Bpe::FinishTables() {
   }
   if (bytes_ || !plain) return;
   low_characters_.assign(0x10000, -1);
-  for (TokenId id = 0; id <= vocabulary_.max_id(); ++id) {
-    const std::string_view token = vocabulary_.TokenOf(id);
+  for (const auto& [token, id] : items) {
     if (token.empty() || token.size() > 3) continue;
     if (token.size() != Utf8Length(static_cast<unsigned char>(token[0]))) continue;
     std::size_t position = 0;
-    low_characters_[NextCodePoint(token, position)] = vocabulary_.Find(token);
+    low_characters_[NextCodePoint(token, position)] = static_cast<TokenId>(id);
   }
 }
 

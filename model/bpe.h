@@ -39,7 +39,7 @@ class Bpe : public TokenModel {
   Status EnterMerges(const std::vector<MergeItem>& merges);
   Status AddMerge(std::string_view left, std::string_view right, std::uint32_t rank);
   TokenId FindJoined(std::string_view left, std::string_view right, TokenId guess) const;
-  void FinishTables();
+  void FinishTables(const std::vector<VocabularyItem>& items);
   const MergeSlot* FindMerge(TokenId left, TokenId right) const;
 
   void TokenizeWord(std::string_view word, WordCache& cache, std::vector<TokenId>& out) const;
