@@ -38,7 +38,7 @@ print(json.dumps(llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2
 def our_decode(artifact, tokens, threads):
     run = Run([INGOT, "run", artifact, "-p", "The history of", "-n", tokens, "--greedy", "--ignore-eos",
                "--threads", threads])
-    match = re.search(r"decode[^0-9]*([0-9.]+) tokens/s", run.err)
+    match = re.search(r"decode [0-9]+ steps, ([0-9.]+) tokens/s", run.err)
     if not match:
         raise SystemExit(f"no decode speed in: {run.err}")
     return float(match.group(1))
