@@ -211,13 +211,11 @@ Result<std::vector<SlabRecord>> Spool::TakeResumed() {
 }
 
 Result<std::uint64_t> Spool::Append(ByteSpan stored) {
-  std::uint64_t offset;
-  {
-    const std::lock_guard lock(mutex_);
-    offset = data_end_;
-    data_end_ += stored.size();
-  }
+  // The kernel lets one writer into a file at a time, and others spin for it: wait here, asleep.
+  const std::lock_guard lock(data_mutex_);
+  const std::uint64_t offset = data_end_;
   INGOT_TRY(data_.WriteAt(offset, stored).At(path_));
+  data_end_ += stored.size();
   return offset;
 }
 

@@ -60,8 +60,9 @@ class Spool {
   std::string path_;
   File data_;
   File journal_;
-  std::mutex mutex_;
+  std::mutex data_mutex_;
   std::uint64_t data_end_ = 0;
+  std::mutex mutex_;  // of the journal
   std::uint64_t journal_end_ = 0;
   std::vector<SlabRecord> resumed_;
 };

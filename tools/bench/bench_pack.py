@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 
-from benchlib import INGOT, MODELS, Run, bench_program, median, need, peer, row, scratch, spread
+from benchlib import INGOT, MODELS, Run, bench_program, median, need, peer, row, scratch, spread, warm
 
 QUANTIZE = """
 import json, resource, sys, llama_cpp
@@ -46,6 +46,7 @@ def main():
     bytes_in = (source / "model.safetensors").stat().st_size
     ours, theirs, ratios, peaks = [], [], [], []
     for _ in range(args.runs):
+        warm(source / "model.safetensors", gguf)
         run = Run([INGOT, "pack", source, "-o", target, "--codec", "int4_rtn", "--group", "128", "--rule",
                    "*=int4_rtn:group=128", "--sign", work / "bench.key", "--force", "-q"])
         other = peer(QUANTIZE, gguf, peer_target, "2")
@@ -62,6 +63,7 @@ def main():
     row("pack, bytes a CPU-second against llama.cpp Q4_0", spread(ratios), ">= 3x", median(ratios) >= 3)
     row("pack, peak RSS", f"{max(peaks) / 2**20:.0f} MiB", "<= 1024 MiB", max(peaks) <= 2**30)
 
+    warm(target)
     inspects = [Run([INGOT, "inspect", target]).wall * 1e3 for _ in range(7)]
     row("inspect", f"{spread(inspects)} ms", "<= 30 ms", median(inspects) <= 30)
     read = strace_bytes([INGOT, "inspect", target])
