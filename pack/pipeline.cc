@@ -39,8 +39,8 @@ artifact::CodingHint HintOf(codecs::StreamHint hint) {
 
 Json AttributesJson(const codecs::Attributes& attributes) {
   Json json = Json::object();
-  for (const auto& [key, value] : attributes)
-    std::visit([&](const auto& v) { json[key] = v; }, value);
+  for (const auto& entry : attributes)
+    std::visit([&](const auto& v) { json[entry.first] = v; }, entry.second);
   return json;
 }
 
