@@ -202,7 +202,9 @@ Status PlaceTensors(std::uint64_t data_begin, std::uint64_t alignment, std::uint
   std::vector<const GgufTensor*> order;
   for (GgufTensor& tensor : gguf.tensors) {
     const std::uint64_t data_bytes = file_bytes > data_begin ? file_bytes - data_begin : 0;
-    if (tensor.offset > data_bytes || tensor.bytes > data_bytes - tensor.offset)
+    // A file may end before the alignment of its data: then not even an empty tensor has a place.
+    if (data_begin > file_bytes || tensor.offset > data_bytes ||
+        tensor.bytes > data_bytes - tensor.offset)
       return Corruption(
           fmt::format("tensor '{}': {} bytes at data offset {}, but the file has only {}: "
                       "truncated?",
