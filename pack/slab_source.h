@@ -18,7 +18,7 @@
 namespace ingot::pack {
 
 // The slab's bytes in the mapped source file, its pages faulted in; empty where the source does not
-// hold them as the encoder wants them. Mapping costs a fifth of the processor time of reading.
+// hold them as the encoder wants them.
 ByteSpan MapSlab(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
                  std::uint32_t slab);
 // Lets the pages of a mapped slab leave the process, so that what is resident stays bounded.
