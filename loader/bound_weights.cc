@@ -30,12 +30,18 @@ class Binder {
     if (hidden == 0 || architecture_.vocab_size == 0 || architecture_.vocab_size > INT32_MAX)
       return Misfit("hidden size " + std::to_string(hidden) + " and vocabulary " +
                     std::to_string(architecture_.vocab_size) + " must be positive");
-    INGOT_ASSIGN(const ResidentMatrix* embedding, BindTable(architecture_.embedding));
+    const std::uint64_t width =
+        architecture_.embedding_size != 0 ? architecture_.embedding_size : hidden;
+    INGOT_ASSIGN(const ResidentMatrix* embedding, BindTable(architecture_.embedding, width));
     if (embedding->rows != architecture_.vocab_size)
       return Misfit(architecture_.embedding + " has " + std::to_string(embedding->rows) +
                     " rows for a vocabulary of " + std::to_string(architecture_.vocab_size));
+    INGOT_TRY(BindOptional(architecture_.embedding_projection, hidden, width));
+    if (!architecture_.segment_embedding.empty())
+      INGOT_TRY(BindTable(architecture_.segment_embedding, hidden).status());
     if (!architecture_.position_embedding.empty()) {
-      INGOT_ASSIGN(const ResidentMatrix* positions, BindTable(architecture_.position_embedding));
+      INGOT_ASSIGN(const ResidentMatrix* positions,
+                   BindTable(architecture_.position_embedding, hidden));
       if (positions->rows <= architecture_.position_offset)
         return Misfit("position table has " + std::to_string(positions->rows) + " rows");
       out_.position_limit_ = positions->rows - architecture_.position_offset;
@@ -45,7 +51,10 @@ class Binder {
     for (std::size_t i = 0; i < architecture_.layers.size(); ++i)
       INGOT_TRY(BindLayer(architecture_.layers[i]).At("layer " + std::to_string(i)));
     INGOT_TRY(BindNorm(architecture_.final_norm, hidden));
-    return BindLinear(architecture_.head, architecture_.vocab_size, hidden).At("head");
+    INGOT_TRY(BindOptional(architecture_.head_projection, width, hidden));
+    INGOT_TRY(BindOptional(architecture_.head_dense, width, width));
+    INGOT_TRY(BindNorm(architecture_.head_norm, width));
+    return BindLinear(architecture_.head, architecture_.vocab_size, width).At("head");
   }
 
  private:
@@ -55,11 +64,11 @@ class Binder {
     return matrix;
   }
 
-  Result<const ResidentMatrix*> BindTable(const std::string& name) {
+  Result<const ResidentMatrix*> BindTable(const std::string& name, std::uint64_t width) {
     INGOT_ASSIGN(const ResidentMatrix* matrix, Find(name));
-    if (matrix->cols != architecture_.hidden_size)
-      return Misfit(name + " is " + std::to_string(matrix->cols) + " wide, hidden size is " +
-                    std::to_string(architecture_.hidden_size));
+    if (matrix->cols != width)
+      return Misfit(name + " is " + std::to_string(matrix->cols) + " wide, expected " +
+                    std::to_string(width));
     out_.tables_[&name] = matrix;
     return matrix;
   }
@@ -94,6 +103,10 @@ class Binder {
     }
     out_.linears_[&ref] = bound;
     return OkStatus();
+  }
+
+  Status BindOptional(const LinearRef& ref, std::uint64_t rows, std::uint64_t cols) {
+    return ref.present() ? BindLinear(ref, rows, cols) : OkStatus();
   }
 
   Status BindNorm(const NormSpec& norm, std::uint64_t size) {
@@ -146,12 +159,33 @@ class Binder {
                     " dimensions in heads of " + std::to_string(spec.head_dim));
     const std::uint64_t q_rows = spec.heads * spec.head_dim;
     const std::uint64_t kv_rows = spec.kv_heads * spec.head_dim;
-    INGOT_TRY(BindLinear(spec.q, q_rows, hidden));
-    INGOT_TRY(BindLinear(spec.k, kv_rows, hidden));
-    INGOT_TRY(BindLinear(spec.v, kv_rows, hidden));
+    if (spec.qkv.present()) {
+      INGOT_TRY(BindLinear(spec.qkv, spec.qkv.rows, hidden));
+      INGOT_TRY(CheckSlice(spec.q_columns, q_rows, spec.qkv.rows));
+      INGOT_TRY(CheckSlice(spec.k_columns, kv_rows, spec.qkv.rows));
+      INGOT_TRY(CheckSlice(spec.v_columns, kv_rows, spec.qkv.rows));
+    } else {
+      INGOT_TRY(BindLinear(spec.q, q_rows, hidden));
+      INGOT_TRY(BindLinear(spec.k, kv_rows, hidden));
+      INGOT_TRY(BindLinear(spec.v, kv_rows, hidden));
+    }
     INGOT_TRY(BindLinear(spec.o, hidden, q_rows));
-    INGOT_TRY(BindNorm(spec.q_norm, spec.head_dim));
-    return BindNorm(spec.k_norm, spec.head_dim);
+    INGOT_TRY(BindNorm(spec.q_norm, spec.norm_all_heads ? q_rows : spec.head_dim));
+    return BindNorm(spec.k_norm, spec.norm_all_heads ? kv_rows : spec.head_dim);
+  }
+
+  // The last block ends inside the `columns` that are cut.
+  static Status CheckSlice(const model::ColumnSlice& slice, std::uint64_t wanted,
+                           std::uint64_t columns) {
+    const bool fits = slice.count > 0 && slice.width > 0 && slice.width <= columns &&
+                      slice.begin <= columns - slice.width &&
+                      (slice.count == 1 ||
+                       (slice.stride > 0 &&
+                        slice.count - 1 <= (columns - slice.width - slice.begin) / slice.stride));
+    if (fits && slice.columns() == wanted) return OkStatus();
+    return Misfit(std::to_string(slice.count) + " blocks of " + std::to_string(slice.width) +
+                  " of " + std::to_string(columns) + " fused columns are used as " +
+                  std::to_string(wanted));
   }
 
   Status BindMlp(const MlpSpec& spec, bool is_expert) {
@@ -164,7 +198,8 @@ class Binder {
                       " experts per token");
       INGOT_TRY(BindLinear(spec.router, experts, hidden));
       for (const MlpSpec& expert : spec.experts) INGOT_TRY(BindMlp(expert, true));
-      return OkStatus();
+      for (const MlpSpec& shared : spec.shared_expert) INGOT_TRY(BindMlp(shared, true));
+      return BindOptional(spec.shared_gate, 1, hidden);
     }
     const std::uint64_t inner = spec.down.cols;
     if (spec.kind == model::MlpKind::kGated) INGOT_TRY(BindLinear(spec.gate, inner, hidden));

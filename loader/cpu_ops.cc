@@ -281,4 +281,21 @@ Tensor CpuOps::ZerosLike(const Tensor& x) {
   return out;
 }
 
+Tensor CpuOps::Columns(const Tensor& x, const model::ColumnSlice& slice) {
+  Tensor out = pool_.Make(x.rows(), slice.columns());
+  for (std::size_t r = 0; r < x.rows(); ++r)
+    for (std::uint64_t i = 0; i < slice.count; ++i)
+      std::memcpy(out.row(r) + i * slice.width, x.row(r) + slice.begin + i * slice.stride,
+                  slice.width * sizeof(float));
+  return out;
+}
+
+Tensor CpuOps::GateRows(Tensor x, const Tensor& gate) {
+  for (std::size_t r = 0; r < x.rows(); ++r) {
+    const float factor = 1 / (1 + std::exp(-gate.row(r)[0]));
+    for (std::size_t i = 0; i < x.cols(); ++i) x.row(r)[i] *= factor;
+  }
+  return x;
+}
+
 }  // namespace ingot::loader

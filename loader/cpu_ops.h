@@ -67,6 +67,8 @@ class CpuOps {
   Tensor TakeRows(const Tensor& x, const Routes& routes, std::size_t expert);
   Tensor AddRows(Tensor sum, const Tensor& y, const Routes& routes, std::size_t expert);
   Tensor ZerosLike(const Tensor& x);
+  Tensor Columns(const Tensor& x, const model::ColumnSlice& slice);
+  Tensor GateRows(Tensor x, const Tensor& gate);
 
   // Uninitialised, from this op set's pool.
   Tensor MakeTensor(std::size_t rows, std::size_t cols) { return pool_.Make(rows, cols); }

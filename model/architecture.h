@@ -1,8 +1,9 @@
-// What a model computes, as data: one forward (model/forward.h) walks this over any op set. A family
-// is a builder from config.json to an Architecture; nothing else in the program knows its name.
+// What a model computes, as data: one forward (model/forward.h) walks this over any op set. A
+// family is a builder from config.json to an Architecture; nothing else in the program knows its
+// name.
 //
-// Weights are named, never held. A LinearRef may be a row range of a stored tensor, which is how fused
-// projections (Phi-3's qkv, gate_up) look like separate ones.
+// Weights are named, never held. A LinearRef may be a row range of a stored tensor, which is how
+// fused projections (Phi-3's qkv, gate_up) look like separate ones.
 //
 // Thread rule: values.
 #pragma once
@@ -29,6 +30,17 @@ struct LinearRef {
   std::uint64_t row_begin = 0;
   bool transposed = false;  // stored as cols x rows (GPT-2's Conv1D); the packer transposes it
   bool present() const { return !weight.empty(); }
+};
+
+// Columns of an activation: `count` blocks of `width` columns, the first at `begin`, each `stride`
+// after the one before. How the outputs of a fused, interleaved projection come apart (BLOOM and
+// GPT-NeoX: q, k, v of a head side by side; Falcon: a group's queries, its key, its value).
+struct ColumnSlice {
+  std::uint64_t begin = 0;
+  std::uint64_t width = 0;
+  std::uint64_t stride = 0;
+  std::uint64_t count = 0;
+  std::uint64_t columns() const { return width * count; }
 };
 
 enum class NormKind { kNone, kRms, kLayer };
@@ -62,14 +74,18 @@ struct AttentionSpec {
   std::uint64_t heads = 0;
   std::uint64_t kv_heads = 0;
   std::uint64_t head_dim = 0;
-  double scale = 0;           // multiplies q·k
-  std::uint64_t window = 0;   // a token sees the last `window` positions, itself included; 0: all
-  double softcap = 0;         // cap * tanh(score / cap); 0: none
+  double scale = 0;          // multiplies q·k
+  std::uint64_t window = 0;  // a token sees the last `window` positions, itself included; 0: all
+  double softcap = 0;        // cap * tanh(score / cap); 0: none
   bool alibi = false;
   bool causal = true;
-  std::size_t rope = 0;       // index into Architecture::ropes; ropes[0] may have dims 0
-  NormSpec q_norm, k_norm;    // per head (Qwen3, Gemma 3)
+  std::size_t rope = 0;         // index into Architecture::ropes; ropes[0] may have dims 0
+  NormSpec q_norm, k_norm;      // per head (Qwen3, Gemma 3)
+  bool norm_all_heads = false;  // they span all heads at once (OLMo 2, OLMoE)
   LinearRef q, k, v, o;
+  // One product whose columns come apart as q, k and v; then q, k, v above are absent.
+  LinearRef qkv;
+  ColumnSlice q_columns, k_columns, v_columns;
 };
 
 enum class MlpKind { kGated, kPlain, kMoe };
@@ -82,13 +98,18 @@ struct MlpSpec {
   std::uint64_t experts_per_token = 0;
   bool normalize_expert_weights = true;
   std::vector<MlpSpec> experts;
+  // At most one expert that every token visits (Qwen2-MoE), times sigmoid(shared_gate x) where that
+  // is present (one row).
+  std::vector<MlpSpec> shared_expert;
+  LinearRef shared_gate;
 };
 
 enum class MixerKind { kAttention };  // state-space and recurrent mixers join here
 
 // sequential: x += post1(mixer(pre1(x))); x += post2(mlp(pre2(x)))
 // parallel:   x += mixer(pre1(x)) + mlp(pre2(x))   (pre2 absent: pre1's output serves both)
-enum class ResidualKind { kSequential, kParallel };
+// post-norm:  x = post1(x + mixer(x)); x = post2(x + mlp(x))   (BERT, OPT-350m)
+enum class ResidualKind { kSequential, kParallel, kPostNorm };
 
 struct LayerSpec {
   ResidualKind residual = ResidualKind::kSequential;
@@ -103,28 +124,39 @@ struct Architecture {
   std::string family;  // "llama", "qwen2", ...
   std::uint64_t vocab_size = 0;
   std::uint64_t hidden_size = 0;
-  std::uint64_t max_positions = 0;  // trained length
-  std::string embedding;            // vocab_size x hidden_size
+  std::uint64_t max_positions = 0;   // trained length
+  std::string embedding;             // vocab_size x hidden_size
+  std::uint64_t embedding_size = 0;  // width of the embedding where it is not hidden_size, else 0
+  LinearRef embedding_projection;    // embedding_size -> hidden_size (OPT-350m)
   double embedding_scale = 1;
-  std::string position_embedding;   // learned positions; empty: none
+  std::string segment_embedding;   // BERT's token types; row 0 is added; empty: none
+  std::uint64_t segments = 0;      // its rows
+  std::string position_embedding;  // learned positions; empty: none
   std::uint64_t position_offset = 0;
   NormSpec embedding_norm;
   std::vector<RopeSpec> ropes;
   std::vector<LayerSpec> layers;
   NormSpec final_norm;
-  LinearRef head;                   // tied models name the embedding
+  LinearRef head_projection;  // hidden_size -> embedding_size before the head (OPT-350m)
+  // A masked-LM head: head(head_norm(activation(head_dense(x)))).
+  LinearRef head_dense;
+  Activation head_activation = Activation::kGelu;
+  NormSpec head_norm;
+  bool masked = false;  // an encoder: every token sees all, logits predict the token itself
+  LinearRef head;       // tied models name the embedding
   double logit_scale = 1;
   double logit_softcap = 0;
 };
 
-// Builds the description from a config.json (old or new transformers keys), asking `has_tensor` about
-// what configs leave open (tied heads, biases). Unsupported names an unknown model_type and what is
-// known; InvalidArgument a config whose numbers do not fit together.
+// Builds the description from a config.json (old or new transformers keys), asking `has_tensor`
+// about what configs leave open (tied heads, biases). Unsupported names an unknown model_type and
+// what is known; InvalidArgument a config whose numbers do not fit together.
 Result<Architecture> BuildArchitecture(const Json& config,
                                        const std::function<bool(std::string_view)>& has_tensor);
 
 // Every tensor the description uses, with its expected shape, in execution order: embedding, then
-// layer by layer, then norm and head. The container's streaming order and the packer's plan follow it.
+// layer by layer, then norm and head. The container's streaming order and the packer's plan follow
+// it.
 enum class TensorRole { kEmbedding, kLinear, kHead, kVector };
 struct TensorUse {
   std::string name;
@@ -136,8 +168,8 @@ struct TensorUse {
 std::vector<TensorUse> TensorUses(const Architecture& architecture);
 
 // Compares the uses with what a file has. NotFound names a missing tensor, InvalidArgument a shape
-// that disagrees or (unless allow_unused) a tensor nothing uses. Known buffers that carry no weights
-// (rotary inv_freq, masks) never count.
+// that disagrees or (unless allow_unused) a tensor nothing uses. Known buffers that carry no
+// weights (rotary inv_freq, masks) never count.
 Status CheckTensors(const Architecture& architecture, std::span<const TensorInfo> tensors,
                     bool allow_unused);
 

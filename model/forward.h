@@ -35,7 +35,7 @@ template <class Ops>
 concept OpSet = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::Tensor& x,
                          const typename Ops::Routes& routes, const NormSpec& norm,
                          const AttentionSpec& attention, const LinearRef* linear, std::size_t n,
-                         double number, std::span<const std::int32_t> ids,
+                         const ColumnSlice& slice, double number, std::span<const std::int32_t> ids,
                          std::span<const std::uint32_t> rows, const std::string& table) {
   // Rows `ids` of a table.
   { ops.Embed(table, ids) } -> std::same_as<typename Ops::Tensor>;
@@ -67,6 +67,10 @@ concept OpSet = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::T
   { ops.TakeRows(x, routes, n) } -> std::same_as<typename Ops::Tensor>;
   { ops.AddRows(std::move(t), x, routes, n) } -> std::same_as<typename Ops::Tensor>;
   { ops.ZerosLike(x) } -> std::same_as<typename Ops::Tensor>;
+  // The columns of a slice, side by side.
+  { ops.Columns(x, slice) } -> std::same_as<typename Ops::Tensor>;
+  // Every row of t times sigmoid of x's only column.
+  { ops.GateRows(std::move(t), x) } -> std::same_as<typename Ops::Tensor>;
 };
 
 // An op set may watch or stop at layer borders: bool AfterLayer(std::size_t layer, Tensor& x) gets
@@ -102,9 +106,18 @@ template <OpSet Ops>
 typename Ops::Tensor RunAttention(Ops& ops, const Architecture& architecture,
                                   const AttentionSpec& spec, std::size_t layer,
                                   const typename Ops::Tensor& x) {
-  auto qkv = ops.Linear({&spec.q, &spec.k, &spec.v}, x);
-  if (spec.q_norm.present()) qkv[0] = ops.HeadNorm(spec.q_norm, std::move(qkv[0]), spec.heads);
-  if (spec.k_norm.present()) qkv[1] = ops.HeadNorm(spec.k_norm, std::move(qkv[1]), spec.kv_heads);
+  std::vector<typename Ops::Tensor> qkv;
+  if (spec.qkv.present()) {
+    const auto fused = forward_detail::OneLinear(ops, spec.qkv, x);
+    for (const ColumnSlice* slice : {&spec.q_columns, &spec.k_columns, &spec.v_columns})
+      qkv.push_back(ops.Columns(fused, *slice));
+  } else {
+    qkv = ops.Linear({&spec.q, &spec.k, &spec.v}, x);
+  }
+  const std::size_t q_parts = spec.norm_all_heads ? 1 : spec.heads;
+  const std::size_t k_parts = spec.norm_all_heads ? 1 : spec.kv_heads;
+  if (spec.q_norm.present()) qkv[0] = ops.HeadNorm(spec.q_norm, std::move(qkv[0]), q_parts);
+  if (spec.k_norm.present()) qkv[1] = ops.HeadNorm(spec.k_norm, std::move(qkv[1]), k_parts);
   if (spec.rope < architecture.ropes.size() && architecture.ropes[spec.rope].dims > 0) {
     qkv[0] = ops.Rope(spec.rope, spec.head_dim, std::move(qkv[0]));
     qkv[1] = ops.Rope(spec.rope, spec.head_dim, std::move(qkv[1]));
@@ -135,7 +148,25 @@ typename Ops::Tensor RunMlp(Ops& ops, const MlpSpec& spec, const typename Ops::T
     sum = ops.AddRows(std::move(sum), RunMlp(ops, spec.experts[e], ops.TakeRows(x, routes, e)),
                       routes, e);
   }
+  for (const MlpSpec& shared : spec.shared_expert) {
+    auto y = RunMlp(ops, shared, x);
+    if (spec.shared_gate.present())
+      y = ops.GateRows(std::move(y), OneLinear(ops, spec.shared_gate, x));
+    sum = ops.Add(std::move(sum), y, 1.0);
+  }
   return sum;
+}
+
+// The layer's mixer by its kind.
+template <OpSet Ops>
+typename Ops::Tensor RunMixer(Ops& ops, const Architecture& architecture, std::size_t layer,
+                              const typename Ops::Tensor& x) {
+  const LayerSpec& spec = architecture.layers[layer];
+  switch (spec.mixer) {
+    case MixerKind::kAttention:
+      break;
+  }
+  return RunAttention(ops, architecture, spec.attention, layer, x);
 }
 
 // One layer over the residual stream x: what calibration runs block by block.
@@ -143,9 +174,10 @@ template <OpSet Ops>
 typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::size_t layer,
                               typename Ops::Tensor x) {
   using forward_detail::AddBranch;
+  using forward_detail::NormOr;
   const LayerSpec& spec = architecture.layers[layer];
   const auto mix = [&](const typename Ops::Tensor& in) {
-    return RunAttention(ops, architecture, spec.attention, layer, in);
+    return RunMixer(ops, architecture, layer, in);
   };
   const auto mlp = [&](const typename Ops::Tensor& in) { return RunMlp(ops, spec.mlp, in); };
   const auto after = [&](const NormSpec& norm, auto&& f, const typename Ops::Tensor& in) {
@@ -156,6 +188,10 @@ typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::s
     x = AddBranch(ops, std::move(x), spec.post_mixer_norm, std::move(mixed), spec.residual_scale);
     auto fed = after(spec.pre_mlp_norm, mlp, x);
     return AddBranch(ops, std::move(x), spec.post_mlp_norm, std::move(fed), spec.residual_scale);
+  }
+  if (spec.residual == ResidualKind::kPostNorm) {
+    x = NormOr(ops, spec.post_mixer_norm, ops.Add(std::move(x), mix(x), spec.residual_scale));
+    return NormOr(ops, spec.post_mlp_norm, ops.Add(std::move(x), mlp(x), spec.residual_scale));
   }
   const NormSpec& second = spec.pre_mlp_norm.present() ? spec.pre_mlp_norm : spec.pre_mixer_norm;
   auto mixed = after(spec.pre_mixer_norm, mix, x);
@@ -168,11 +204,17 @@ typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::s
 template <OpSet Ops>
 typename Ops::Tensor RunEmbedding(Ops& ops, const Architecture& architecture, const Batch& batch) {
   auto x = ops.Embed(architecture.embedding, batch.ids);
+  if (architecture.embedding_projection.present())
+    x = forward_detail::OneLinear(ops, architecture.embedding_projection, x);
   if (architecture.embedding_scale != 1) x = ops.Scale(std::move(x), architecture.embedding_scale);
   if (!architecture.position_embedding.empty()) {
     std::vector<std::int32_t> rows(batch.positions.begin(), batch.positions.end());
     for (std::int32_t& row : rows) row += static_cast<std::int32_t>(architecture.position_offset);
     x = ops.Add(std::move(x), ops.Embed(architecture.position_embedding, rows), 1.0);
+  }
+  if (!architecture.segment_embedding.empty()) {
+    const std::vector<std::int32_t> first(batch.ids.size(), 0);
+    x = ops.Add(std::move(x), ops.Embed(architecture.segment_embedding, first), 1.0);
   }
   return forward_detail::NormOr(ops, architecture.embedding_norm, std::move(x));
 }
@@ -197,6 +239,13 @@ typename Ops::Tensor RunHead(Ops& ops, const Architecture& architecture,
                              const typename Ops::Tensor& hidden,
                              std::span<const std::uint32_t> rows) {
   auto x = forward_detail::NormOr(ops, architecture.final_norm, ops.Select(hidden, rows));
+  if (architecture.head_projection.present())
+    x = forward_detail::OneLinear(ops, architecture.head_projection, x);
+  if (architecture.head_dense.present()) {
+    x = ops.Activate(architecture.head_activation,
+                     forward_detail::OneLinear(ops, architecture.head_dense, x));
+    x = forward_detail::NormOr(ops, architecture.head_norm, std::move(x));
+  }
   auto logits = forward_detail::OneLinear(ops, architecture.head, x);
   if (architecture.logit_scale != 1)
     logits = ops.Scale(std::move(logits), architecture.logit_scale);

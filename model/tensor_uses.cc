@@ -66,14 +66,18 @@ class UseList {
     Linear(mlp.up);
     Linear(mlp.down);
     for (const MlpSpec& expert : mlp.experts) Mlp(expert);
+    for (const MlpSpec& shared : mlp.shared_expert) Mlp(shared);
+    Linear(mlp.shared_gate);
   }
 
   void Attention(const AttentionSpec& attention) {
     Linear(attention.q);
     Linear(attention.k);
     Linear(attention.v);
-    Norm(attention.q_norm, attention.head_dim);
-    Norm(attention.k_norm, attention.head_dim);
+    Linear(attention.qkv);
+    const bool whole = attention.norm_all_heads;
+    Norm(attention.q_norm, attention.head_dim * (whole ? attention.heads : 1));
+    Norm(attention.k_norm, attention.head_dim * (whole ? attention.kv_heads : 1));
     Linear(attention.o);
   }
 
@@ -104,13 +108,19 @@ std::string ShapeText(const std::vector<std::uint64_t>& shape) {
 
 std::vector<TensorUse> TensorUses(const Architecture& a) {
   UseList list;
-  list.Matrix(a.embedding, a.vocab_size, a.hidden_size, TensorRole::kEmbedding);
+  const std::uint64_t width = a.embedding_size != 0 ? a.embedding_size : a.hidden_size;
+  list.Matrix(a.embedding, a.vocab_size, width, TensorRole::kEmbedding);
+  list.Linear(a.embedding_projection);
   list.Matrix(a.position_embedding, a.max_positions + a.position_offset, a.hidden_size,
               TensorRole::kEmbedding);
+  list.Matrix(a.segment_embedding, a.segments, a.hidden_size, TensorRole::kEmbedding);
   list.Norm(a.embedding_norm, a.hidden_size);
   for (std::size_t i = 0; i < a.layers.size(); ++i)
     list.Layer(a.layers[i], static_cast<int>(i), a.hidden_size);
   list.Norm(a.final_norm, a.hidden_size);
+  list.Linear(a.head_projection);
+  list.Linear(a.head_dense);
+  list.Norm(a.head_norm, width);
   list.Linear(a.head, TensorRole::kHead);
   return list.Take();
 }
