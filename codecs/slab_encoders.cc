@@ -16,6 +16,7 @@ class SlabEncoder : public TensorEncoder {
   SlabEncoder(std::vector<PlaneSpec> specs, std::uint64_t cols, DType dtype)
       : specs_(std::move(specs)), cols_(cols), dtype_(dtype) {}
   const std::vector<PlaneSpec>& planes() const override { return specs_; }
+  std::uint64_t cols() const override { return cols_; }
 
  protected:
   std::string RowPlace(std::uint64_t r) const { return "row " + std::to_string(r); }

@@ -1,0 +1,57 @@
+// The statistics file: what `ingot calibrate` writes and packing reads. A safetensors file, so that
+// any tool can look into it. Keys, all F32; <w> is a stored weight matrix, <in> the first of the
+// matrices that read the same activations (q, k and v share one input):
+//   hessian/<in>    n x n   E[x xᵀ] over the calibration tokens
+//   mean_abs/<in>   n       E|x_j|
+//   tokens/<in>     1       how many tokens were seen (an expert sees some)
+//   fisher/<w>      rows    E[(dL/dy_i)²], L = -log p of a token sampled from the model
+//   cosine/layers   layers  mean cosine of the hidden state that leaves a layer to the last one's
+// Metadata: format ("ingot-statistics-1"), model (fingerprint), inputs (JSON object <w> -> <in>),
+// and what was read: text, seed, tokens, backward_tokens, tool.
+//
+// Thread rule: immutable once opened.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "codecs/guide.h"
+#include "model/checkpoint.h"
+
+namespace ingot::calibration {
+
+inline constexpr std::string_view kStatisticsFormat = "ingot-statistics-1";
+
+// "blake3:..." over every tensor's name, dtype, shape and first and last 4096 bytes, in name order:
+// tells checkpoints apart without reading them whole.
+Result<std::string> ModelFingerprint(const model::Checkpoint& checkpoint);
+
+class Statistics {
+ public:
+  virtual ~Statistics() = default;
+
+  // Maps the file. NotFound; Corruption where it is no statistics file, a tensor's shape does not
+  // fit or values are not finite (named).
+  static Result<std::shared_ptr<const Statistics>> Open(const std::string& path);
+
+  // InvalidArgument where they were taken from another model; says both fingerprints.
+  virtual Status CheckModel(const model::Checkpoint& checkpoint) const = 0;
+
+  // What is known about a stored matrix of rows x cols (transposed ones as the product uses them).
+  // Empty spans where nothing is: an embedding, an expert that saw no token. InvalidArgument where
+  // the shape disagrees. The spans live as long as this object.
+  virtual Result<codecs::TensorGuide> Guide(std::string_view weight, std::uint64_t rows,
+                                            std::uint64_t cols) const = 0;
+  // The name under which the matrix's inputs are stored; matrices that share it share a Hessian.
+  virtual std::string InputOf(std::string_view weight) const = 0;
+  // Tokens seen by the matrix's input; 0: none.
+  virtual std::uint64_t TokensOf(std::string_view weight) const = 0;
+  virtual const std::string& digest()
+      const = 0;  // "blake3:..." of the file's header, for provenance
+  virtual const model::Json& metadata() const = 0;
+};
+
+}  // namespace ingot::calibration

@@ -1,0 +1,30 @@
+// What calibration knows about one matrix, as rounding wants it: how its inputs vary together, and
+// how much the model's log-likelihood hears of each output. The loss of an error dW is then
+//   1/2 sum_i fisher_i (dW H dWᵀ)_ii       nats a token,
+// the second-order estimate of the KL divergence that the error causes (Fisher: dL/dy of sampled
+// tokens).
+//
+// Thread rule: borrowed views; whoever makes one keeps the statistics alive.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace ingot::codecs {
+
+struct TensorGuide {
+  std::uint64_t rows = 0;
+  std::uint64_t cols = 0;
+  std::span<const float> hessian;     // cols x cols, E[x xᵀ], row-major; empty: identity
+  std::span<const float> mean_abs;    // cols, E|x_j|; empty: square root of the Hessian's diagonal
+  std::span<const float> row_fisher;  // rows, E[(dL/dy_i)²]; empty: ones
+};
+
+// What a recipe derives from a guide once a tensor, before its slabs: factors of the damped
+// Hessian, the order of columns, transformed statistics. Immutable; shared by the slabs' threads.
+class PreparedGuide {
+ public:
+  virtual ~PreparedGuide() = default;
+};
+
+}  // namespace ingot::codecs
