@@ -164,7 +164,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
        "rule overrides an earlier one")
       ->type_name("RULE")
       ->allow_extra_args(false);
-  c->add_option("--memory", o->memory, "peak private memory, at most (mapped source pages are the page cache's)")
+  c->add_option("--memory", o->memory, "peak memory, at most")
       ->type_name("SIZE")
       ->capture_default_str();
   AddThreadsOption(c);
