@@ -1,7 +1,10 @@
 #include "loader/bound_weights.h"
 
 #include <algorithm>
+#include <cmath>
+#include <initializer_list>
 
+#include "loader/cpu_ops.h"
 #include "loader/linear.h"
 
 namespace ingot::loader {
@@ -14,6 +17,8 @@ using model::MlpSpec;
 using model::NormSpec;
 
 constexpr std::uint64_t kMaxHeadDim = 4096;
+constexpr std::uint64_t kMaxConvKernel = 1024;
+constexpr std::uint64_t kMaxStateValues = std::uint64_t{1} << 28;  // of one layer
 
 Status Misfit(const std::string& what) { return InvalidArgument("architecture: " + what); }
 
@@ -84,6 +89,26 @@ class Binder {
     return &out_.vectors_.emplace(name, std::move(values)).first->second;
   }
 
+  // A small tensor of exactly `size` values; kept under the address of its name.
+  Status BindValues(const std::string& name, std::uint64_t size) {
+    INGOT_ASSIGN(const AlignedBuffer<float>* values, Vector(name));
+    if (values->size() != size)
+      return Misfit(name + " has " + std::to_string(values->size()) + " values, expected " +
+                    std::to_string(size));
+    out_.values_[&name] = values->data();
+    return OkStatus();
+  }
+
+  // The same, kept as -exp of the values: what A_log stands for.
+  Status BindDecays(const std::string& name, std::uint64_t size) {
+    INGOT_TRY(BindValues(name, size));
+    AlignedBuffer<float> decays(size);
+    for (std::size_t i = 0; i < size; ++i) decays[i] = -std::exp(out_.values_[&name][i]);
+    out_.values_[&name] =
+        out_.vectors_.insert_or_assign("\n-exp:" + name, std::move(decays)).first->second.data();
+    return OkStatus();
+  }
+
   Status BindLinear(const LinearRef& ref, std::uint64_t rows, std::uint64_t cols) {
     INGOT_ASSIGN(const ResidentMatrix* matrix, Find(ref.weight));
     if (ref.rows != rows || ref.cols != cols || matrix->cols != cols || ref.rows > matrix->rows ||
@@ -113,13 +138,28 @@ class Binder {
     if (!norm.present()) return OkStatus();
     BoundWeights::Norm bound;
     bound.size = size;
+    bound.parts = std::max<std::size_t>(norm.head_weights.size(), 1);
     INGOT_ASSIGN(bound.weight,
-                 NormVector(norm.weight, size, 1.0f - static_cast<float>(norm.weight_offset)));
+                 bound.parts > 1
+                     ? HeadVectors(norm, size)
+                     : NormVector(norm.head_weights.empty() ? norm.weight : norm.head_weights[0],
+                                  size, 1.0f - static_cast<float>(norm.weight_offset)));
     if (!norm.bias.empty()) {
       INGOT_ASSIGN(bound.bias, NormVector(norm.bias, size, 0.0f));
     }
     out_.norms_[&norm] = bound;
     return OkStatus();
+  }
+
+  // A norm's weights for each head, one after another.
+  Result<const float*> HeadVectors(const NormSpec& norm, std::uint64_t size) {
+    AlignedBuffer<float> values(norm.head_weights.size() * size);
+    for (std::size_t i = 0; i < norm.head_weights.size(); ++i) {
+      INGOT_ASSIGN(const float* weight, NormVector(norm.head_weights[i], size, 1.0f));
+      std::copy(weight, weight + size, values.data() + i * size);
+    }
+    const std::string key = "\nheads:" + norm.head_weights[0];
+    return out_.vectors_.insert_or_assign(key, std::move(values)).first->second.data();
   }
 
   // `fill` repeated where the norm has no such vector.
@@ -170,8 +210,102 @@ class Binder {
       INGOT_TRY(BindLinear(spec.v, kv_rows, hidden));
     }
     INGOT_TRY(BindLinear(spec.o, hidden, q_rows));
+    const auto misses = [](const NormSpec& norm, std::uint64_t heads) {
+      return !norm.head_weights.empty() && norm.head_weights.size() != heads;
+    };
+    if (misses(spec.q_norm, spec.heads) || misses(spec.k_norm, spec.kv_heads))
+      return Misfit("norms of heads have another number of weights than heads");
     INGOT_TRY(BindNorm(spec.q_norm, spec.norm_all_heads ? q_rows : spec.head_dim));
     return BindNorm(spec.k_norm, spec.norm_all_heads ? kv_rows : spec.head_dim);
+  }
+
+  Status BindConv(const model::CausalConvSpec& conv, std::uint64_t channels) {
+    if (conv.channels != channels || channels == 0 || conv.kernel == 0 ||
+        conv.kernel > kMaxConvKernel)
+      return Misfit("a convolution of " + std::to_string(conv.kernel) + " taps over " +
+                    std::to_string(conv.channels) + " channels, " + std::to_string(channels) +
+                    " expected");
+    INGOT_TRY(BindValues(conv.weight, channels * conv.kernel));
+    return conv.bias.empty() ? OkStatus() : BindValues(conv.bias, channels);
+  }
+
+  // `factors` multiply to at most kMaxStateValues and none is 0.
+  static Status CheckState(std::initializer_list<std::uint64_t> factors) {
+    std::uint64_t values = 1;
+    for (const std::uint64_t factor : factors) {
+      if (factor == 0 || factor > kMaxStateValues / values)
+        return Misfit("a layer's state is empty or above " + std::to_string(kMaxStateValues) +
+                      " values");
+      values *= factor;
+    }
+    return OkStatus();
+  }
+
+  Status BindMamba(const model::MambaSpec& spec) {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    INGOT_TRY(CheckState({spec.inner, spec.state}));
+    INGOT_TRY(BindLinear(spec.x, spec.inner, hidden));
+    INGOT_TRY(BindLinear(spec.z, spec.inner, hidden));
+    INGOT_TRY(BindConv(spec.conv, spec.inner));
+    INGOT_TRY(BindLinear(spec.dt, spec.dt.rows, spec.inner));
+    INGOT_TRY(BindLinear(spec.b, spec.state, spec.inner));
+    INGOT_TRY(BindLinear(spec.c, spec.state, spec.inner));
+    INGOT_TRY(BindNorm(spec.dt_norm, spec.dt.rows));
+    INGOT_TRY(BindNorm(spec.b_norm, spec.state));
+    INGOT_TRY(BindNorm(spec.c_norm, spec.state));
+    INGOT_TRY(BindLinear(spec.time_step, spec.inner, spec.dt.rows));
+    INGOT_TRY(BindDecays(spec.a_log, spec.inner * spec.state));
+    INGOT_TRY(BindValues(spec.d, spec.inner));
+    return BindLinear(spec.out, hidden, spec.inner);
+  }
+
+  Status BindMamba2(const model::Mamba2Spec& spec) {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    INGOT_TRY(CheckState({spec.heads, spec.head_dim, spec.state}));
+    if (spec.groups == 0 || spec.heads % spec.groups != 0 || spec.norm_groups == 0 ||
+        spec.inner() % spec.norm_groups != 0)
+      return Misfit(std::to_string(spec.heads) + " heads in " + std::to_string(spec.groups) +
+                    " groups, normalized in " + std::to_string(spec.norm_groups));
+    INGOT_TRY(BindLinear(spec.z, spec.inner(), hidden));
+    INGOT_TRY(BindLinear(spec.xbc, spec.conv.channels, hidden));
+    INGOT_TRY(BindLinear(spec.dt, spec.heads, hidden));
+    INGOT_TRY(BindConv(spec.conv, spec.inner() + 2 * spec.groups * spec.state));
+    INGOT_TRY(BindDecays(spec.a_log, spec.heads));
+    INGOT_TRY(BindValues(spec.d, spec.heads));
+    INGOT_TRY(BindValues(spec.dt_bias, spec.heads));
+    INGOT_TRY(BindNorm(spec.norm, spec.inner()));
+    return BindLinear(spec.out, hidden, spec.inner());
+  }
+
+  Status BindRetention(const model::RetentionSpec& spec) {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    INGOT_TRY(CheckState({spec.heads, spec.key_dim, spec.value_dim}));
+    if (spec.decays.size() != spec.heads || spec.rope >= architecture_.ropes.size() ||
+        architecture_.ropes[spec.rope].dims > spec.key_dim)
+      return Misfit("retention of " + std::to_string(spec.heads) + " heads has " +
+                    std::to_string(spec.decays.size()) + " decays");
+    INGOT_TRY(BindLinear(spec.q, spec.heads * spec.key_dim, hidden));
+    INGOT_TRY(BindLinear(spec.k, spec.heads * spec.key_dim, hidden));
+    INGOT_TRY(BindLinear(spec.v, spec.heads * spec.value_dim, hidden));
+    INGOT_TRY(BindLinear(spec.gate, spec.heads * spec.value_dim, hidden));
+    INGOT_TRY(BindNorm(spec.norm, spec.value_dim));
+    return BindLinear(spec.out, hidden, spec.heads * spec.value_dim);
+  }
+
+  Status BindMixer(const LayerSpec& layer) {
+    if (!model::CanRun<CpuOps>(layer.mixer))
+      return Unsupported("this processor's op set has no mixer of that kind");
+    switch (layer.mixer) {
+      case model::MixerKind::kAttention:
+        break;
+      case model::MixerKind::kMamba:
+        return BindMamba(layer.mamba);
+      case model::MixerKind::kMamba2:
+        return BindMamba2(layer.mamba2);
+      case model::MixerKind::kRetention:
+        return BindRetention(layer.retention);
+    }
+    return BindAttention(layer.attention);
   }
 
   // The last block ends inside the `columns` that are cut.
@@ -211,8 +345,8 @@ class Binder {
     for (const NormSpec* norm :
          {&layer.pre_mixer_norm, &layer.post_mixer_norm, &layer.pre_mlp_norm, &layer.post_mlp_norm})
       INGOT_TRY(BindNorm(*norm, architecture_.hidden_size));
-    INGOT_TRY(BindAttention(layer.attention));
-    return BindMlp(layer.mlp, false);
+    INGOT_TRY(BindMixer(layer));
+    return layer.mlp.kind == model::MlpKind::kNone ? OkStatus() : BindMlp(layer.mlp, false);
   }
 
   const model::Architecture& architecture_;

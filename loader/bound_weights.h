@@ -4,6 +4,7 @@
 // Thread rule: immutable once made.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -26,6 +27,11 @@ class BoundWeights {
     const float* weight = nullptr;  // ones where the norm has none
     const float* bias = nullptr;
     std::size_t size = 0;
+    std::size_t parts = 1;  // weights of a norm over heads that has one for each, one after another
+    // The weight of part `row` of what a norm over heads gets.
+    const float* Weight(std::size_t row) const {
+      return parts == 1 ? weight : weight + row % parts * size;
+    }
   };
 
   // Both must outlive the result, and the architecture must not move: references are found by
@@ -37,6 +43,8 @@ class BoundWeights {
   const Linear& Of(const model::LinearRef& ref) const { return linears_.at(&ref); }
   const Norm& Of(const model::NormSpec& norm) const { return norms_.at(&norm); }
   const ResidentMatrix& Table(const std::string& name) const { return *tables_.at(&name); }
+  // A small tensor as float32, row-major; of a Mamba mixer's a_log: -exp of it.
+  const float* Values(const std::string& name) const { return values_.at(&name); }
   // Positions a learned table has room for; UINT64_MAX without one.
   std::uint64_t position_limit() const { return position_limit_; }
 
@@ -45,6 +53,7 @@ class BoundWeights {
   std::unordered_map<const model::LinearRef*, Linear> linears_;
   std::unordered_map<const model::NormSpec*, Norm> norms_;
   std::unordered_map<const std::string*, const ResidentMatrix*> tables_;
+  std::unordered_map<const std::string*, const float*> values_;
   std::map<std::string, AlignedBuffer<float>, std::less<>> vectors_;
   std::uint64_t position_limit_ = UINT64_MAX;
 };

@@ -1,7 +1,6 @@
 #include "loader/cpu_ops.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -28,23 +27,27 @@ VectorActivation KernelActivation(model::Activation activation) {
       return VectorActivation::kGeluTanh;
     case model::Activation::kRelu:
       return VectorActivation::kRelu;
+    case model::Activation::kSquaredRelu:
+      return VectorActivation::kSquaredRelu;
+    case model::Activation::kSigmoid:
+      return VectorActivation::kSigmoid;
+    case model::Activation::kTanh:
+      return VectorActivation::kTanh;
+    case model::Activation::kIdentity:
+      return VectorActivation::kIdentity;
   }
   return VectorActivation::kSilu;
 }
 
 }  // namespace
 
-float AlibiSlope(std::size_t head, std::size_t heads) {
-  const std::size_t power = std::bit_floor(heads);
-  const double base = std::exp2(-8.0 / static_cast<double>(power));
-  if (head < power) return static_cast<float>(std::pow(base, static_cast<double>(head + 1)));
-  const double extra = std::exp2(-4.0 / static_cast<double>(power));
-  return static_cast<float>(std::pow(extra, static_cast<double>(2 * (head - power) + 1)));
-}
-
 CpuOps::CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
-               Compute compute)
-    : weights_(&weights), cache_(&cache), compute_(compute), kernels_(&BestVectorKernels()) {
+               RecurrentState& state, Compute compute)
+    : weights_(&weights),
+      cache_(&cache),
+      state_(&state),
+      compute_(compute),
+      kernels_(&BestVectorKernels()) {
   for (const model::RopeSpec& rope : architecture.ropes) ropes_.emplace_back(rope);
 }
 
@@ -68,9 +71,9 @@ void CpuOps::NormRows(const model::NormSpec& norm, const float* x, std::size_t r
   ParallelFor(rows, RowGrain(cols), [&](std::size_t begin, std::size_t end) {
     for (std::size_t r = begin; r < end; ++r) {
       if (norm.kind == model::NormKind::kRms)
-        kernels_->rms_norm(x + r * cols, bound.weight, offset, eps, cols, y + r * cols);
+        kernels_->rms_norm(x + r * cols, bound.Weight(r), offset, eps, cols, y + r * cols);
       else
-        kernels_->layer_norm(x + r * cols, bound.weight, bound.bias, offset, eps, cols,
+        kernels_->layer_norm(x + r * cols, bound.Weight(r), bound.bias, offset, eps, cols,
                              y + r * cols);
     }
   });
@@ -130,6 +133,7 @@ void CpuOps::AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std:
     scratch = AlignedBuffer<float>(kTileRows * (dim + stride));
   float* queries = scratch.data();
   float slopes[kTileRows];
+  const float* biases[kTileRows];
   std::uint64_t begin[kTileRows], end[kTileRows];
   AttentionTile tile;
   tile.rows = row_end - row_begin;
@@ -141,7 +145,8 @@ void CpuOps::AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std:
   tile.keys = key_pages_[kv_head].data();
   tile.values = value_pages_[kv_head].data();
   tile.softcap = static_cast<float>(spec.softcap);
-  tile.alibi = spec.alibi ? slopes : nullptr;
+  tile.alibi = spec.alibi && !spec.alibi_bf16 ? slopes : nullptr;
+  tile.bias = spec.alibi && spec.alibi_bf16 ? biases : nullptr;
   tile.out = queries + kTileRows * dim;
   const auto scale = static_cast<float>(spec.scale);
   for (std::size_t r = 0; r < tile.rows; ++r) {
@@ -152,7 +157,9 @@ void CpuOps::AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std:
     const std::uint64_t position = first_position_ + token;
     end[r] = spec.causal ? position + 1 : total;
     begin[r] = spec.window > 0 && position + 1 > spec.window ? position + 1 - spec.window : 0;
-    if (spec.alibi) slopes[r] = AlibiSlope(head, spec.heads);
+    if (tile.alibi != nullptr)
+      slopes[r] = AlibiSlope(head, spec.heads) * static_cast<float>(spec.alibi_scale);
+    if (tile.bias != nullptr) biases[r] = rounded_alibi_.Of(head);
   }
   if (cache_->dtype() == DType::kF32)
     kernels_->attend_f32(tile);
@@ -174,6 +181,7 @@ Tensor CpuOps::Attention(const model::AttentionSpec& spec, std::size_t layer, Te
                 for (std::size_t t = begin; t < end; ++t)
                   cache_->Write(layer, first_position_ + t, k.row(t), v.row(t));
               });
+  if (spec.alibi && spec.alibi_bf16) rounded_alibi_.Prepare(spec.heads, spec.alibi_scale, total);
   key_pages_.resize(spec.kv_heads);
   value_pages_.resize(spec.kv_heads);
   for (std::size_t h = 0; h < spec.kv_heads; ++h)
@@ -223,6 +231,12 @@ Tensor CpuOps::Softcap(Tensor x, double cap) {
   ParallelFor(x.rows(), RowGrain(x.cols() * 4), [&](std::size_t begin, std::size_t end) {
     kernels_->softcap(x.row(begin), static_cast<float>(cap), (end - begin) * x.cols());
   });
+  return x;
+}
+
+Tensor CpuOps::Clamp(Tensor x, double limit) {
+  const auto bound = static_cast<float>(limit);
+  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = std::clamp(x.data()[i], -bound, bound);
   return x;
 }
 

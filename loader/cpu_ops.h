@@ -12,9 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "loader/alibi.h"
 #include "loader/bound_weights.h"
 #include "loader/kv_cache.h"
 #include "loader/linear.h"
+#include "loader/recurrent_state.h"
 #include "loader/rope_table.h"
 #include "loader/tensor_pool.h"
 #include "loader/vector_kernels.h"
@@ -37,7 +39,7 @@ class CpuOps {
 
   // Everything is borrowed.
   CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
-         Compute compute);
+         RecurrentState& state, Compute compute);
 
   // The next forward runs `tokens` positions from the cache's length on, in a sequence that will be
   // `sequence_length` long when the prompt is in. REQUIRES: room in the cache was reserved.
@@ -59,6 +61,7 @@ class CpuOps {
   Tensor Add(Tensor x, const Tensor& y, double scale);
   Tensor Scale(Tensor x, double factor);
   Tensor Softcap(Tensor x, double cap);
+  Tensor Clamp(Tensor x, double limit);
   Tensor Select(const Tensor& x, std::span<const std::uint32_t> rows);
   Routes Route(const Tensor& logits, std::size_t per_token, bool normalize);
   bool HasRows(const Routes& routes, std::size_t expert) const {
@@ -81,9 +84,11 @@ class CpuOps {
 
   const BoundWeights* weights_;
   KvCache* cache_;
+  RecurrentState* state_;
   Compute compute_;
   const VectorKernels* kernels_;
   std::vector<RopeTable> ropes_;
+  RoundedAlibi rounded_alibi_;
   std::uint64_t first_position_ = 0;
   TensorPool pool_;
   // Page pointers of the layer at hand, by kv head; kept to keep their memory.
@@ -92,8 +97,5 @@ class CpuOps {
 };
 
 static_assert(model::OpSet<CpuOps> && model::WatchesLayers<CpuOps>);
-
-// ALiBi's slope of a head (Press et al., 2022).
-float AlibiSlope(std::size_t head, std::size_t heads);
 
 }  // namespace ingot::loader

@@ -35,11 +35,11 @@ KvCache::KvCache(const model::Architecture& architecture, DType dtype, std::uint
     : dtype_(dtype), capacity_(capacity) {
   INGOT_CHECK(dtype == DType::kF32 || dtype == DType::kF16);
   for (const model::LayerSpec& spec : architecture.layers) {
-    Layer layer;
+    Layer& layer = layers_.emplace_back();
+    if (spec.mixer != model::MixerKind::kAttention) continue;
     layer.kv_heads = spec.attention.kv_heads;
     layer.head_dim = spec.attention.head_dim;
     layer.value_stride = AlignUp(layer.head_dim, 16);
-    layers_.push_back(std::move(layer));
   }
 }
 
@@ -50,6 +50,7 @@ Status KvCache::Reserve(std::uint64_t tokens) {
                          std::to_string(capacity_) + "; ask for a longer context");
   const std::uint64_t pages = CeilDiv(length_ + tokens, kPageTokens);
   for (Layer& layer : layers_) {
+    if (layer.kv_heads == 0) continue;
     while (layer.pages.size() < pages) {
       ByteBuffer page(layer.kv_heads * layer.head_elements() * DTypeBytes(dtype_));
       std::memset(page.data(), 0, page.size());

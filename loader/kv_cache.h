@@ -46,7 +46,7 @@ class KvCache {
 
  private:
   struct Layer {
-    std::size_t kv_heads = 0;
+    std::size_t kv_heads = 0;  // 0: the layer has no attention and no pages
     std::size_t head_dim = 0;
     std::size_t value_stride = 0;
     std::size_t key_elements() const;

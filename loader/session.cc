@@ -33,7 +33,8 @@ Session::Session(std::shared_ptr<const Model> model, const SessionOptions& optio
     : model_(std::move(model)),
       prefill_block_(std::max<std::uint64_t>(options.prefill_block, 1)),
       cache_(model_->architecture(), CacheType(*model_, options), Capacity(*model_, options)),
-      ops_(model_->architecture(), model_->bound(), cache_, model_->compute()) {}
+      state_(model_->architecture()),
+      ops_(model_->architecture(), model_->bound(), cache_, state_, model_->compute()) {}
 
 Status Session::CheckIds(std::span<const model::TokenId> ids) const {
   if (ids.empty()) return InvalidArgument("no tokens to run");
@@ -53,19 +54,29 @@ bool Session::CrossesLongRope(std::uint64_t new_length) const {
                      });
 }
 
+std::vector<model::TokenId> Session::Forget() {
+  cache_.Truncate(0);
+  state_.Reset();
+  return std::exchange(ids_, {});
+}
+
 void Session::Truncate(std::uint64_t length) {
   INGOT_CHECK(length <= position());
+  if (length == position()) return;
+  const model::Architecture& architecture = model_->architecture();
   // Keys made under the long frequencies do not serve a sequence that is short again.
   const bool was_long = std::any_of(
-      model_->architecture().ropes.begin(), model_->architecture().ropes.end(),
-      [&](const model::RopeSpec& rope) {
+      architecture.ropes.begin(), architecture.ropes.end(), [&](const model::RopeSpec& rope) {
         return UsesLongFrequencies(rope, position()) && !UsesLongFrequencies(rope, length);
       });
-  ids_.resize(length);
-  cache_.Truncate(length);
-  if (!was_long || length == 0) return;
-  const std::vector<model::TokenId> again = std::exchange(ids_, {});
-  cache_.Truncate(0);
+  if (length > 0 && !was_long && !HasRecurrentLayers(architecture)) {
+    ids_.resize(length);
+    cache_.Truncate(length);
+    return;
+  }
+  std::vector<model::TokenId> again = Forget();
+  again.resize(length);
+  if (length == 0) return;
   INGOT_CHECK(Run(again, again.size() - 1).ok());  // there was room for it before
 }
 
@@ -76,8 +87,10 @@ Result<Tensor> Session::Run(std::span<const model::TokenId> ids, std::size_t fro
   std::vector<std::int32_t> positions;
   std::vector<std::uint32_t> wanted;
   Tensor kept;
-  for (std::size_t begin = 0; begin < ids.size(); begin += prefill_block_) {
-    const std::size_t count = std::min<std::size_t>(prefill_block_, ids.size() - begin);
+  // An encoder's tokens see each other, those behind them too: one block.
+  const std::uint64_t block = architecture.masked ? ids.size() : prefill_block_;
+  for (std::size_t begin = 0; begin < ids.size(); begin += block) {
+    const std::size_t count = std::min<std::size_t>(block, ids.size() - begin);
     positions.resize(count);
     std::iota(positions.begin(), positions.end(), static_cast<std::int32_t>(position()));
     ops_.Prepare(count, sequence_length);
@@ -96,12 +109,15 @@ Result<Tensor> Session::Run(std::span<const model::TokenId> ids, std::size_t fro
 
 Result<Tensor> Session::Hidden(std::span<const model::TokenId> ids, std::size_t from) {
   INGOT_TRY(CheckIds(ids));
+  if (model_->architecture().masked && position() > 0)
+    return InvalidArgument(
+        "an encoder runs a sequence as a whole: reset the session, then give all "
+        "of its tokens");
   if (position() == 0 || !CrossesLongRope(position() + ids.size())) return Run(ids, from);
   INGOT_TRY(cache_.Reserve(ids.size()));
-  std::vector<model::TokenId> all = std::exchange(ids_, {});
+  std::vector<model::TokenId> all = Forget();
   const std::size_t old_length = all.size();
   all.insert(all.end(), ids.begin(), ids.end());
-  cache_.Truncate(0);
   return Run(all, old_length + from);
 }
 

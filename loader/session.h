@@ -1,4 +1,5 @@
-// One sequence through a model: a KV cache and the tokens that are in it.
+// One sequence through a model: a KV cache, the states of recurrent layers, and the tokens that are
+// in them.
 //
 // Thread rule: a session belongs to one thread at a time; sessions over one model are independent.
 #pragma once
@@ -13,6 +14,7 @@
 #include "loader/cpu_ops.h"
 #include "loader/kv_cache.h"
 #include "loader/loaded_model.h"
+#include "loader/recurrent_state.h"
 
 namespace ingot::loader {
 
@@ -35,7 +37,8 @@ class Session {
 
   // Appends tokens and returns the logits (vocab_size) after the last; the span lives until the
   // next call. InvalidArgument for no tokens or an id outside the vocabulary, Limit when the
-  // context is full: the session is then as it was.
+  // context is full: the session is then as it was. An encoder (architecture().masked) runs a
+  // sequence as a whole: InvalidArgument unless the session is empty.
   Result<std::span<const float>> Prefill(std::span<const model::TokenId> ids);
   Result<std::span<const float>> Decode(model::TokenId id) { return Prefill({&id, 1}); }
 
@@ -46,7 +49,8 @@ class Session {
   // Logits of rows [begin, end) of such hidden states, (end - begin) x vocab_size.
   Tensor Logits(const Tensor& hidden, std::size_t begin, std::size_t end);
 
-  // Forgets everything, or all positions from `length` on.
+  // Forgets everything, or all positions from `length` on. A state cannot go back: with recurrent
+  // layers the positions before `length` are run again, unless they are all there are, or none.
   void Reset() { Truncate(0); }
   // REQUIRES: length <= position().
   void Truncate(std::uint64_t length);
@@ -54,7 +58,7 @@ class Session {
   const Model& model() const { return *model_; }
   std::uint64_t position() const { return cache_.length(); }
   std::uint64_t context() const { return cache_.capacity(); }
-  std::uint64_t cache_bytes() const { return cache_.resident_bytes(); }
+  std::uint64_t cache_bytes() const { return cache_.resident_bytes() + state_.resident_bytes(); }
   // The sequence is longer than the model was trained for: obeyed, but expect nonsense.
   bool beyond_trained_length() const { return position() > model_->architecture().max_positions; }
   // Called at every layer border of every forward; false ends that forward there.
@@ -67,14 +71,17 @@ class Session {
   // Whether adding tokens moves a longrope model to its long frequencies, under which the cached
   // keys must be computed again.
   bool CrossesLongRope(std::uint64_t new_length) const;
+  // Back to an empty sequence; the tokens it had.
+  std::vector<model::TokenId> Forget();
   // Runs ids in blocks; keeps the hidden rows from `from` on.
   Result<Tensor> Run(std::span<const model::TokenId> ids, std::size_t from);
 
   std::shared_ptr<const Model> model_;
   std::uint64_t prefill_block_;
   KvCache cache_;
+  RecurrentState state_;
   CpuOps ops_;
-  std::vector<model::TokenId> ids_;  // what the cache holds
+  std::vector<model::TokenId> ids_;  // what cache and state hold
   Tensor logits_;
 };
 

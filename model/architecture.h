@@ -18,42 +18,11 @@
 
 #include "base/status.h"
 #include "model/checkpoint.h"
+#include "model/layer_parts.h"
+#include "model/mixer_mamba.h"
+#include "model/mixer_retention.h"
 
 namespace ingot::model {
-
-// y = W x + b with W = rows [row_begin, row_begin + rows) of the stored matrix `weight`.
-struct LinearRef {
-  std::string weight;  // empty: absent
-  std::string bias;    // empty: none; the same row range applies
-  std::uint64_t rows = 0;
-  std::uint64_t cols = 0;
-  std::uint64_t row_begin = 0;
-  bool transposed = false;  // stored as cols x rows (GPT-2's Conv1D); the packer transposes it
-  bool present() const { return !weight.empty(); }
-};
-
-// Columns of an activation: `count` blocks of `width` columns, the first at `begin`, each `stride`
-// after the one before. How the outputs of a fused, interleaved projection come apart (BLOOM and
-// GPT-NeoX: q, k, v of a head side by side; Falcon: a group's queries, its key, its value).
-struct ColumnSlice {
-  std::uint64_t begin = 0;
-  std::uint64_t width = 0;
-  std::uint64_t stride = 0;
-  std::uint64_t count = 0;
-  std::uint64_t columns() const { return width * count; }
-};
-
-enum class NormKind { kNone, kRms, kLayer };
-struct NormSpec {
-  NormKind kind = NormKind::kNone;
-  std::string weight;
-  std::string bias;
-  double eps = 1e-5;
-  double weight_offset = 0;  // Gemma multiplies by 1 + weight
-  bool present() const { return kind != NormKind::kNone; }
-};
-
-enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
 
 // Rotary embedding as tables can be made from it: inv_freq[i] already scaled by the family's rule
 // (linear, llama3, yarn, longrope), cos and sin multiplied by attention_factor.
@@ -78,17 +47,22 @@ struct AttentionSpec {
   std::uint64_t window = 0;  // a token sees the last `window` positions, itself included; 0: all
   double softcap = 0;        // cap * tanh(score / cap); 0: none
   bool alibi = false;
+  // Falcon adds ALiBi before it scales the scores, and rounds slopes and biases to bfloat16: the
+  // bias of a key is alibi_scale * bf16(bf16(slope) * bf16(position)).
+  double alibi_scale = 1;
+  bool alibi_bf16 = false;
   bool causal = true;
   std::size_t rope = 0;         // index into Architecture::ropes; ropes[0] may have dims 0
   NormSpec q_norm, k_norm;      // per head (Qwen3, Gemma 3)
   bool norm_all_heads = false;  // they span all heads at once (OLMo 2, OLMoE)
+  double clip_qkv = 0;          // q, k (after their norms) and v are held in [-clip, clip]; 0: none
   LinearRef q, k, v, o;
   // One product whose columns come apart as q, k and v; then q, k, v above are absent.
   LinearRef qkv;
   ColumnSlice q_columns, k_columns, v_columns;
 };
 
-enum class MlpKind { kGated, kPlain, kMoe };
+enum class MlpKind { kGated, kPlain, kMoe, kNone };  // kNone: a layer is its mixer alone
 struct MlpSpec {
   MlpKind kind = MlpKind::kGated;
   Activation activation = Activation::kSilu;
@@ -104,7 +78,9 @@ struct MlpSpec {
   LinearRef shared_gate;
 };
 
-enum class MixerKind { kAttention };  // state-space and recurrent mixers join here
+enum class MixerKind { kAttention, kMamba, kMamba2, kRetention };
+// Carries a state of fixed size along a sequence instead of keys and values.
+constexpr bool IsRecurrent(MixerKind kind) { return kind != MixerKind::kAttention; }
 
 // sequential: x += post1(mixer(pre1(x))); x += post2(mlp(pre2(x)))
 // parallel:   x += mixer(pre1(x)) + mlp(pre2(x))   (pre2 absent: pre1's output serves both)
@@ -116,6 +92,9 @@ struct LayerSpec {
   MixerKind mixer = MixerKind::kAttention;
   NormSpec pre_mixer_norm, post_mixer_norm, pre_mlp_norm, post_mlp_norm;
   AttentionSpec attention;
+  MambaSpec mamba;
+  Mamba2Spec mamba2;
+  RetentionSpec retention;
   MlpSpec mlp;
   double residual_scale = 1;  // Granite multiplies both branches
 };

@@ -21,6 +21,8 @@
 #include <vector>
 
 #include "model/architecture.h"
+#include "model/forward_mamba.h"
+#include "model/forward_retention.h"
 
 namespace ingot::model {
 
@@ -41,7 +43,8 @@ concept OpSet = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::T
   { ops.Embed(table, ids) } -> std::same_as<typename Ops::Tensor>;
   // REQUIRES: norm.present().
   { ops.Norm(norm, x) } -> std::same_as<typename Ops::Tensor>;
-  // The norm of each of `heads` equal parts of every row, with one shared weight.
+  // The norm of each of `heads` equal parts of every row, with one shared weight or, where the norm
+  // has head_weights, a weight for each part.
   { ops.HeadNorm(norm, std::move(t), n) } -> std::same_as<typename Ops::Tensor>;
   // Several matrices over the same activations: one parallel region.
   {
@@ -59,6 +62,8 @@ concept OpSet = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::T
   { ops.Add(std::move(t), x, number) } -> std::same_as<typename Ops::Tensor>;
   { ops.Scale(std::move(t), number) } -> std::same_as<typename Ops::Tensor>;
   { ops.Softcap(std::move(t), number) } -> std::same_as<typename Ops::Tensor>;
+  // t held in [-number, number].
+  { ops.Clamp(std::move(t), number) } -> std::same_as<typename Ops::Tensor>;
   { ops.Select(x, rows) } -> std::same_as<typename Ops::Tensor>;
   // Mixture of experts (Mixtral): softmax of the router's logits, the k largest per row, rescaled
   // to sum to one where asked; then per expert its rows, and their weighted sum back into place.
@@ -118,6 +123,8 @@ typename Ops::Tensor RunAttention(Ops& ops, const Architecture& architecture,
   const std::size_t k_parts = spec.norm_all_heads ? 1 : spec.kv_heads;
   if (spec.q_norm.present()) qkv[0] = ops.HeadNorm(spec.q_norm, std::move(qkv[0]), q_parts);
   if (spec.k_norm.present()) qkv[1] = ops.HeadNorm(spec.k_norm, std::move(qkv[1]), k_parts);
+  if (spec.clip_qkv > 0)
+    for (auto& part : qkv) part = ops.Clamp(std::move(part), spec.clip_qkv);
   if (spec.rope < architecture.ropes.size() && architecture.ropes[spec.rope].dims > 0) {
     qkv[0] = ops.Rope(spec.rope, spec.head_dim, std::move(qkv[0]));
     qkv[1] = ops.Rope(spec.rope, spec.head_dim, std::move(qkv[1]));
@@ -137,6 +144,8 @@ typename Ops::Tensor RunMlp(Ops& ops, const MlpSpec& spec, const typename Ops::T
     }
     case MlpKind::kPlain:
       return OneLinear(ops, spec.down, ops.Activate(spec.activation, OneLinear(ops, spec.up, x)));
+    case MlpKind::kNone:
+      return ops.ZerosLike(x);
     case MlpKind::kMoe:
       break;
   }
@@ -157,15 +166,35 @@ typename Ops::Tensor RunMlp(Ops& ops, const MlpSpec& spec, const typename Ops::T
   return sum;
 }
 
+// Whether an op set can run layers of a kind. Who makes an op set for an architecture asks this
+// first; a forward over a layer that it cannot run aborts.
+template <class Ops>
+constexpr bool CanRun(MixerKind kind) {
+  switch (kind) {
+    case MixerKind::kAttention:
+      return true;
+    case MixerKind::kMamba:
+    case MixerKind::kMamba2:
+      return MambaOps<Ops>;
+    case MixerKind::kRetention:
+      return RetentionOps<Ops>;
+  }
+  return false;
+}
+
 // The layer's mixer by its kind.
 template <OpSet Ops>
 typename Ops::Tensor RunMixer(Ops& ops, const Architecture& architecture, std::size_t layer,
                               const typename Ops::Tensor& x) {
   const LayerSpec& spec = architecture.layers[layer];
-  switch (spec.mixer) {
-    case MixerKind::kAttention:
-      break;
+  if constexpr (MambaOps<Ops>) {
+    if (spec.mixer == MixerKind::kMamba) return RunMamba(ops, spec.mamba, layer, x);
+    if (spec.mixer == MixerKind::kMamba2) return RunMamba2(ops, spec.mamba2, layer, x);
   }
+  if constexpr (RetentionOps<Ops>) {
+    if (spec.mixer == MixerKind::kRetention) return RunRetention(ops, spec.retention, layer, x);
+  }
+  INGOT_CHECK(spec.mixer == MixerKind::kAttention);
   return RunAttention(ops, architecture, spec.attention, layer, x);
 }
 
@@ -186,6 +215,7 @@ typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::s
   if (spec.residual == ResidualKind::kSequential) {
     auto mixed = after(spec.pre_mixer_norm, mix, x);
     x = AddBranch(ops, std::move(x), spec.post_mixer_norm, std::move(mixed), spec.residual_scale);
+    if (spec.mlp.kind == MlpKind::kNone) return x;
     auto fed = after(spec.pre_mlp_norm, mlp, x);
     return AddBranch(ops, std::move(x), spec.post_mlp_norm, std::move(fed), spec.residual_scale);
   }

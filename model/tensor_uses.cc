@@ -49,6 +49,15 @@ class UseList {
     }
   }
 
+  // A small tensor of any shape that is no matrix product: stored as the checkpoint has it.
+  void Small(const std::string& name, std::vector<std::uint64_t> shape) {
+    if (name.empty() || !index_.emplace(name, uses_.size()).second) return;
+    TensorUse& use = uses_.emplace_back();
+    use.name = name;
+    use.shape = std::move(shape);
+    use.layer = layer_;
+  }
+
   void Linear(const LinearRef& ref, TensorRole role = TensorRole::kLinear) {
     Matrix(ref.weight, ref.row_begin + ref.rows, ref.cols, role, ref.transposed);
     Vector(ref.bias, ref.row_begin + ref.rows);
@@ -57,6 +66,7 @@ class UseList {
   void Norm(const NormSpec& norm, std::uint64_t size) {
     if (!norm.present()) return;
     Vector(norm.weight, size);
+    for (const std::string& weight : norm.head_weights) Vector(weight, size);
     Vector(norm.bias, size);
   }
 
@@ -81,10 +91,57 @@ class UseList {
     Linear(attention.o);
   }
 
+  void Conv(const CausalConvSpec& conv) {
+    Small(conv.weight, {conv.channels, 1, conv.kernel});
+    Vector(conv.bias, conv.channels);
+  }
+
+  void Mamba(const MambaSpec& mamba) {
+    Linear(mamba.x);
+    Linear(mamba.z);
+    Conv(mamba.conv);
+    Linear(mamba.dt);
+    Linear(mamba.b);
+    Linear(mamba.c);
+    Norm(mamba.dt_norm, mamba.dt.rows);
+    Norm(mamba.b_norm, mamba.state);
+    Norm(mamba.c_norm, mamba.state);
+    Linear(mamba.time_step);
+    Small(mamba.a_log, {mamba.inner, mamba.state});
+    Vector(mamba.d, mamba.inner);
+    Linear(mamba.out);
+  }
+
+  void Mamba2(const Mamba2Spec& mamba) {
+    Linear(mamba.z);
+    Linear(mamba.xbc);
+    Linear(mamba.dt);
+    Conv(mamba.conv);
+    for (const std::string* name : {&mamba.dt_bias, &mamba.a_log, &mamba.d})
+      Vector(*name, mamba.heads);
+    Norm(mamba.norm, mamba.inner());
+    Linear(mamba.out);
+  }
+
+  void Retention(const RetentionSpec& retention) {
+    for (const LinearRef* ref : {&retention.q, &retention.k, &retention.v, &retention.gate})
+      Linear(*ref);
+    Norm(retention.norm, retention.value_dim);
+    Linear(retention.out);
+  }
+
+  // The specs of the kinds that a layer is not are empty.
+  void Mixer(const LayerSpec& layer) {
+    Attention(layer.attention);
+    Mamba(layer.mamba);
+    Mamba2(layer.mamba2);
+    Retention(layer.retention);
+  }
+
   void Layer(const LayerSpec& layer, int index, std::uint64_t hidden) {
     layer_ = index;
     Norm(layer.pre_mixer_norm, hidden);
-    Attention(layer.attention);
+    Mixer(layer);
     Norm(layer.post_mixer_norm, hidden);
     Norm(layer.pre_mlp_norm, hidden);
     Mlp(layer.mlp);
@@ -148,6 +205,7 @@ Status CheckTensors(const Architecture& architecture, std::span<const TensorInfo
   std::size_t unused = 0;
   for (const TensorInfo& tensor : tensors) {
     if (used.contains(tensor.name) || IsKnownBuffer(tensor.name)) continue;
+    if (architecture.masked && IsUnusedEncoderHead(tensor.name)) continue;
     if (unused++ == 0) first = &tensor;
   }
   if (unused == 0) return OkStatus();
