@@ -13,10 +13,11 @@ struct FamilyRow {
 };
 
 constexpr FamilyRow kFamilies[] = {
-    {"llama", BuildLlamaLike}, {"mistral", BuildLlamaLike}, {"qwen2", BuildLlamaLike},
-    {"qwen3", BuildLlamaLike}, {"granite", BuildLlamaLike}, {"phi3", BuildPhi3},
-    {"gemma", BuildGemma},     {"gemma2", BuildGemma},      {"gemma3_text", BuildGemma},
-    {"mixtral", BuildMixtral}, {"qwen3_moe", BuildMixtral},
+    {"llama", BuildLlamaLike}, {"mistral", BuildLlamaLike},     {"qwen2", BuildLlamaLike},
+    {"qwen3", BuildLlamaLike}, {"granite", BuildLlamaLike},     {"phi3", BuildPhi3},
+    {"gemma", BuildGemma},     {"gemma2", BuildGemma},          {"gemma3_text", BuildGemma},
+    {"mixtral", BuildMixtral}, {"qwen3_moe", BuildMixtral},     {"bert", BuildBert},
+    {"roberta", BuildBert},    {"distilbert", BuildDistilBert},
 };
 
 std::string KnownFamilies() {

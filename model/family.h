@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,15 @@ struct SizeDefaults {
   double eps = 1e-6;
   const char* activation_key = "hidden_act";
   const char* activation = "silu";
+  // What a family calls these keys; a file that has the usual name instead is read, too.
+  const char* hidden_key = "hidden_size";
+  const char* layers_key = "num_hidden_layers";
+  const char* heads_key = "num_attention_heads";
+  const char* kv_heads_key = "num_key_value_heads";  // nullptr: a key and a value for every head
+  const char* intermediate_key = "intermediate_size";
+  const char* positions_key = "max_position_embeddings";
+  const char* eps_key = "rms_norm_eps";
+  bool intermediate_is_four_hidden = false;  // where the key is absent or null
 };
 
 // Counts from files are held below these, so that products of three of them fit 64 bits.
@@ -50,6 +60,11 @@ CommonSizes ReadSizes(FamilyContext& context, const SizeDefaults& defaults);
 // "model." where the tensors have that prefix, else "".
 std::string TensorPrefix(const FamilyContext& context);
 
+// The first of `prefixes` under which the checkpoint has `tensor`, else prefixes[0], so that what is
+// missing is reported under its usual name.
+std::string FindPrefix(const FamilyContext& context, std::span<const char* const> prefixes,
+                       const std::string& tensor);
+
 // "silu", "gelu_pytorch_tanh", ... Unsupported for others.
 Activation ReadActivation(FamilyContext& context, const char* key, const char* otherwise);
 
@@ -59,10 +74,28 @@ LinearRef Linear(const std::string& module, std::uint64_t rows, std::uint64_t co
 LinearRef LinearRows(const std::string& module, std::uint64_t row_begin, std::uint64_t rows,
                      std::uint64_t cols, bool bias);
 NormSpec RmsNorm(const std::string& module, double eps, double weight_offset = 0);
+NormSpec LayerNorm(const std::string& module, double eps, bool bias = true);
+// Without weight and bias (OLMo).
+NormSpec BareLayerNorm(double eps);
 
 // Gated MLP with gate_proj, up_proj, down_proj under `module`.
 MlpSpec GatedMlp(const std::string& module, std::uint64_t hidden, std::uint64_t intermediate,
                  Activation activation, bool bias);
+
+// down(activation(up x)).
+MlpSpec PlainMlp(const std::string& up, const std::string& down, std::uint64_t hidden,
+                 std::uint64_t intermediate, Activation activation, bool bias);
+
+// Heads, head_dim and the usual scale; no matrices yet.
+AttentionSpec AttentionSizes(const CommonSizes& sizes);
+
+// One stored matrix whose rows come in kv_heads groups: the queries of a group's heads, its key, its
+// value (BLOOM, GPT-NeoX: groups of one head).
+void FuseGroups(const std::string& module, const CommonSizes& sizes, bool bias,
+                AttentionSpec& attention);
+// One stored matrix with all queries, then all keys, then all values.
+void FuseBlocks(const std::string& module, const CommonSizes& sizes, bool bias, bool transposed,
+                AttentionSpec& attention);
 
 // q_proj, k_proj, v_proj, o_proj under `module`, scale 1 / sqrt(head_dim).
 AttentionSpec SplitAttention(const std::string& module, const CommonSizes& sizes, bool qkv_bias,
@@ -76,6 +109,11 @@ bool BiasFlag(FamilyContext& context, const char* key, const std::string& tensor
 std::vector<bool> SlidingLayers(FamilyContext& context, std::uint64_t layers,
                                 const std::function<bool(std::uint64_t)>& is_sliding);
 
+// The head of a model whose embedding is a.embedding: `head` where the file has it or the config
+// says that it is not tied, else the embedding.
+LinearRef HeadOrTied(FamilyContext& context, const Architecture& a, const std::string& head,
+                     bool tied_by_default);
+
 // Embedding, final norm and head (tied: the head names the embedding) and the sizes.
 Architecture StartArchitecture(FamilyContext& context, const CommonSizes& sizes,
                                bool tied_by_default, double norm_offset = 0);
@@ -84,6 +122,18 @@ Architecture StartArchitecture(FamilyContext& context, const CommonSizes& sizes,
 Architecture BuildLlamaLike(FamilyContext& context);  // llama, mistral, qwen2, qwen3, granite
 Architecture BuildPhi3(FamilyContext& context);
 Architecture BuildGemma(FamilyContext& context);    // gemma, gemma2, gemma3_text
-Architecture BuildMixtral(FamilyContext& context);  // mixtral, qwen3_moe
+Architecture BuildMixtral(FamilyContext& context);  // mixtral, qwen2_moe, qwen3_moe, olmoe
+Architecture BuildGpt2(FamilyContext& context);
+Architecture BuildGptJ(FamilyContext& context);
+Architecture BuildGptNeo(FamilyContext& context);
+Architecture BuildGptNeoX(FamilyContext& context);
+Architecture BuildPhi(FamilyContext& context);
+Architecture BuildOpt(FamilyContext& context);
+Architecture BuildBloom(FamilyContext& context);
+Architecture BuildFalcon(FamilyContext& context);
+Architecture BuildStableLm(FamilyContext& context);
+Architecture BuildOlmo(FamilyContext& context);  // olmo, olmo2
+Architecture BuildBert(FamilyContext& context);     // bert, roberta
+Architecture BuildDistilBert(FamilyContext& context);
 
 }  // namespace ingot::model

@@ -16,4 +16,15 @@ inline bool IsKnownBuffer(std::string_view name) {
                      [&](std::string_view suffix) { return name.ends_with(suffix); });
 }
 
+// What a masked-LM checkpoint carries beside its masked-LM head: the pooler and next-sentence head
+// of BERT's pretraining, and the head's bias under a second name (cls.predictions.bias is that of
+// cls.predictions.decoder, lm_head.bias that of lm_head.decoder).
+inline bool IsUnusedEncoderHead(std::string_view name) {
+  static constexpr std::array<std::string_view, 6> kSuffixes = {
+      "pooler.dense.weight",       "pooler.dense.bias",    "cls.seq_relationship.weight",
+      "cls.seq_relationship.bias", "cls.predictions.bias", "lm_head.bias"};
+  return std::any_of(kSuffixes.begin(), kSuffixes.end(),
+                     [&](std::string_view suffix) { return name.ends_with(suffix); });
+}
+
 }  // namespace ingot::model
