@@ -33,6 +33,8 @@ static inline Vec Tanh(Vec x) {
   return Select(Less(s, Splat(0.02f)), near, far);
 }
 
+static inline Vec Sigmoid(Vec x) { return Splat(1.0f) / (Splat(1.0f) + Exp(Splat(0.0f) - x)); }
+
 static inline Vec Silu(Vec x) { return x / (Splat(1.0f) + Exp(Splat(0.0f) - x)); }
 
 static inline Vec GeluTanh(Vec x) {
@@ -106,6 +108,17 @@ static void Activate(VectorActivation activation, float* gate, const float* up, 
       return ForEachVec(gate, up, n, [](Vec g, Vec u) { return GeluTanh(g) * u; });
     case VectorActivation::kRelu:
       return ForEachVec(gate, up, n, [](Vec g, Vec u) { return Max(Splat(0.0f), g) * u; });
+    case VectorActivation::kSquaredRelu:
+      return ForEachVec(gate, up, n, [](Vec g, Vec u) {
+        const Vec r = Max(Splat(0.0f), g);
+        return r * r * u;
+      });
+    case VectorActivation::kSigmoid:
+      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return Sigmoid(g) * u; });
+    case VectorActivation::kTanh:
+      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return Tanh(g) * u; });
+    case VectorActivation::kIdentity:
+      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return g * u; });
     case VectorActivation::kGelu:
       for (std::size_t i = 0; i < n; ++i) gate[i] = GeluErf(gate[i]) * (up ? up[i] : 1.0f);
       return;
@@ -221,6 +234,8 @@ static void SoftmaxPage(const AttentionTile& tile, std::size_t row, std::uint64_
   if (tile.alibi != nullptr)
     for (std::size_t i = lo; i < hi; ++i)
       scores[i] -= tile.alibi[row] * static_cast<float>(tile.end[row] - 1 - (page_begin + i));
+  if (tile.bias != nullptr)
+    for (std::size_t i = lo; i < hi; ++i) scores[i] += tile.bias[row][page_begin + i];
   const float lowest = -__builtin_inff();
   for (std::size_t i = 0; i < lo; ++i) scores[i] = lowest;
   for (std::size_t i = hi; i < kPageTokens; ++i) scores[i] = lowest;

@@ -40,6 +40,14 @@ float Activated(VectorActivation activation, float x) {
       return 0.5f * x * (1.0f + std::tanh(0.7978845608f * (x + 0.044715f * x * x * x)));
     case VectorActivation::kRelu:
       return x > 0 ? x : 0;
+    case VectorActivation::kSquaredRelu:
+      return x > 0 ? x * x : 0;
+    case VectorActivation::kSigmoid:
+      return 1.0f / (1.0f + std::exp(-x));
+    case VectorActivation::kTanh:
+      return std::tanh(x);
+    case VectorActivation::kIdentity:
+      return x;
   }
   return x;
 }
@@ -72,6 +80,7 @@ void AttendRow(const AttentionTile& tile, std::size_t row) {
     for (std::size_t d = 0; d < tile.head_dim; ++d) s += query[d] * ToFloat(keys[d * kPageTokens]);
     if (tile.softcap > 0) s = tile.softcap * std::tanh(s / tile.softcap);
     if (tile.alibi) s -= tile.alibi[row] * static_cast<float>(tile.end[row] - 1 - at);
+    if (tile.bias) s += tile.bias[row][at];
     return s;
   };
   float max = -std::numeric_limits<float>::infinity();

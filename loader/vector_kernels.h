@@ -19,7 +19,16 @@ inline constexpr std::size_t kPageTokens = 64;
 // Query rows of one attention tile.
 inline constexpr std::size_t kTileRows = 16;
 
-enum class VectorActivation : int { kSilu, kGelu, kGeluTanh, kRelu };
+enum class VectorActivation : int {
+  kSilu,
+  kGelu,
+  kGeluTanh,
+  kRelu,
+  kSquaredRelu,
+  kSigmoid,
+  kTanh,
+  kIdentity
+};
 
 // Up to kTileRows queries that share a kv head, against the pages of that head. Row r sees cache
 // positions [begin[r], end[r]); begin[r] < end[r].
@@ -34,7 +43,9 @@ struct AttentionTile {
   const void* const* values = nullptr;
   float softcap = 0;             // cap * tanh(score / cap); 0: none
   const float* alibi = nullptr;  // slope per row, times (position - last position seen)
-  float* out = nullptr;          // rows x value_stride
+  // By row, where not null: added to the score of each position.
+  const float* const* bias = nullptr;
+  float* out = nullptr;  // rows x value_stride
 };
 
 // Of one vector of logits: the largest, where it is first, and the sum of exp(x - largest).
