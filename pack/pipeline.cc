@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "artifact/writer.h"
 #include "base/parallel.h"
 #include "codecs/plane_codec.h"
+#include "pack/guide_cache.h"
 #include "pack/provenance.h"
 #include "pack/slab_queue.h"
 #include "pack/slab_source.h"
@@ -23,7 +25,6 @@ namespace {
 
 // Code, libraries, threads' stacks and the allocator's own.
 constexpr std::uint64_t kFixedMemory = std::uint64_t{56} << 20;
-constexpr std::uint64_t kEncoderScratch = std::uint64_t{4} << 20;
 
 artifact::CodingHint HintOf(codecs::StreamHint hint) {
   switch (hint) {
@@ -109,8 +110,12 @@ class PackRun {
 
   // Encodes every slab that the spool lacks.
   Status Encode(std::size_t in_flight) {
+    std::vector<SlabJob> jobs = MissingSlabs();
+    std::vector<std::uint32_t> slabs_left(plan_.tensors.size());
+    for (const SlabJob& job : jobs) ++slabs_left[job.tensor];
+    guides_.emplace(plan_, std::move(slabs_left));
     SlabQueue queue(
-        MissingSlabs(), in_flight,
+        std::move(jobs), in_flight,
         [this](const SlabJob& job) {
           return MapSlab(checkpoint_, plan_.tensors[job.tensor], job.slab);
         },
@@ -193,18 +198,28 @@ class PackRun {
     if (check.nonfinite.has_value() && !plan_.nonfinite.contains(name))
       return Nonfinite(tensor, slab, *check.nonfinite);
     const std::uint64_t rows = tensor.SlabEnd(slab.job.slab) - tensor.SlabBegin(slab.job.slab);
-    INGOT_ASSIGN(
-        const codecs::EncodedSlab encoded,
-        tensor.encoder->EncodeSlab({tensor.source.dtype, rows, tensor.cols, slab.bytes}).At(name));
+    INGOT_ASSIGN(const codecs::EncodedSlab encoded,
+                 Encoded(slab.job, {tensor.source.dtype, rows, tensor.cols, slab.bytes}).At(name));
     std::vector<std::vector<ByteSpan>> streams(encoded.planes.size());
     for (std::size_t p = 0; p < encoded.planes.size(); ++p)
       streams[p].assign(encoded.planes[p].begin(), encoded.planes[p].end());
     const Json note = {{"source", HexOf(check.digest)},
                        {"error", encoded.squared_error},
-                       {"weight", encoded.squared_weight}};
+                       {"weight", encoded.squared_weight},
+                       {"loss", encoded.predicted_loss}};
     INGOT_TRY(writer_.AddSlab(slab.job.tensor, slab.job.slab, streams, note).At(name));
     Report(name, slab.job.bytes);
     return OkStatus();
+  }
+
+  Result<codecs::EncodedSlab> Encoded(const SlabJob& job, const codecs::WeightSlab& slab) {
+    const PlannedTensor& tensor = plan_.tensors[job.tensor];
+    INGOT_ASSIGN(const auto guide, guides_->Get(job.tensor));
+    auto encoded = guide == nullptr
+                       ? tensor.encoder->EncodeSlab(slab)
+                       : tensor.encoder->EncodeGuided(slab, tensor.SlabBegin(job.slab), *guide);
+    guides_->Release(job.tensor);
+    return encoded;
   }
 
   static Status Nonfinite(const PlannedTensor& tensor, const LoadedSlab& slab,
@@ -236,6 +251,7 @@ class PackRun {
   const PackPlan& plan_;
   const PackOptions& options_;
   artifact::ArtifactWriter& writer_;
+  std::optional<GuideCache> guides_;
   std::mutex mutex_;
   PackProgress progress_;
   Status failure_;
@@ -246,13 +262,14 @@ class PackRun {
 struct Summary {
   std::string source_digest;
   std::vector<double> relative_error;  // root mean square of error over that of weights, a tensor
+  std::vector<double> predicted_loss;  // nats a token, a tensor
 };
 
 Result<Summary> Summarize(const PackPlan& plan, const artifact::ArtifactWriter& writer) {
   Summary summary;
   std::string lines;
   for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
-    double error = 0, weight = 0;
+    double error = 0, weight = 0, loss = 0;
     std::vector<std::string> digests;
     for (const Json& note : writer.Notes(t)) {
       if (!note.is_object() || !note.contains("source") || !note["source"].is_string())
@@ -260,13 +277,20 @@ Result<Summary> Summarize(const PackPlan& plan, const artifact::ArtifactWriter& 
       digests.push_back(note["source"].get<std::string>());
       error += note.value("error", 0.0);
       weight += note.value("weight", 0.0);
+      loss += note.value("loss", 0.0);
     }
     lines += SourceLine(plan.tensors[t], digests);
     const double ratio = weight > 0 ? std::sqrt(error / weight) : 0.0;
     summary.relative_error.push_back(std::isfinite(ratio) ? ratio : 0.0);
+    summary.predicted_loss.push_back(std::isfinite(loss) ? loss : 0.0);
   }
   summary.source_digest = "blake3:" + HexOf(artifact::DigestOf(AsBytes(lines)));
   return summary;
+}
+
+void PatchTensor(const Summary& summary, std::size_t t, artifact::TensorRecord& record) {
+  record.extra["relative_error"] = summary.relative_error[t];
+  if (summary.predicted_loss[t] > 0) record.extra["predicted_loss"] = summary.predicted_loss[t];
 }
 
 }  // namespace
@@ -279,7 +303,9 @@ std::uint64_t SlabMemory(const PackPlan& plan) {
     const std::uint64_t encoded = tensor.resident_bytes / tensor.rows * tensor.slab_rows;
     // Source, scratch, the encoded streams as the encoder grows them and as they are compressed;
     // the outliers of data-dependent streams are a small part of the weights.
-    std::uint64_t bytes = source + kEncoderScratch + 2 * encoded;
+    std::uint64_t bytes = source + tensor.encoder->scratch_bytes(tensor.slab_rows) + 2 * encoded;
+    if (plan.statistics != nullptr && tensor.encoder->takes_guide())
+      bytes += tensor.encoder->guide_bytes();
     if (tensor.bytes.data_dependent) bytes += weights / 2;
     if (tensor.transposed) bytes += std::uint64_t{1} << 20;
     most = std::max(most, bytes);
@@ -305,8 +331,7 @@ Result<PackReport> Pack(const model::Checkpoint& checkpoint, const PackPlan& pla
   const auto patch = [&](artifact::Manifest& manifest) {
     manifest.provenance["source"]["digest"] = summary.source_digest;
     for (std::size_t t = 0; t < manifest.tensors.size(); ++t)
-      if (plan.tensors[t].recipe.codec != kRawCodec)
-        manifest.tensors[t].extra["relative_error"] = summary.relative_error[t];
+      if (plan.tensors[t].recipe.codec != kRawCodec) PatchTensor(summary, t, manifest.tensors[t]);
   };
   INGOT_ASSIGN(const artifact::ArtifactWriter::Finished finished,
                writer->Finish(options.key, patch));

@@ -81,7 +81,7 @@ Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::Tenso
     return std::move(status).At(source.name);
   }
   tensor.encoder = *std::move(encoder);
-  tensor.slab_rows = std::min(codecs::SlabRows(tensor.cols), tensor.rows);
+  tensor.slab_rows = tensor.encoder->slab_rows(tensor.rows);
   tensor.slab_count = static_cast<std::uint32_t>(CeilDiv(tensor.rows, tensor.slab_rows));
   INGOT_ASSIGN(tensor.bytes, PlanBytes(tensor, tensor.resident_bytes).At(source.name));
   return tensor;
@@ -134,6 +134,8 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
   plan.nonfinite = options.nonfinite;
   plan.preset = options.preset;
   plan.rules = options.rules;
+  plan.statistics = options.statistics;
+  if (plan.statistics != nullptr) INGOT_TRY(plan.statistics->CheckModel(checkpoint));
   std::vector<int> matrices(options.rules.size()), vectors(options.rules.size());
   std::set<std::string> used;
   for (const model::TensorUse& use : model::TensorUses(architecture)) {

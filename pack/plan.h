@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "calibration/statistics.h"
 #include "codecs/recipe.h"
 #include "model/architecture.h"
 #include "model/checkpoint.h"
@@ -26,6 +27,8 @@ struct PlanOptions {
   std::set<std::string> nonfinite;  // tensors with NaN or infinity, stored as they are
   bool allow_unused = false;        // tensors that the architecture does not use are left out
   bool require_tokenizer = true;
+  // Of this model (checked by MakePlan); null: every recipe rounds without knowing its inputs.
+  std::shared_ptr<const calibration::Statistics> statistics;
 };
 
 // Bytes of a tensor in the artifact's chunks.
@@ -67,6 +70,7 @@ struct PackPlan {
   std::set<std::string> nonfinite;     // stored as they are although they hold NaN or infinity
   RolePreset preset;
   std::vector<Rule> rules;
+  std::shared_ptr<const calibration::Statistics> statistics;
 };
 
 std::string_view RoleName(model::TensorRole role);  // "embedding", "linear", "head", "vector"

@@ -64,6 +64,13 @@ Result<Json> MakeProvenance(const model::Checkpoint& checkpoint, const PackPlan&
         {"embedding", RecipeText(plan.preset.embedding)},
         {"head", RecipeText(plan.preset.head)},
         {"rules", rules}}}};
+  if (plan.statistics != nullptr) {
+    const Json& metadata = plan.statistics->metadata();
+    Json calibration = {{"digest", plan.statistics->digest()}};
+    for (const char* key : {"text", "seed", "tokens", "backward_tokens", "tool"})
+      if (metadata.contains(key)) calibration[key] = metadata[key];
+    provenance["calibration"] = std::move(calibration);
+  }
   if (!plan.unused.empty()) provenance["source"]["unused_tensors"] = plan.unused;
   if (!plan.nonfinite.empty()) provenance["source"]["nonfinite_tensors"] = plan.nonfinite;
   return provenance;

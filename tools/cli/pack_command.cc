@@ -18,7 +18,7 @@ namespace ingot::cli {
 namespace {
 
 struct PackCommand {
-  std::string model, output, target, sign, memory = "1GiB";
+  std::string model, output, target, sign, stats, memory = "1GiB";
   codecs::RecipeOptions recipe{"", 0, 0, "", ""};
   std::vector<std::string> rules;
   bool force = false, dry_run = false, json = false, quiet = false;
@@ -43,6 +43,9 @@ Result<pack::PackPlan> PlanOf(const PackCommand& command, const model::Checkpoin
   for (const std::string& text : command.rules) {
     INGOT_ASSIGN(pack::Rule rule, pack::ParseRule(text));
     options.rules.push_back(std::move(rule));
+  }
+  if (!command.stats.empty()) {
+    INGOT_ASSIGN(options.statistics, calibration::Statistics::Open(command.stats));
   }
   options.allow_unused = command.allow_unused;
   options.require_tokenizer = !command.no_tokenizer;
@@ -164,6 +167,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
        "rule overrides an earlier one")
       ->type_name("RULE")
       ->allow_extra_args(false);
+  c->add_option("--stats", o->stats, "statistics of this model (see calibrate)")->type_name("FILE");
   c->add_option("--memory", o->memory, "peak memory, at most")
       ->type_name("SIZE")
       ->capture_default_str();

@@ -1,0 +1,56 @@
+#include "pack/guide_cache.h"
+
+#include <utility>
+
+namespace ingot::pack {
+namespace {
+
+Result<codecs::TensorGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor) {
+  return plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols);
+}
+
+bool Known(const codecs::TensorGuide& guide) {
+  return !guide.hessian.empty() || !guide.mean_abs.empty() || !guide.row_fisher.empty();
+}
+
+}  // namespace
+
+Result<bool> HasGuide(const PackPlan& plan, const PlannedTensor& tensor) {
+  if (plan.statistics == nullptr || !tensor.encoder->takes_guide()) return false;
+  INGOT_ASSIGN(const codecs::TensorGuide guide, GuideOf(plan, tensor));
+  return Known(guide);
+}
+
+GuideCache::GuideCache(const PackPlan& plan, std::vector<std::uint32_t> slabs_left) : plan_(plan) {
+  for (const std::uint32_t slabs : slabs_left) {
+    entries_.push_back(std::make_unique<Entry>());
+    entries_.back()->slabs_left = slabs;
+  }
+}
+
+Result<std::shared_ptr<const codecs::PreparedGuide>> GuideCache::Get(std::size_t index) {
+  const PlannedTensor& tensor = plan_.tensors[index];
+  if (plan_.statistics == nullptr || !tensor.encoder->takes_guide())
+    return std::shared_ptr<const codecs::PreparedGuide>();
+  Entry& entry = *entries_[index];
+  const std::scoped_lock lock(entry.mutex);
+  if (!entry.made) {
+    entry.made = true;
+    entry.status = [&]() -> Status {
+      INGOT_ASSIGN(const codecs::TensorGuide guide, GuideOf(plan_, tensor));
+      if (!Known(guide)) return OkStatus();
+      INGOT_ASSIGN(entry.guide, tensor.encoder->Prepare(guide));
+      return OkStatus();
+    }();
+  }
+  if (!entry.status.ok()) return entry.status;
+  return entry.guide;
+}
+
+void GuideCache::Release(std::size_t index) {
+  Entry& entry = *entries_[index];
+  const std::scoped_lock lock(entry.mutex);
+  if (--entry.slabs_left == 0) entry.guide.reset();
+}
+
+}  // namespace ingot::pack
