@@ -78,6 +78,7 @@ class StatisticsFile final : public Statistics {
     guide.rows = rows;
     guide.cols = cols;
     INGOT_ASSIGN(guide.hessian, Values("hessian/" + input, {cols, cols}));
+    INGOT_ASSIGN(guide.diagonal, Values("diagonal/" + input, {cols}));
     INGOT_ASSIGN(guide.mean_abs, Values("mean_abs/" + input, {cols}));
     INGOT_ASSIGN(guide.row_fisher, Values("fisher/" + std::string(weight), {rows}));
     return guide;

@@ -2,6 +2,7 @@
 // any tool can look into it. Keys, all F32; <w> is a stored weight matrix, <in> the first of the
 // matrices that read the same activations (q, k and v share one input):
 //   hessian/<in>    n x n   E[x xᵀ] over the calibration tokens
+//   diagonal/<in>   n       E[x_j²], where only that is known (an imported imatrix): no hessian/<in>
 //   mean_abs/<in>   n       E|x_j|
 //   tokens/<in>     1       how many tokens were seen (an expert sees some)
 //   fisher/<w>      rows    E[(dL/dy_i)²], L = -log p of a token sampled from the model

@@ -15,7 +15,8 @@ namespace ingot::codecs {
 struct TensorGuide {
   std::uint64_t rows = 0;
   std::uint64_t cols = 0;
-  std::span<const float> hessian;     // cols x cols, E[x xᵀ], row-major; empty: identity
+  std::span<const float> hessian;     // cols x cols, E[x xᵀ], row-major; empty: see diagonal
+  std::span<const float> diagonal;    // cols, E[x_j²], used where hessian is empty; empty: ones
   std::span<const float> mean_abs;    // cols, E|x_j|; empty: square root of the Hessian's diagonal
   std::span<const float> row_fisher;  // rows, E[(dL/dy_i)²]; empty: ones
 };
