@@ -2,36 +2,50 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 namespace ingot::model {
 
 CommonSizes ReadSizes(FamilyContext& context, const SizeDefaults& defaults) {
   ConfigReader& c = context.config;
+  const SizeDefaults usual;
+  const auto key = [&](const char* own, const char* usual_key) {
+    return c.Has(usual_key) && !c.Has(own) ? usual_key : own;
+  };
+  const char* hidden_key = key(defaults.hidden_key, usual.hidden_key);
+  const char* heads_key = key(defaults.heads_key, usual.heads_key);
   CommonSizes s;
   s.vocab = c.Count("vocab_size", 1, kMaxVocab);
-  s.hidden = c.Count("hidden_size", 1, kMaxWidth);
-  s.intermediate = c.Count("intermediate_size", 1, kMaxWidth);
-  s.layers = c.Count("num_hidden_layers", 1, kMaxLayers);
-  s.heads = c.Count("num_attention_heads", 1, kMaxWidth);
-  s.kv_heads = c.Count("num_key_value_heads", 1, kMaxWidth,
-                       defaults.kv_heads != 0 ? defaults.kv_heads : s.heads);
+  s.hidden = c.Count(hidden_key, 1, kMaxWidth);
+  std::optional<std::uint64_t> four_hidden;
+  if (defaults.intermediate_is_four_hidden) four_hidden = std::min(4 * s.hidden, kMaxWidth);
+  s.intermediate =
+      c.Count(key(defaults.intermediate_key, usual.intermediate_key), 1, kMaxWidth, four_hidden);
+  s.layers = c.Count(key(defaults.layers_key, usual.layers_key), 1, kMaxLayers);
+  s.heads = c.Count(heads_key, 1, kMaxWidth);
+  s.kv_heads = s.heads;
+  if (defaults.kv_heads_key != nullptr)
+    s.kv_heads = c.Count(defaults.kv_heads_key, 1, kMaxWidth,
+                         defaults.kv_heads != 0 ? defaults.kv_heads : s.heads);
   if (s.heads % s.kv_heads != 0)
-    c.Fail(fmt::format("'num_attention_heads' {} is not a multiple of 'num_key_value_heads' {}",
-                       s.heads, s.kv_heads));
+    c.Fail(fmt::format("'{}' {} is not a multiple of '{}' {}", heads_key, s.heads,
+                       defaults.kv_heads_key, s.kv_heads));
   const bool has_head_dim = c.Has("head_dim") || defaults.head_dim != 0;
   if (!has_head_dim && s.hidden % s.heads != 0)
-    c.Fail(fmt::format("'hidden_size' {} is not a multiple of 'num_attention_heads' {}", s.hidden,
+    c.Fail(fmt::format("'{}' {} is not a multiple of '{}' {}", hidden_key, s.hidden, heads_key,
                        s.heads));
   s.head_dim = c.Count("head_dim", 1, kMaxWidth,
                        defaults.head_dim != 0 ? defaults.head_dim : s.hidden / s.heads);
   if (s.head_dim > kMaxWidth / s.heads)
     c.Fail(
         fmt::format("{} heads of {} dimensions are wider than {}", s.heads, s.head_dim, kMaxWidth));
-  s.max_positions = c.Count("max_position_embeddings", 1, kMaxContext, defaults.max_positions);
-  s.eps = c.Positive("rms_norm_eps", defaults.eps);
+  s.max_positions = c.Count(key(defaults.positions_key, usual.positions_key), 1, kMaxContext,
+                            defaults.max_positions);
+  s.eps = c.Positive(defaults.eps_key, defaults.eps);
   s.activation = ReadActivation(context, defaults.activation_key, defaults.activation);
   return s;
 }
@@ -40,6 +54,13 @@ std::string TensorPrefix(const FamilyContext& context) {
   const bool bare =
       !context.has_tensor("model.embed_tokens.weight") && context.has_tensor("embed_tokens.weight");
   return bare ? "" : "model.";
+}
+
+std::string FindPrefix(const FamilyContext& context, std::span<const char* const> prefixes,
+                       const std::string& tensor) {
+  for (const char* prefix : prefixes)
+    if (context.has_tensor(prefix + tensor)) return prefix;
+  return prefixes[0];
 }
 
 Activation ReadActivation(FamilyContext& context, const char* key, const char* otherwise) {
@@ -86,6 +107,22 @@ NormSpec RmsNorm(const std::string& module, double eps, double weight_offset) {
   return norm;
 }
 
+NormSpec LayerNorm(const std::string& module, double eps, bool bias) {
+  NormSpec norm;
+  norm.kind = NormKind::kLayer;
+  norm.weight = module + ".weight";
+  if (bias) norm.bias = module + ".bias";
+  norm.eps = eps;
+  return norm;
+}
+
+NormSpec BareLayerNorm(double eps) {
+  NormSpec norm;
+  norm.kind = NormKind::kLayer;
+  norm.eps = eps;
+  return norm;
+}
+
 MlpSpec GatedMlp(const std::string& module, std::uint64_t hidden, std::uint64_t intermediate,
                  Activation activation, bool bias) {
   MlpSpec mlp;
@@ -97,13 +134,49 @@ MlpSpec GatedMlp(const std::string& module, std::uint64_t hidden, std::uint64_t 
   return mlp;
 }
 
-AttentionSpec SplitAttention(const std::string& module, const CommonSizes& sizes, bool qkv_bias,
-                             bool o_bias) {
+MlpSpec PlainMlp(const std::string& up, const std::string& down, std::uint64_t hidden,
+                 std::uint64_t intermediate, Activation activation, bool bias) {
+  MlpSpec mlp;
+  mlp.kind = MlpKind::kPlain;
+  mlp.activation = activation;
+  mlp.up = Linear(up, intermediate, hidden, bias);
+  mlp.down = Linear(down, hidden, intermediate, bias);
+  return mlp;
+}
+
+AttentionSpec AttentionSizes(const CommonSizes& sizes) {
   AttentionSpec attention;
   attention.heads = sizes.heads;
   attention.kv_heads = sizes.kv_heads;
   attention.head_dim = sizes.head_dim;
   attention.scale = 1 / std::sqrt(static_cast<double>(sizes.head_dim));
+  return attention;
+}
+
+void FuseGroups(const std::string& module, const CommonSizes& sizes, bool bias,
+                AttentionSpec& attention) {
+  const std::uint64_t dim = sizes.head_dim;
+  const std::uint64_t heads = sizes.heads / sizes.kv_heads;  // of a group
+  const std::uint64_t stride = (heads + 2) * dim;
+  attention.qkv = Linear(module, stride * sizes.kv_heads, sizes.hidden, bias);
+  attention.q_columns = {0, heads * dim, stride, sizes.kv_heads};
+  attention.k_columns = {heads * dim, dim, stride, sizes.kv_heads};
+  attention.v_columns = {(heads + 1) * dim, dim, stride, sizes.kv_heads};
+}
+
+void FuseBlocks(const std::string& module, const CommonSizes& sizes, bool bias, bool transposed,
+                AttentionSpec& attention) {
+  const std::uint64_t q_rows = sizes.heads * sizes.head_dim;
+  const std::uint64_t kv_rows = sizes.kv_heads * sizes.head_dim;
+  attention.q = LinearRows(module, 0, q_rows, sizes.hidden, bias);
+  attention.k = LinearRows(module, q_rows, kv_rows, sizes.hidden, bias);
+  attention.v = LinearRows(module, q_rows + kv_rows, kv_rows, sizes.hidden, bias);
+  for (LinearRef* part : {&attention.q, &attention.k, &attention.v}) part->transposed = transposed;
+}
+
+AttentionSpec SplitAttention(const std::string& module, const CommonSizes& sizes, bool qkv_bias,
+                             bool o_bias) {
+  AttentionSpec attention = AttentionSizes(sizes);
   const std::uint64_t q_rows = sizes.heads * sizes.head_dim;
   const std::uint64_t kv_rows = sizes.kv_heads * sizes.head_dim;
   attention.q = Linear(module + ".q_proj", q_rows, sizes.hidden, qkv_bias);
@@ -143,6 +216,17 @@ std::vector<bool> SlidingLayers(FamilyContext& context, std::uint64_t layers,
   return sliding;
 }
 
+LinearRef HeadOrTied(FamilyContext& context, const Architecture& a, const std::string& head,
+                     bool tied_by_default) {
+  // A head in the file wins over a config that says "tied", as in transformers; a file without a
+  // head is tied unless its config says that it is not.
+  const bool has_head = context.has_tensor(head + ".weight");
+  const bool may_tie = context.config.Flag("tie_word_embeddings", tied_by_default || !has_head);
+  LinearRef ref = Linear(head, a.vocab_size, a.hidden_size, context.has_tensor(head + ".bias"));
+  if (may_tie && !has_head) ref.weight = a.embedding;
+  return ref;
+}
+
 Architecture StartArchitecture(FamilyContext& context, const CommonSizes& sizes,
                                bool tied_by_default, double norm_offset) {
   const std::string prefix = TensorPrefix(context);
@@ -153,14 +237,7 @@ Architecture StartArchitecture(FamilyContext& context, const CommonSizes& sizes,
   a.max_positions = sizes.max_positions;
   a.embedding = prefix + "embed_tokens.weight";
   a.final_norm = RmsNorm(prefix + "norm", sizes.eps, norm_offset);
-  // A head in the file wins over a config that says "tied", as in transformers; a file without a
-  // head is tied unless its config says that it is not.
-  const bool has_head = context.has_tensor("lm_head.weight");
-  const bool may_tie = context.config.Flag("tie_word_embeddings", tied_by_default || !has_head);
-  const bool tied = may_tie && !has_head;
-  a.head =
-      Linear("lm_head", sizes.vocab, sizes.hidden, !tied && context.has_tensor("lm_head.bias"));
-  if (tied) a.head.weight = a.embedding;
+  a.head = HeadOrTied(context, a, "lm_head", tied_by_default);
   return a;
 }
 

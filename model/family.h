@@ -60,8 +60,8 @@ CommonSizes ReadSizes(FamilyContext& context, const SizeDefaults& defaults);
 // "model." where the tensors have that prefix, else "".
 std::string TensorPrefix(const FamilyContext& context);
 
-// The first of `prefixes` under which the checkpoint has `tensor`, else prefixes[0], so that what is
-// missing is reported under its usual name.
+// The first of `prefixes` under which the checkpoint has `tensor`, else prefixes[0], so that what
+// is missing is reported under its usual name.
 std::string FindPrefix(const FamilyContext& context, std::span<const char* const> prefixes,
                        const std::string& tensor);
 
@@ -89,8 +89,8 @@ MlpSpec PlainMlp(const std::string& up, const std::string& down, std::uint64_t h
 // Heads, head_dim and the usual scale; no matrices yet.
 AttentionSpec AttentionSizes(const CommonSizes& sizes);
 
-// One stored matrix whose rows come in kv_heads groups: the queries of a group's heads, its key, its
-// value (BLOOM, GPT-NeoX: groups of one head).
+// One stored matrix whose rows come in kv_heads groups: the queries of a group's heads, its key,
+// its value (BLOOM, GPT-NeoX: groups of one head).
 void FuseGroups(const std::string& module, const CommonSizes& sizes, bool bias,
                 AttentionSpec& attention);
 // One stored matrix with all queries, then all keys, then all values.
@@ -133,7 +133,7 @@ Architecture BuildBloom(FamilyContext& context);
 Architecture BuildFalcon(FamilyContext& context);
 Architecture BuildStableLm(FamilyContext& context);
 Architecture BuildOlmo(FamilyContext& context);  // olmo, olmo2
-Architecture BuildBert(FamilyContext& context);     // bert, roberta
+Architecture BuildBert(FamilyContext& context);  // bert, roberta
 Architecture BuildDistilBert(FamilyContext& context);
 
 }  // namespace ingot::model
