@@ -99,14 +99,22 @@ class Binder {
     return OkStatus();
   }
 
-  // The same, kept as -exp of the values: what A_log stands for.
-  Status BindDecays(const std::string& name, std::uint64_t size) {
-    INGOT_TRY(BindValues(name, size));
-    AlignedBuffer<float> decays(size);
-    for (std::size_t i = 0; i < size; ++i) decays[i] = -std::exp(out_.values_[&name][i]);
+  // rows x cols values, kept as map(value) and transposed.
+  template <typename F>
+  Status BindTransposed(const std::string& name, std::uint64_t rows, std::uint64_t cols, F map) {
+    INGOT_TRY(BindValues(name, rows * cols));
+    const float* values = out_.values_[&name];
+    AlignedBuffer<float> turned(rows * cols);
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t c = 0; c < cols; ++c) turned[c * rows + r] = map(values[r * cols + c]);
     out_.values_[&name] =
-        out_.vectors_.insert_or_assign("\n-exp:" + name, std::move(decays)).first->second.data();
+        out_.vectors_.insert_or_assign("\n^T" + name, std::move(turned)).first->second.data();
     return OkStatus();
+  }
+
+  // What A_log stands for, a row for each state.
+  Status BindDecays(const std::string& name, std::uint64_t channels, std::uint64_t states) {
+    return BindTransposed(name, channels, states, [](float x) { return -std::exp(x); });
   }
 
   Status BindLinear(const LinearRef& ref, std::uint64_t rows, std::uint64_t cols) {
@@ -225,7 +233,7 @@ class Binder {
       return Misfit("a convolution of " + std::to_string(conv.kernel) + " taps over " +
                     std::to_string(conv.channels) + " channels, " + std::to_string(channels) +
                     " expected");
-    INGOT_TRY(BindValues(conv.weight, channels * conv.kernel));
+    INGOT_TRY(BindTransposed(conv.weight, channels, conv.kernel, [](float x) { return x; }));
     return conv.bias.empty() ? OkStatus() : BindValues(conv.bias, channels);
   }
 
@@ -254,7 +262,7 @@ class Binder {
     INGOT_TRY(BindNorm(spec.b_norm, spec.state));
     INGOT_TRY(BindNorm(spec.c_norm, spec.state));
     INGOT_TRY(BindLinear(spec.time_step, spec.inner, spec.dt.rows));
-    INGOT_TRY(BindDecays(spec.a_log, spec.inner * spec.state));
+    INGOT_TRY(BindDecays(spec.a_log, spec.inner, spec.state));
     INGOT_TRY(BindValues(spec.d, spec.inner));
     return BindLinear(spec.out, hidden, spec.inner);
   }
@@ -270,7 +278,7 @@ class Binder {
     INGOT_TRY(BindLinear(spec.xbc, spec.conv.channels, hidden));
     INGOT_TRY(BindLinear(spec.dt, spec.heads, hidden));
     INGOT_TRY(BindConv(spec.conv, spec.inner() + 2 * spec.groups * spec.state));
-    INGOT_TRY(BindDecays(spec.a_log, spec.heads));
+    INGOT_TRY(BindDecays(spec.a_log, spec.heads, 1));
     INGOT_TRY(BindValues(spec.d, spec.heads));
     INGOT_TRY(BindValues(spec.dt_bias, spec.heads));
     INGOT_TRY(BindNorm(spec.norm, spec.inner()));
@@ -292,6 +300,71 @@ class Binder {
     return BindLinear(spec.out, hidden, spec.heads * spec.value_dim);
   }
 
+  // Values of a channel or a head each, as `turn` makes them, once for every channel.
+  template <typename Turn>
+  Status BindTurned(const std::string& name, std::uint64_t heads, std::uint64_t head_dim,
+                    bool per_head, Turn turn) {
+    INGOT_TRY(BindValues(name, per_head ? heads : heads * head_dim));
+    AlignedBuffer<float> turned(heads * head_dim);
+    const float* values = out_.values_[&name];
+    for (std::size_t i = 0; i < turned.size(); ++i)
+      turned[i] = turn(values[per_head ? i / head_dim : i]);
+    out_.values_[&name] =
+        out_.vectors_.insert_or_assign("\nturned:" + name, std::move(turned)).first->second.data();
+    return OkStatus();
+  }
+
+  Status BindLow(const model::LowRank& low, std::uint64_t rows, std::uint64_t cols) {
+    if (!low.present()) return OkStatus();
+    if (low.in.rows == 0) return Misfit(low.in.weight + " has no rows");
+    INGOT_TRY(BindLinear(low.in, low.in.rows, cols));
+    return BindLinear(low.out, rows, low.in.rows);
+  }
+
+  Status BindMix(const model::RwkvMix& mix) {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    if (!mix.present()) return OkStatus();
+    INGOT_TRY(BindValues(mix.vector, hidden));
+    return BindLow(mix.low, hidden, hidden);
+  }
+
+  Status BindRwkv(const model::RwkvSpec& spec) {
+    using model::RwkvVersion;
+    const std::uint64_t hidden = architecture_.hidden_size, inner = spec.inner();
+    INGOT_TRY(CheckState({spec.heads, spec.head_dim, spec.head_dim, 3}));
+    if (!spec.first_mix.empty()) INGOT_TRY(BindValues(spec.first_mix, hidden));
+    for (const model::RwkvMix* mix : {&spec.receptance_mix, &spec.key_mix, &spec.value_mix,
+                                      &spec.gate_mix, &spec.decay_mix, &spec.rate_mix})
+      INGOT_TRY(BindMix(*mix));
+    for (const LinearRef* ref : {&spec.receptance, &spec.key, &spec.value})
+      INGOT_TRY(BindLinear(*ref, inner, hidden));
+    INGOT_TRY(BindOptional(spec.gate, inner, hidden));
+    for (const model::LowRank* low :
+         {&spec.decay_low, &spec.rate_low, &spec.gate_low, &spec.value_low})
+      INGOT_TRY(BindLow(*low, inner, hidden));
+    const bool is4 = spec.version == RwkvVersion::k4;
+    if (!spec.decay.empty())
+      INGOT_TRY(BindTurned(spec.decay, spec.heads, spec.head_dim, spec.decay_per_head,
+                           [&](float x) { return is4 ? -std::exp(x) : std::exp(-std::exp(x)); }));
+    INGOT_TRY(BindTurned(spec.bonus, spec.heads, spec.head_dim, spec.decay_per_head,
+                         [&](float x) { return spec.bonus_is_log ? std::exp(x) : x; }));
+    if (spec.version == RwkvVersion::k7) {
+      INGOT_TRY(BindValues(spec.key_scale, inner));
+      INGOT_TRY(BindValues(spec.key_rate, inner));
+    }
+    if (!is4) INGOT_TRY(BindNorm(spec.norm, inner));
+    return BindLinear(spec.out, hidden, inner);
+  }
+
+  Status BindChannelMix(const model::RwkvChannelMixSpec& spec) {
+    const std::uint64_t hidden = architecture_.hidden_size;
+    INGOT_TRY(BindMix(spec.key_mix));
+    INGOT_TRY(BindMix(spec.receptance_mix));
+    INGOT_TRY(BindLinear(spec.key, spec.value.cols, hidden));
+    INGOT_TRY(BindOptional(spec.receptance, hidden, hidden));
+    return BindLinear(spec.value, hidden, spec.value.cols);
+  }
+
   Status BindMixer(const LayerSpec& layer) {
     if (!model::CanRun<CpuOps>(layer.mixer))
       return Unsupported("this processor's op set has no mixer of that kind");
@@ -304,6 +377,8 @@ class Binder {
         return BindMamba2(layer.mamba2);
       case model::MixerKind::kRetention:
         return BindRetention(layer.retention);
+      case model::MixerKind::kRwkv:
+        return BindRwkv(layer.rwkv);
     }
     return BindAttention(layer.attention);
   }
@@ -346,6 +421,7 @@ class Binder {
          {&layer.pre_mixer_norm, &layer.post_mixer_norm, &layer.pre_mlp_norm, &layer.post_mlp_norm})
       INGOT_TRY(BindNorm(*norm, architecture_.hidden_size));
     INGOT_TRY(BindMixer(layer));
+    if (layer.mlp.kind == model::MlpKind::kRwkvChannelMix) return BindChannelMix(layer.channel_mix);
     return layer.mlp.kind == model::MlpKind::kNone ? OkStatus() : BindMlp(layer.mlp, false);
   }
 

@@ -24,6 +24,8 @@
 
 namespace ingot::loader {
 
+struct RwkvHeadTask;
+
 class CpuOps {
  public:
   using Tensor = loader::Tensor;
@@ -72,6 +74,27 @@ class CpuOps {
   Tensor ZerosLike(const Tensor& x);
   Tensor Columns(const Tensor& x, const model::ColumnSlice& slice);
   Tensor GateRows(Tensor x, const Tensor& gate);
+  Tensor GroupNorm(const model::NormSpec& norm, Tensor x, std::size_t groups);
+
+  // State-space mixers (mamba_ops.cc).
+  Tensor CausalConv(const model::CausalConvSpec& spec, std::size_t layer, const Tensor& x);
+  Tensor SelectiveScan(const model::MambaSpec& spec, std::size_t layer, const Tensor& x,
+                       const Tensor& step, const Tensor& b, const Tensor& c);
+  Tensor SsdScan(const model::Mamba2Spec& spec, std::size_t layer, const Tensor& xbc,
+                 const Tensor& dt);
+  // Retention (retention_ops.cc).
+  Tensor Retention(const model::RetentionSpec& spec, std::size_t layer, const Tensor& q,
+                   const Tensor& k, const Tensor& v);
+
+  // RWKV (rwkv_ops.cc).
+  Tensor TokenShift(std::size_t layer, std::size_t slot, const Tensor& x);
+  Tensor TokenMix(const std::string& vector, bool of_current, const Tensor& x, const Tensor& delta);
+  Tensor TokenMix(const std::string& vector, const Tensor& x, const Tensor& delta,
+                  const Tensor& low);
+  Tensor RwkvScan(const model::RwkvSpec& spec, std::size_t layer,
+                  model::RwkvStreams<Tensor> streams);
+  void KeepFirstValue(const Tensor& value);
+  Tensor BlendFirstValue(Tensor value, const Tensor& gate);
 
   // Uninitialised, from this op set's pool.
   Tensor MakeTensor(std::size_t rows, std::size_t cols) { return pool_.Make(rows, cols); }
@@ -82,6 +105,9 @@ class CpuOps {
   void AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std::size_t kv_head,
                    std::size_t row_begin, std::size_t row_end, Tensor& out) const;
 
+  void ScanHead(const model::RwkvSpec& spec, std::size_t first, model::RwkvStreams<Tensor>& streams,
+                Tensor& removal, Tensor& replacement, RwkvHeadTask& task, Tensor& out) const;
+
   const BoundWeights* weights_;
   KvCache* cache_;
   RecurrentState* state_;
@@ -91,11 +117,13 @@ class CpuOps {
   RoundedAlibi rounded_alibi_;
   std::uint64_t first_position_ = 0;
   TensorPool pool_;
+  Tensor first_value_;  // of RWKV 7, for the block that runs
   // Page pointers of the layer at hand, by kv head; kept to keep their memory.
   std::vector<std::vector<const void*>> key_pages_;
   std::vector<std::vector<const void*>> value_pages_;
 };
 
-static_assert(model::OpSet<CpuOps> && model::WatchesLayers<CpuOps>);
+static_assert(model::OpSet<CpuOps> && model::WatchesLayers<CpuOps> && model::RwkvOps<CpuOps>);
+static_assert(model::MambaOps<CpuOps> && model::RetentionOps<CpuOps>);
 
 }  // namespace ingot::loader

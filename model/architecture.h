@@ -21,6 +21,7 @@
 #include "model/layer_parts.h"
 #include "model/mixer_mamba.h"
 #include "model/mixer_retention.h"
+#include "model/mixer_rwkv.h"
 
 namespace ingot::model {
 
@@ -62,7 +63,8 @@ struct AttentionSpec {
   ColumnSlice q_columns, k_columns, v_columns;
 };
 
-enum class MlpKind { kGated, kPlain, kMoe, kNone };  // kNone: a layer is its mixer alone
+// kNone: a layer is its mixer alone; kRwkvChannelMix: its LayerSpec::channel_mix
+enum class MlpKind { kGated, kPlain, kMoe, kNone, kRwkvChannelMix };
 struct MlpSpec {
   MlpKind kind = MlpKind::kGated;
   Activation activation = Activation::kSilu;
@@ -78,7 +80,7 @@ struct MlpSpec {
   LinearRef shared_gate;
 };
 
-enum class MixerKind { kAttention, kMamba, kMamba2, kRetention };
+enum class MixerKind { kAttention, kMamba, kMamba2, kRetention, kRwkv };
 // Carries a state of fixed size along a sequence instead of keys and values.
 constexpr bool IsRecurrent(MixerKind kind) { return kind != MixerKind::kAttention; }
 
@@ -95,7 +97,9 @@ struct LayerSpec {
   MambaSpec mamba;
   Mamba2Spec mamba2;
   RetentionSpec retention;
+  RwkvSpec rwkv;
   MlpSpec mlp;
+  RwkvChannelMixSpec channel_mix;
   double residual_scale = 1;  // Granite multiplies both branches
 };
 

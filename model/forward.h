@@ -23,6 +23,7 @@
 #include "model/architecture.h"
 #include "model/forward_mamba.h"
 #include "model/forward_retention.h"
+#include "model/forward_rwkv.h"
 
 namespace ingot::model {
 
@@ -145,6 +146,7 @@ typename Ops::Tensor RunMlp(Ops& ops, const MlpSpec& spec, const typename Ops::T
     case MlpKind::kPlain:
       return OneLinear(ops, spec.down, ops.Activate(spec.activation, OneLinear(ops, spec.up, x)));
     case MlpKind::kNone:
+    case MlpKind::kRwkvChannelMix:  // has a state: RunLayer runs it
       return ops.ZerosLike(x);
     case MlpKind::kMoe:
       break;
@@ -178,6 +180,8 @@ constexpr bool CanRun(MixerKind kind) {
       return MambaOps<Ops>;
     case MixerKind::kRetention:
       return RetentionOps<Ops>;
+    case MixerKind::kRwkv:
+      return RwkvOps<Ops>;
   }
   return false;
 }
@@ -194,6 +198,9 @@ typename Ops::Tensor RunMixer(Ops& ops, const Architecture& architecture, std::s
   if constexpr (RetentionOps<Ops>) {
     if (spec.mixer == MixerKind::kRetention) return RunRetention(ops, spec.retention, layer, x);
   }
+  if constexpr (RwkvOps<Ops>) {
+    if (spec.mixer == MixerKind::kRwkv) return RunRwkv(ops, spec.rwkv, layer, x);
+  }
   INGOT_CHECK(spec.mixer == MixerKind::kAttention);
   return RunAttention(ops, architecture, spec.attention, layer, x);
 }
@@ -208,7 +215,13 @@ typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::s
   const auto mix = [&](const typename Ops::Tensor& in) {
     return RunMixer(ops, architecture, layer, in);
   };
-  const auto mlp = [&](const typename Ops::Tensor& in) { return RunMlp(ops, spec.mlp, in); };
+  const auto mlp = [&](const typename Ops::Tensor& in) {
+    if constexpr (RwkvOps<Ops>) {
+      if (spec.mlp.kind == MlpKind::kRwkvChannelMix)
+        return RunRwkvChannelMix(ops, spec.channel_mix, layer, in);
+    }
+    return RunMlp(ops, spec.mlp, in);
+  };
   const auto after = [&](const NormSpec& norm, auto&& f, const typename Ops::Tensor& in) {
     return norm.present() ? f(ops.Norm(norm, in)) : f(in);
   };

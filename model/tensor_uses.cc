@@ -130,12 +130,50 @@ class UseList {
     Linear(retention.out);
   }
 
+  void Low(const LowRank& low) {
+    Linear(low.in);
+    Linear(low.out);
+  }
+
+  void Mix(const RwkvMix& mix, std::uint64_t hidden) {
+    Vector(mix.vector, hidden);
+    Low(mix.low);
+  }
+
+  void Rwkv(const RwkvSpec& rwkv) {
+    const std::uint64_t hidden = rwkv.receptance.cols;
+    const std::uint64_t decays = rwkv.decay_per_head ? rwkv.heads : rwkv.inner();
+    Vector(rwkv.first_mix, hidden);
+    for (const RwkvMix* mix : {&rwkv.decay_mix, &rwkv.key_mix, &rwkv.value_mix,
+                               &rwkv.receptance_mix, &rwkv.gate_mix, &rwkv.rate_mix})
+      Mix(*mix, hidden);
+    Vector(rwkv.decay, decays);
+    Vector(rwkv.bonus, decays);
+    for (const LowRank* low : {&rwkv.decay_low, &rwkv.rate_low, &rwkv.value_low, &rwkv.gate_low})
+      Low(*low);
+    Vector(rwkv.key_scale, rwkv.inner());
+    Vector(rwkv.key_rate, rwkv.inner());
+    for (const LinearRef* ref : {&rwkv.receptance, &rwkv.key, &rwkv.value, &rwkv.gate})
+      Linear(*ref);
+    Norm(rwkv.norm, rwkv.inner());
+    Linear(rwkv.out);
+  }
+
+  void ChannelMix(const RwkvChannelMixSpec& mix) {
+    Mix(mix.key_mix, mix.key.cols);
+    Mix(mix.receptance_mix, mix.key.cols);
+    Linear(mix.key);
+    Linear(mix.receptance);
+    Linear(mix.value);
+  }
+
   // The specs of the kinds that a layer is not are empty.
   void Mixer(const LayerSpec& layer) {
     Attention(layer.attention);
     Mamba(layer.mamba);
     Mamba2(layer.mamba2);
     Retention(layer.retention);
+    Rwkv(layer.rwkv);
   }
 
   void Layer(const LayerSpec& layer, int index, std::uint64_t hidden) {
@@ -145,6 +183,7 @@ class UseList {
     Norm(layer.post_mixer_norm, hidden);
     Norm(layer.pre_mlp_norm, hidden);
     Mlp(layer.mlp);
+    ChannelMix(layer.channel_mix);
     Norm(layer.post_mlp_norm, hidden);
     layer_ = -1;
   }
