@@ -8,6 +8,8 @@
 #include "codecs/int_plane.h"
 #include "codecs/plane_codec.h"
 #include "codecs/slab_encoders.h"
+#include "codecs/transform.h"
+#include "codecs/transformed_encoder.h"
 
 namespace ingot::codecs {
 namespace {
@@ -21,6 +23,7 @@ using Maker = Result<std::unique_ptr<TensorEncoder>> (*)(const RecipeOptions& op
 // Which options a recipe takes.
 struct Takes {
   bool group = false, bits = false, levels = false, scales = false;
+  bool hadamard = false;  // transform=hadamard
 };
 
 Status CheckOptions(const RecipeOptions& options, Takes takes) {
@@ -31,6 +34,11 @@ Status CheckOptions(const RecipeOptions& options, Takes takes) {
   if (options.bits != 0 && !takes.bits) return refuse("bits");
   if (!options.levels.empty() && !takes.levels) return refuse("levels");
   if (!options.scales.empty() && !takes.scales) return refuse("scales");
+  const std::string& transform = options.transform;
+  if (!transform.empty() && transform != "none" && transform != "hadamard" && transform != "awq")
+    return InvalidArgument("transform '" + transform + "' (known: none, hadamard, awq)");
+  if ((transform == "hadamard" && !takes.hadamard) || transform == "awq")
+    return InvalidArgument("codec " + options.codec + " takes no transform '" + transform + "'");
   if (options.group < 0)
     return InvalidArgument("group " + std::to_string(options.group) + ": at least 1 weight");
   return OkStatus();
@@ -57,54 +65,63 @@ PlaneSpec DTypeSpec(const char* kind, DType dtype, int level) {
   return {kind, {{"dtype", std::string(DTypeName(dtype))}}, level};
 }
 
-Result<std::unique_ptr<TensorEncoder>> MakeInts(std::vector<PlaneSpec> specs, bool exact,
+Result<std::unique_ptr<TensorEncoder>> MakeInts(const RecipeOptions& options,
+                                                std::vector<PlaneSpec> specs, bool exact,
                                                 std::uint64_t cols, DType dtype) {
   for (const PlaneSpec& spec : specs) {
     INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(spec.kind));
     const Result<std::vector<StreamSpec>> streams = kind->streams(spec, cols);
     if (!streams.ok()) return streams.status();
   }
-  return MakeIntEncoder(std::move(specs), exact, cols, dtype);
+  if (options.transform != "hadamard") return MakeIntEncoder(std::move(specs), exact, cols, dtype);
+  PlaneSpec rotation = HadamardSpec(cols);
+  INGOT_TRY(MakeHadamard(rotation, cols).status());
+  if (exact) specs.pop_back();
+  return MakeRotatedEncoder(MakeIntEncoder(std::move(specs), false, cols, DType::kF32),
+                            std::move(rotation), exact, dtype);
 }
 
 template <int kBits>
 Result<std::unique_ptr<TensorEncoder>> MakeRtn(const RecipeOptions& o, std::uint64_t cols,
                                                DType dtype) {
-  INGOT_TRY(CheckOptions(o, {.group = true, .bits = true, .levels = true, .scales = true}));
+  INGOT_TRY(CheckOptions(
+      o, {.group = true, .bits = true, .levels = true, .scales = true, .hadamard = true}));
   const std::int64_t bits = o.bits != 0 ? o.bits : kBits;
   const std::string levels = !o.levels.empty() ? o.levels : "symmetric";
   return MakeInts(
+      o,
       {IntSpec(bits, o.group != 0 ? o.group : 128, levels, o.scales.empty() ? "f16" : o.scales, 0)},
       false, cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeG8(const RecipeOptions& o, std::uint64_t cols,
                                               DType dtype) {
-  INGOT_TRY(CheckOptions(o, {.levels = true}));
-  return MakeInts({IntSpec(4, 8, o.levels.empty() ? "symmetric" : o.levels, "f16", 0)}, false, cols,
-                  dtype);
+  INGOT_TRY(CheckOptions(o, {.levels = true, .hadamard = true}));
+  return MakeInts(o, {IntSpec(4, 8, o.levels.empty() ? "symmetric" : o.levels, "f16", 0)}, false,
+                  cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeResidual(const RecipeOptions& o, std::uint64_t cols,
                                                     DType dtype) {
-  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true}));
+  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true, .hadamard = true}));
   const std::int64_t group = o.group != 0 ? o.group : 16;
   const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
   const std::string scales = o.scales.empty() ? "f16" : o.scales;
-  return MakeInts({IntSpec(4, group, levels, scales, 0), IntSpec(2, group, levels, scales, 1)},
+  return MakeInts(o, {IntSpec(4, group, levels, scales, 0), IntSpec(2, group, levels, scales, 1)},
                   false, cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::uint64_t cols,
                                                   DType dtype) {
-  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true}));
+  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .hadamard = true}));
   if (DTypeBytes(dtype) == 1)
     return InvalidArgument("codec nested_v1 refines to 16 or 32 bits, the source is " +
                            std::string(DTypeName(dtype)) + "; use raw or lossless_v1");
   const std::int64_t group = o.group != 0 ? o.group : 128;
   const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
   const char* kind = dtype == DType::kF32 ? "remainder32" : "remainder16";
-  return MakeInts({IntSpec(4, group, levels, "f16", 0), IntSpec(4, group, levels, "f16", 1),
+  return MakeInts(o,
+                  {IntSpec(4, group, levels, "f16", 0), IntSpec(4, group, levels, "f16", 1),
                    DTypeSpec(kind, dtype, 2)},
                   true, cols, dtype);
 }

@@ -1,0 +1,18 @@
+// A TensorEncoder around another: rows are turned by an input transform, encoded, and the
+// transform's plane is listed with those of level 0.
+#pragma once
+
+#include <memory>
+
+#include "codecs/recipe.h"
+#include "codecs/transform.h"
+
+namespace ingot::codecs {
+
+// `inner` encodes f32 rows of the same width and lists no transform. Where `exact`, a last plane
+// after inner's, a remainder of `dtype` at the level after theirs, restores the source.
+// REQUIRES: `rotation` is a valid hadamard spec for inner->cols().
+std::unique_ptr<TensorEncoder> MakeRotatedEncoder(std::unique_ptr<TensorEncoder> inner,
+                                                  PlaneSpec rotation, bool exact, DType dtype);
+
+}  // namespace ingot::codecs
