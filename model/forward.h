@@ -233,8 +233,11 @@ typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::s
     return AddBranch(ops, std::move(x), spec.post_mlp_norm, std::move(fed), spec.residual_scale);
   }
   if (spec.residual == ResidualKind::kPostNorm) {
-    x = NormOr(ops, spec.post_mixer_norm, ops.Add(std::move(x), mix(x), spec.residual_scale));
-    return NormOr(ops, spec.post_mlp_norm, ops.Add(std::move(x), mlp(x), spec.residual_scale));
+    // Named first: arguments are evaluated in no given order, and one of them moves x.
+    const auto mixed = mix(x);
+    x = NormOr(ops, spec.post_mixer_norm, ops.Add(std::move(x), mixed, spec.residual_scale));
+    const auto fed = mlp(x);
+    return NormOr(ops, spec.post_mlp_norm, ops.Add(std::move(x), fed, spec.residual_scale));
   }
   const NormSpec& second = spec.pre_mlp_norm.present() ? spec.pre_mlp_norm : spec.pre_mixer_norm;
   auto mixed = after(spec.pre_mixer_norm, mix, x);
