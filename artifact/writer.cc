@@ -42,6 +42,20 @@ Status CheckPlan(const ArtifactPlan& plan, const Manifest& manifest) {
   return OkStatus();
 }
 
+Status CheckCuts(const std::vector<std::vector<ByteSpan>>& streams,
+                 std::span<const StreamCuts> cuts) {
+  for (const StreamCuts& cut : cuts) {
+    bool fits = cut.plane < streams.size() && cut.stream < streams[cut.plane].size();
+    for (std::size_t i = 0; fits && i < cut.offsets.size(); ++i)
+      fits = cut.offsets[i] < streams[cut.plane][cut.stream].size() &&
+             (i == 0 || cut.offsets[i - 1] < cut.offsets[i]);
+    if (!fits)
+      return InvalidArgument(fmt::format("cuts of plane {}, stream {} do not ascend inside it",
+                                         cut.plane, cut.stream));
+  }
+  return OkStatus();
+}
+
 // What a spool must agree on to be continued: the caller's fingerprint and the plan's structure.
 Digest Identity(const ArtifactPlan& plan) {
   Json structure = Json::array();
@@ -83,7 +97,8 @@ class SpoolingWriter : public ArtifactWriter {
   Status Resume();
   bool HasSlab(std::size_t tensor, std::uint32_t slab) const override;
   Status AddSlab(std::size_t tensor, std::uint32_t slab,
-                 const std::vector<std::vector<ByteSpan>>& streams, const Json& note) override;
+                 const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
+                 std::span<const StreamCuts> cuts) override;
   std::vector<Json> Notes(std::size_t tensor) const override;
   Result<Finished> Finish(const SigningKey* key,
                           const std::function<void(Manifest&)>& patch) override;
@@ -99,7 +114,8 @@ class SpoolingWriter : public ArtifactWriter {
   }
   Status CheckSlab(std::size_t tensor, std::uint32_t slab,
                    const std::vector<std::vector<ByteSpan>>& streams) const;
-  Result<std::vector<SpooledChunk>> SpoolStream(ByteSpan bytes, CodingHint hint);
+  Result<std::vector<SpooledChunk>> SpoolStream(ByteSpan bytes, CodingHint hint,
+                                                std::span<const std::uint64_t> cuts = {});
   void Keep(SlabRecord record);  // REQUIRES: mutex_ held
   Status CheckComplete() const;
   Result<Pieces> CollectPieces();
@@ -150,10 +166,15 @@ Status SpoolingWriter::CheckSlab(std::size_t tensor, std::uint32_t slab,
   return OkStatus();
 }
 
-Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(ByteSpan bytes, CodingHint hint) {
+Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(
+    ByteSpan bytes, CodingHint hint, std::span<const std::uint64_t> cuts) {
   std::vector<SpooledChunk> chunks;
+  const std::uint64_t total = bytes.size();
   for (; !bytes.empty(); bytes = bytes.subspan(chunks.back().entry.decoded_bytes)) {
-    const ByteSpan raw = bytes.first(std::min<std::size_t>(bytes.size(), kMaxChunkBytes));
+    const std::uint64_t at = total - bytes.size();
+    while (!cuts.empty() && cuts.front() <= at) cuts = cuts.subspan(1);
+    const std::uint64_t most = cuts.empty() ? bytes.size() : cuts.front() - at;
+    const ByteSpan raw = bytes.first(std::min<std::uint64_t>(most, kMaxChunkBytes));
     const EncodedChunk encoded = EncodeChunk(hint, raw);
     SpooledChunk chunk;
     chunk.entry.coding = encoded.coding;
@@ -168,15 +189,20 @@ Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(ByteSpan bytes, Co
 
 Status SpoolingWriter::AddSlab(std::size_t tensor, std::uint32_t slab,
                                const std::vector<std::vector<ByteSpan>>& streams,
-                               const Json& note) {
+                               const Json& note, std::span<const StreamCuts> cuts) {
   INGOT_TRY(CheckSlab(tensor, slab, streams).At(target_));
+  INGOT_TRY(CheckCuts(streams, cuts).At(target_));
   SlabRecord record;
   record.tensor = static_cast<std::uint32_t>(tensor);
   record.slab = slab;
   record.note = note;
   for (std::size_t p = 0; p < streams.size(); ++p)
     for (std::size_t s = 0; s < streams[p].size(); ++s) {
-      INGOT_ASSIGN(auto chunks, SpoolStream(streams[p][s], plan_.tensors[tensor].hints[p][s]));
+      std::span<const std::uint64_t> offsets;
+      for (const StreamCuts& cut : cuts)
+        if (cut.plane == p && cut.stream == s) offsets = cut.offsets;
+      INGOT_ASSIGN(auto chunks,
+                   SpoolStream(streams[p][s], plan_.tensors[tensor].hints[p][s], offsets));
       record.streams.push_back(std::move(chunks));
     }
   INGOT_TRY(spool_->Record(record));

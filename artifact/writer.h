@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,13 @@ struct TensorPlan {
   std::uint32_t slab_count = 1;  // slabs of rows that AddSlab will be called with
 };
 
+// Places in a slab's stream, ascending, where a chunk should end: coded better apart.
+struct StreamCuts {
+  std::size_t plane = 0;
+  std::size_t stream = 0;
+  std::vector<std::uint64_t> offsets;
+};
+
 struct ArtifactPlan {
   Manifest manifest;  // tensors and assets ignored: taken from below
   std::vector<TensorPlan> tensors;
@@ -50,9 +58,12 @@ class ArtifactWriter {
   virtual bool HasSlab(std::size_t tensor, std::uint32_t slab) const = 0;
 
   // Compresses, digests and spools the streams of one slab: streams[plane][stream]. `note` is kept with
-  // the slab and handed back by Notes (error sums, say). Thread-safe; the caller's buffers may go after.
+  // the slab and handed back by Notes (error sums, say). `cuts`: chunk borders beyond those at 4 MiB;
+  // InvalidArgument where they do not ascend inside their stream. Thread-safe; the caller's buffers may
+  // go after.
   virtual Status AddSlab(std::size_t tensor, std::uint32_t slab,
-                         const std::vector<std::vector<ByteSpan>>& streams, const Json& note) = 0;
+                         const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
+                         std::span<const StreamCuts> cuts = {}) = 0;
 
   // The notes of all slabs of a tensor, in slab order. REQUIRES: all were added.
   virtual std::vector<Json> Notes(std::size_t tensor) const = 0;

@@ -25,9 +25,18 @@ struct RecipeOptions {
   double rate = 0;         // entropy_v1: stored bits per weight to reach by choosing c; 0 = default
 };
 
+// Places in a stream, ascending, where a container should begin another chunk: what follows is
+// spread otherwise, and coded better by itself.
+struct StreamCuts {
+  std::size_t plane = 0;
+  std::size_t stream = 0;
+  std::vector<std::uint64_t> offsets;
+};
+
 // The streams that one slab of rows encoded to: planes[i][j] is stream j of plane i.
 struct EncodedSlab {
   std::vector<std::vector<std::vector<std::uint8_t>>> planes;
+  std::vector<StreamCuts> cuts;
   double squared_error = 0;   // sum over weights of (source - decoded)^2, all planes applied
   double squared_weight = 0;  // sum of source^2
   double predicted_loss = 0;  // 1/2 sum_i fisher_i (dW H dWᵀ)_ii, nats a token; 0 without a guide

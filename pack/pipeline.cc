@@ -207,7 +207,10 @@ class PackRun {
                        {"error", encoded.squared_error},
                        {"weight", encoded.squared_weight},
                        {"loss", encoded.predicted_loss}};
-    INGOT_TRY(writer_.AddSlab(slab.job.tensor, slab.job.slab, streams, note).At(name));
+    std::vector<artifact::StreamCuts> cuts;
+    for (const codecs::StreamCuts& cut : encoded.cuts)
+      cuts.push_back({cut.plane, cut.stream, cut.offsets});
+    INGOT_TRY(writer_.AddSlab(slab.job.tensor, slab.job.slab, streams, note, cuts).At(name));
     Report(name, slab.job.bytes);
     return OkStatus();
   }
