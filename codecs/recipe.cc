@@ -5,6 +5,7 @@
 #include <initializer_list>
 
 #include "codecs/attributes.h"
+#include "codecs/entropy_encode.h"
 #include "codecs/int_plane.h"
 #include "codecs/plane_codec.h"
 #include "codecs/slab_encoders.h"
@@ -24,6 +25,7 @@ using Maker = Result<std::unique_ptr<TensorEncoder>> (*)(const RecipeOptions& op
 struct Takes {
   bool group = false, bits = false, levels = false, scales = false;
   bool hadamard = false;  // transform=hadamard
+  bool rate = false;      // step and rate
 };
 
 Status CheckOptions(const RecipeOptions& options, Takes takes) {
@@ -34,6 +36,8 @@ Status CheckOptions(const RecipeOptions& options, Takes takes) {
   if (options.bits != 0 && !takes.bits) return refuse("bits");
   if (!options.levels.empty() && !takes.levels) return refuse("levels");
   if (!options.scales.empty() && !takes.scales) return refuse("scales");
+  if (options.step != 0 && !takes.rate) return refuse("step");
+  if (options.rate != 0 && !takes.rate) return refuse("rate");
   const std::string& transform = options.transform;
   if (!transform.empty() && transform != "none" && transform != "hadamard" && transform != "awq")
     return InvalidArgument("transform '" + transform + "' (known: none, hadamard, awq)");
@@ -140,6 +144,12 @@ Result<std::unique_ptr<TensorEncoder>> MakeFp8(const RecipeOptions& o, std::uint
   return MakeFp8HybridEncoder({fp8, sparse}, kOutlierDeviations, cols, dtype);
 }
 
+Result<std::unique_ptr<TensorEncoder>> MakeEntropy(const RecipeOptions& o, std::uint64_t cols,
+                                                   DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.rate = true}));
+  return MakeEntropyEncoder(o.step, o.rate, cols, dtype);
+}
+
 Result<std::unique_ptr<TensorEncoder>> MakeRaw(const RecipeOptions& o, std::uint64_t cols,
                                                DType dtype) {
   INGOT_TRY(CheckOptions(o, {}));
@@ -164,12 +174,14 @@ constexpr std::array kRecipes = {
     RecipeInfo{"int4_residual_v1", "4 bits g16, then 2 bits g16 of the residual as level 1"},
     RecipeInfo{"fp8_hybrid_v1", "fp8 e4m3 in blocks of 128; |z| > 3 outliers in fp16"},
     RecipeInfo{"nested_v1", "4 bits, 8 bits, then the exact source, as three levels"},
+    RecipeInfo{"entropy_v1",
+               "integers of any rate (--rate, --step), entropy-coded: smallest on disk"},
     RecipeInfo{"lossless_v1", "bit-exact; exponents apart, for entropy coding"},
     RecipeInfo{"raw", "the source's own values"},
 };
 constexpr std::array<Maker, kRecipes.size()> kMakers = {
-    MakeRtn<4>,   MakeRtn<2>, MakeRtn<3>, MakeRtn<8>,   MakeG8,
-    MakeResidual, MakeFp8,    MakeNested, MakeLossless, MakeRaw};
+    MakeRtn<4>, MakeRtn<2>, MakeRtn<3>,  MakeRtn<8>,   MakeG8, MakeResidual,
+    MakeFp8,    MakeNested, MakeEntropy, MakeLossless, MakeRaw};
 
 }  // namespace
 

@@ -1,0 +1,18 @@
+// The encoder of `entropy_v1` (docs/codecs.md): a whole matrix at a time up to kEntropySlabWeights,
+// rounded by entropy_round.h, stored by entropy_pack.h.
+#pragma once
+
+#include <memory>
+
+#include "codecs/recipe.h"
+
+namespace ingot::codecs {
+
+// Larger matrices are encoded in bands of as many rows as this holds.
+inline constexpr std::uint64_t kEntropySlabWeights = std::uint64_t{64} << 20;
+
+// InvalidArgument where step and rate are both given or out of range.
+Result<std::unique_ptr<TensorEncoder>> MakeEntropyEncoder(double step, double rate,
+                                                          std::uint64_t cols, DType dtype);
+
+}  // namespace ingot::codecs

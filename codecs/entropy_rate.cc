@@ -1,0 +1,168 @@
+#include "codecs/entropy_rate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "codecs/slab_rows.h"
+
+namespace ingot::codecs {
+namespace {
+
+constexpr int kSearchRounds = 24;
+constexpr double kRateTolerance = 0.004;
+constexpr std::uint64_t kSearchWeights = 256 << 10;  // rows that the first rounds look at
+
+// Stored bytes of a matrix of `total` rows of which `band` is a sample.
+double StoredBytes(const EntropyCodes& band, std::uint64_t total) {
+  ClassCounts counts = CountClasses(band, ClassifyLines(band));
+  std::uint64_t escapes = 0;
+  const double factor = static_cast<double>(total) / static_cast<double>(band.rows);
+  for (ByteCounts& of_class : counts) {
+    escapes += of_class[0];
+    for (std::uint32_t& c : of_class)
+      c = static_cast<std::uint32_t>(
+          std::min(static_cast<double>(c) * factor + (c > 0 ? 0.5 : 0.0), 4294967295.0));
+  }
+  return PlanChunks(counts).bytes + EntropySideBytes(total, band.cols) +
+         2.5 * factor * static_cast<double>(escapes);
+}
+
+EntropyRows Sample(const EntropyRows& rows, std::uint64_t limit) {
+  const std::uint64_t all = rows.index.size();
+  const std::uint64_t take = std::max<std::uint64_t>(std::min(all, kTileRows), limit / rows.cols);
+  if (take >= all) return rows;
+  EntropyRows sample;
+  sample.cols = rows.cols;
+  sample.root_mean_square = rows.root_mean_square;
+  for (std::uint64_t s = 0; s < take; ++s) {
+    const std::uint64_t i = s * all / take;
+    sample.index.push_back(rows.index[i]);
+    const float* w = rows.weights.data() + i * rows.cols;
+    sample.weights.insert(sample.weights.end(), w, w + rows.cols);
+  }
+  return sample;
+}
+
+double BitsAt(const EntropyRows& rows, std::uint64_t total, const EntropyGuide& guide,
+              double step) {
+  const EntropyRounded rounded = RoundEntropy(rows, guide, {step, false});
+  return 8 * StoredBytes(rounded.band, total) / static_cast<double>(total) /
+         static_cast<double>(rows.cols);
+}
+
+// A step whose codes spread over a few integers: the weights' own scale in steps of c = 1.
+double FirstStep(const EntropyRows& rows, const EntropyGuide& guide, double bits) {
+  if (guide.plain()) return 4.13 * std::exp2(-bits);
+  double squares = 0;
+  for (std::size_t i = 0; i < rows.index.size(); ++i)
+    for (std::uint64_t j = 0; j < rows.cols; ++j) {
+      const double level = rows.weights[i * rows.cols + j] /
+                           (guide.row_step(rows.index[i]) * guide.column_steps()[j]);
+      squares += level * level;
+    }
+  const double spread = std::sqrt(squares / static_cast<double>(rows.weights.size()));
+  return spread > 0 ? 4.13 * spread * std::exp2(-bits) : 1.0;
+}
+
+// Log2 of the step at which BitsAt gives `bits`, from a first guess: bits fall by about one for
+// each doubling of the step.
+struct Search {
+  const EntropyRows& rows;
+  std::uint64_t total;
+  const EntropyGuide& guide;
+  double bits;
+
+  bool Run(double& log_step, double tolerance) const {
+    double low = -INFINITY, high = INFINITY;  // bits are above the aim at `low`, below at `high`
+    double last_step = 0, last_bits = 0;
+    for (int round = 0; round < kSearchRounds; ++round) {
+      const double got = BitsAt(rows, total, guide, std::exp2(log_step));
+      if (std::fabs(got - bits) < tolerance) return true;
+      (got > bits ? low : high) = log_step;
+      double slope = -1;
+      if (round > 0 && log_step != last_step) {
+        const double measured = (got - last_bits) / (log_step - last_step);
+        if (measured < -0.05) slope = std::max(measured, -2.0);
+      }
+      last_step = log_step;
+      last_bits = got;
+      double next = log_step + std::clamp((bits - got) / slope, -8.0, 8.0);
+      if (!(next > low && next < high)) {
+        if (!std::isfinite(low) || !std::isfinite(high)) return false;
+        next = 0.5 * (low + high);
+      }
+      log_step = next;
+    }
+    return false;
+  }
+};
+
+}  // namespace
+
+Result<EntropyRows> TakeEntropyRows(const WeightSlab& slab, std::uint64_t row_begin,
+                                    std::uint64_t limit) {
+  EntropyRows rows;
+  rows.cols = slab.cols;
+  std::uint64_t take = slab.rows;
+  if (limit > 0) take = std::min(slab.rows, std::max<std::uint64_t>(kTileRows, limit / slab.cols));
+  rows.index.resize(take);
+  rows.weights.resize(take * slab.cols);
+  std::vector<RowSums> sums;
+  EncodedSlab total;
+  INGOT_TRY(ForRows(
+      take, slab.cols,
+      [&](std::uint64_t begin, std::uint64_t end, RowSums* row_sums) -> Status {
+        for (std::uint64_t s = begin; s < end; ++s) {
+          const std::uint64_t row = s * slab.rows / take;
+          float* w = rows.weights.data() + s * slab.cols;
+          INGOT_TRY(FiniteRow(slab, row, w));
+          rows.index[s] = row_begin + row;
+          for (std::uint64_t j = 0; j < slab.cols; ++j)
+            row_sums[s].squared_weight += static_cast<double>(w[j]) * w[j];
+        }
+        return OkStatus();
+      },
+      total));
+  rows.root_mean_square =
+      std::sqrt(total.squared_weight / static_cast<double>(rows.weights.size()));
+  return rows;
+}
+
+Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
+                                                     const EntropyGuide& guide,
+                                                     std::span<const double> steps,
+                                                     std::uint64_t sample_weights) {
+  INGOT_ASSIGN(const EntropyRows rows, TakeEntropyRows(matrix, 0, sample_weights));
+  const double factor = static_cast<double>(matrix.rows) / static_cast<double>(rows.index.size());
+  std::vector<EntropyEstimate> estimates;
+  for (const double step : steps) {
+    const EntropyRounded rounded = RoundEntropy(rows, guide, {step, true});
+    EntropyEstimate estimate;
+    estimate.step = step;
+    estimate.stored_bytes = StoredBytes(rounded.band, matrix.rows);
+    for (const double loss : rounded.losses) estimate.predicted_loss += factor * loss;
+    for (const double e : rounded.squared_errors) estimate.squared_error += factor * e;
+    estimates.push_back(estimate);
+  }
+  return estimates;
+}
+
+Result<double> FindEntropyStep(const EntropyRows& rows, const EntropyGuide& guide,
+                               double bits_per_weight) {
+  const std::uint64_t total = rows.index.size();
+  const EntropyRows sample = Sample(rows, kSearchWeights);
+  double log_step = std::log2(FirstStep(rows, guide, bits_per_weight));
+  const bool near = Search{sample, total, guide, bits_per_weight}.Run(log_step, kRateTolerance);
+  const bool sampled = sample.index.size() < total;
+  if (near && !sampled) return std::exp2(log_step);
+  if ((near || sampled) &&
+      Search{rows, total, guide, bits_per_weight}.Run(log_step, kRateTolerance))
+    return std::exp2(log_step);
+  return InvalidArgument("no step gives " + std::to_string(bits_per_weight) +
+                         " stored bits per weight: " + std::to_string(total) + " x " +
+                         std::to_string(rows.cols) +
+                         " weights take more for their rows and columns, or their codes would not "
+                         "fit; store this tensor with another codec");
+}
+
+}  // namespace ingot::codecs
