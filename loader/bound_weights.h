@@ -43,7 +43,8 @@ class BoundWeights {
   const Linear& Of(const model::LinearRef& ref) const { return linears_.at(&ref); }
   const Norm& Of(const model::NormSpec& norm) const { return norms_.at(&norm); }
   const ResidentMatrix& Table(const std::string& name) const { return *tables_.at(&name); }
-  // A small tensor as float32, row-major; of a Mamba mixer's a_log: -exp of it.
+  // A small tensor as float32, row-major. A convolution's weight and Mamba's a_log come transposed
+  // (taps x channels, states x channels), a_log as -exp of itself.
   const float* Values(const std::string& name) const { return values_.at(&name); }
   // Positions a learned table has room for; UINT64_MAX without one.
   std::uint64_t position_limit() const { return position_limit_; }

@@ -5,17 +5,9 @@
 #include <cstring>
 
 #include "base/parallel.h"
+#include "loader/op_work.h"
 
 namespace ingot::loader {
-namespace {
-
-// Below this many multiply-adds or so a parallel region costs more than it saves.
-constexpr std::size_t kSerialWork = 1 << 15;
-
-// Rows per task so that a task is worth starting.
-std::size_t RowGrain(std::size_t work_per_row) {
-  return std::max<std::size_t>(1, kSerialWork / std::max<std::size_t>(work_per_row, 1));
-}
 
 VectorActivation KernelActivation(model::Activation activation) {
   switch (activation) {
@@ -38,8 +30,6 @@ VectorActivation KernelActivation(model::Activation activation) {
   }
   return VectorActivation::kSilu;
 }
-
-}  // namespace
 
 CpuOps::CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
                RecurrentState& state, Compute compute)
@@ -87,6 +77,25 @@ Tensor CpuOps::Norm(const model::NormSpec& norm, const Tensor& x) {
 
 Tensor CpuOps::HeadNorm(const model::NormSpec& norm, Tensor x, std::size_t heads) {
   NormRows(norm, x.data(), x.rows() * heads, x.cols() / heads, x.data());
+  return x;
+}
+
+Tensor CpuOps::GroupNorm(const model::NormSpec& norm, Tensor x, std::size_t groups) {
+  const BoundWeights::Norm& bound = weights_->Of(norm);
+  const std::size_t width = x.cols() / groups;
+  const auto offset = static_cast<float>(norm.weight_offset);
+  const auto eps = static_cast<float>(norm.eps);
+  ParallelFor(x.rows() * groups, RowGrain(width), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r) {
+      float* part = x.data() + r * width;
+      const std::size_t at = r % groups * width;
+      if (norm.kind == model::NormKind::kRms)
+        kernels_->rms_norm(part, bound.weight + at, offset, eps, width, part);
+      else
+        kernels_->layer_norm(part, bound.weight + at, bound.bias ? bound.bias + at : nullptr,
+                             offset, eps, width, part);
+    }
+  });
   return x;
 }
 

@@ -1,27 +1,6 @@
-// The vector kernels' one body, compiled once per instruction set: the including file defines Vec
-// (a vector of kLanes floats) and its few primitives first. Everything here has internal linkage
-// and uses no std containers, so that no code with wider instructions leaks into the rest.
-//
-// Primitives: Load, Store, LoadHalf (kLanes float16), Splat, Fma(a,b,c) = a*b+c, Max, Min, Round
-// (to nearest even), Pow2(n) for integral n, Less(a,b) -> Mask, Select(mask, a, b) = mask ? a : b,
-// Sum, MaxOf, and DoubleSum with Add(Vec) and Total().
-
-// exp(x), within 2 ulp: x = n ln2 + r, degree 6 in r (Cody-Waite reduction). Zero below -87.3; NaN
-// stays NaN.
-static inline Vec Exp(Vec x) {
-  const Vec clamped = Min(Splat(88.37f), Max(Splat(-87.33f), x));
-  const Vec n = Round(clamped * Splat(1.44269504088896341f));
-  Vec r = Fma(n, Splat(-0.693145751953125f), clamped);
-  r = Fma(n, Splat(-1.42860682030941723212e-6f), r);
-  Vec p = Splat(1.9875691500e-4f);
-  p = Fma(p, r, Splat(1.3981999507e-3f));
-  p = Fma(p, r, Splat(8.3334519073e-3f));
-  p = Fma(p, r, Splat(4.1665795894e-2f));
-  p = Fma(p, r, Splat(1.6666665459e-1f));
-  p = Fma(p, r, Splat(5.0000001201e-1f));
-  p = Fma(p * r, r, r) + Splat(1.0f);
-  return Select(Less(x, Splat(-87.33f)), Splat(0.0f), p * Pow2(n));
-}
+// The vector kernels' one body, compiled once per instruction set: the including file includes that
+// set's primitives (vec_avx2.h, vec_avx512.h) and vec_math.h first. Everything here has internal
+// linkage and uses no std containers, so that no code with wider instructions leaks into the rest.
 
 // tanh(x): a series near zero, where 1 - 2 / (e^2x + 1) would cancel.
 static inline Vec Tanh(Vec x) {
