@@ -1,5 +1,5 @@
-# ingot_room(NAME [SUBDIRS d...] LINK lib... [PRIVATE lib...] [PUBLIC lib...])
-# One static library per folder, ingot_<NAME>, from every .cc in it. Files named *_avx2.cc and
+# ingot_room(NAME [FOLDER f] [SUBDIRS d...] LINK lib... [PRIVATE lib...] [PUBLIC lib...])
+# One static library per folder (NAME, unless FOLDER says another), ingot_<NAME>, from every .cc in it. Files named *_avx2.cc and
 # *_avx512.cc alone get the flags of their instruction set; they are reached through run-time
 # dispatch, so nothing shipped needs -march.
 # Designated initialisers name what they set; the rest has its default.
@@ -38,10 +38,13 @@ function(ingot_isa_flags)
 endfunction()
 
 function(ingot_room name)
-  cmake_parse_arguments(ROOM "" "" "SUBDIRS;LINK;PRIVATE;PUBLIC" ${ARGN})
-  set(globs ${CMAKE_SOURCE_DIR}/${name}/*.cc)
+  cmake_parse_arguments(ROOM "" "FOLDER" "SUBDIRS;LINK;PRIVATE;PUBLIC" ${ARGN})
+  if(NOT ROOM_FOLDER)
+    set(ROOM_FOLDER ${name})
+  endif()
+  set(globs ${CMAKE_SOURCE_DIR}/${ROOM_FOLDER}/*.cc)
   foreach(sub ${ROOM_SUBDIRS})
-    list(APPEND globs ${CMAKE_SOURCE_DIR}/${name}/${sub}/*.cc)
+    list(APPEND globs ${CMAKE_SOURCE_DIR}/${ROOM_FOLDER}/${sub}/*.cc)
   endforeach()
   file(GLOB sources CONFIGURE_DEPENDS ${globs})
   ingot_isa_flags(${sources})

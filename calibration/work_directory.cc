@@ -1,0 +1,111 @@
+#include "calibration/work_directory.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "base/bytes.h"
+
+namespace ingot::calibration {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kKeyFile = "key";
+
+// Tells boots of the machine apart; empty where the system has no such file.
+std::string BootId() {
+  const auto text = ReadFileToString("/proc/sys/kernel/random/boot_id", 4096);
+  return text.ok() ? *text : std::string();
+}
+
+bool IsOurs(const fs::path& path) {
+  return path.filename() == kKeyFile || path.extension() == ".part" || path.extension() == ".f32" ||
+         path.filename().string().find(".part.") != std::string::npos ||
+         path.filename().string().starts_with("key.");
+}
+
+Status FromError(const std::error_code& error, const std::string& path, std::string_view action) {
+  return error ? ErrnoStatus(error.value(), path, action) : OkStatus();
+}
+
+// Removes a run's files and nothing else.
+Status Clear(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (!IsOurs(entry.path()) || !entry.is_regular_file())
+      return InvalidArgument(fmt::format("{}: '{}' was not made by calibration: move it away", path,
+                                         entry.path().filename().string()));
+  INGOT_TRY(FromError(error, path, "cannot list"));
+  for (const auto& entry : fs::directory_iterator(path, error)) {
+    fs::remove(entry.path(), error);
+    INGOT_TRY(FromError(error, entry.path().string(), "cannot remove"));
+  }
+  return FromError(error, path, "cannot list");
+}
+
+}  // namespace
+
+Result<ActivationFile> ActivationFile::Open(const std::string& path, std::size_t windows,
+                                            std::size_t values) {
+  INGOT_ASSIGN(File file, File::OpenReadWrite(path));
+  return ActivationFile(std::move(file), windows, values);
+}
+
+Status ActivationFile::Read(std::size_t window, std::span<float> out) const {
+  INGOT_CHECK(window < windows_ && out.size() == values_);
+  return file_.ReadAt(window * values_ * sizeof(float),
+                      {reinterpret_cast<std::uint8_t*>(out.data()), out.size_bytes()});
+}
+
+Status ActivationFile::Write(std::size_t window, std::span<const float> values) {
+  INGOT_CHECK(window < windows_ && values.size() == values_);
+  return file_.WriteAt(window * values_ * sizeof(float), BytesOf(values));
+}
+
+Result<std::unique_ptr<WorkDirectory>> WorkDirectory::Open(const std::string& path,
+                                                           const std::string& fingerprint) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  INGOT_TRY(FromError(error, path, "cannot create"));
+  std::unique_ptr<WorkDirectory> work(new WorkDirectory(path));
+  const std::string key_path = path + "/" + std::string(kKeyFile);
+  const std::string key = fingerprint + " " + BootId();
+  const auto known = ReadFileToString(key_path, 1 << 20);
+  if (known.ok() && *known == key) {
+    work->resumed_ = true;
+    return work;
+  }
+  INGOT_TRY(Clear(path));
+  INGOT_TRY(WriteFileAtomic(key_path, AsBytes(key)));
+  return work;
+}
+
+std::string WorkDirectory::Part(std::string_view name) const {
+  return fmt::format("{}/{}.part", path_, name);
+}
+
+bool WorkDirectory::HasPart(std::string_view name) const {
+  std::error_code error;
+  return fs::is_regular_file(Part(name), error);
+}
+
+Result<ActivationFile> WorkDirectory::Activations(std::string_view name, std::size_t windows,
+                                                  std::size_t values) const {
+  return ActivationFile::Open(fmt::format("{}/{}.f32", path_, name), windows, values);
+}
+
+void WorkDirectory::RemoveActivations(std::string_view name) const {
+  std::error_code error;  // what cannot be removed now goes with the directory
+  fs::remove(fmt::format("{}/{}.f32", path_, name), error);
+}
+
+Status WorkDirectory::Remove() {
+  INGOT_TRY(Clear(path_));
+  std::error_code error;
+  fs::remove(path_, error);
+  return FromError(error, path_, "cannot remove");
+}
+
+}  // namespace ingot::calibration
