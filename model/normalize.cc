@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "model/bert_normalizer.h"
+#include "model/charsmap.h"
 #include "model/json_fields.h"
 #include "model/unicode_class.h"
 #include "model/utf8.h"
@@ -318,6 +320,10 @@ Result<std::unique_ptr<Normalizer>> Parse(const Json& spec, int depth) {
     normalizer = std::make_unique<StripEnds>(left, right);
   } else if (type == "StripAccents") {
     normalizer = std::make_unique<StripAccents>();
+  } else if (type == "BertNormalizer") {
+    return ParseBertNormalizer(spec);
+  } else if (type == "Precompiled") {
+    return ParseCharsmap(spec);
   } else {
     return Unsupported("normalizer " + type + " is not supported");
   }
@@ -325,6 +331,10 @@ Result<std::unique_ptr<Normalizer>> Parse(const Json& spec, int depth) {
 }
 
 }  // namespace
+
+std::unique_ptr<Normalizer> MakeUnicodeForm(bool compose, bool compatibility) {
+  return std::make_unique<UnicodeForm>(compose, compatibility);
+}
 
 Result<std::unique_ptr<Normalizer>> ParseNormalizer(const Json& spec) { return Parse(spec, 0); }
 

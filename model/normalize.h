@@ -24,6 +24,9 @@ class Normalizer {
 // From the `normalizer` object. Unsupported names an unknown type, Corruption a malformed one.
 Result<std::unique_ptr<Normalizer>> ParseNormalizer(const nlohmann::json& spec);
 
+// NFC, NFD, NFKC or NFKD.
+std::unique_ptr<Normalizer> MakeUnicodeForm(bool compose, bool compatibility);
+
 // {"String": s} or {"Regex": r}, as Split and Replace have it.
 Result<Regex> ParsePattern(const nlohmann::json& spec);
 

@@ -38,6 +38,7 @@ class SentencePieceTokenizer : public Tokenizer {
   TokenId bos_id() const override { return config_.bos_id; }
   const std::vector<TokenId>& eos_ids() const override { return config_.eos_ids; }
   const std::string& chat_template() const override { return config_.chat_template; }
+  TokenId mask_id() const override { return config_.mask_id; }
 
  private:
   friend class SentencePieceStream;

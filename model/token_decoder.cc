@@ -1,6 +1,7 @@
 #include "model/token_decoder.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "model/byte_level.h"
@@ -127,21 +128,45 @@ class MetaspaceStage : public DecodeStage {
   bool first_ = true;
 };
 
+// The reference's undoing of spaces that BERT's splitting put before punctuation and contractions,
+// token by token.
+std::string CleanUp(std::string token) {
+  static constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kRules)
+    if (token.find(from) != std::string::npos) token = ReplaceAll(token, from, to);
+  return token;
+}
+
+// A token that continues a word loses its prefix, any other but the first gets a space.
+std::string JoinWordPiece(std::string_view token, std::string_view prefix, bool first,
+                          bool cleanup) {
+  std::string text;
+  if (first) {
+    text = token;
+  } else if (token.substr(0, prefix.size()) == prefix) {
+    text = token.substr(prefix.size());
+  } else {
+    text = " " + std::string(token);
+  }
+  return cleanup ? CleanUp(std::move(text)) : text;
+}
+
 class WordPieceStage : public DecodeStage {
  public:
-  explicit WordPieceStage(std::string prefix) : prefix_(std::move(prefix)) {}
+  WordPieceStage(std::string prefix, bool cleanup)
+      : prefix_(std::move(prefix)), cleanup_(cleanup) {}
   void Push(std::string token, Tokens& out) override {
-    if (!first_) {
-      const bool joins = !prefix_.empty() && token.compare(0, prefix_.size(), prefix_) == 0;
-      token = joins ? token.substr(prefix_.size()) : " " + token;
-    }
+    out.push_back(JoinWordPiece(token, prefix_, first_, cleanup_));
     first_ = false;
-    out.push_back(std::move(token));
   }
   void Finish(Tokens&) override {}
 
  private:
   std::string prefix_;
+  bool cleanup_;
   bool first_ = true;
 };
 
@@ -276,8 +301,7 @@ Status TokenDecoder::ParseInto(const Json& spec, int depth, std::vector<Step>& s
   } else if (type == "WordPiece") {
     step.kind = Step::Kind::kWordPiece;
     INGOT_ASSIGN(step.from, StringField(spec, "prefix"));
-    INGOT_ASSIGN(const bool cleanup, BoolField(spec, "cleanup", true));
-    if (cleanup) return Unsupported("decoder WordPiece with cleanup is not supported");
+    INGOT_ASSIGN(step.cleanup, BoolField(spec, "cleanup", true));
   } else {
     return Unsupported("decoder " + type + " is not supported");
   }
@@ -317,7 +341,7 @@ std::vector<std::unique_ptr<DecodeStage>> TokenDecoder::Start() const {
         stages.push_back(std::make_unique<ReplaceStage>(step.from, step.to));
         break;
       case Step::Kind::kWordPiece:
-        stages.push_back(std::make_unique<WordPieceStage>(step.from));
+        stages.push_back(std::make_unique<WordPieceStage>(step.from, step.cleanup));
         break;
       case Step::Kind::kStrip:
         if (fused) {
@@ -345,6 +369,8 @@ std::string TokenDecoder::BytesOf(std::string_view token) const {
       text = ReplaceAll(text, step.from, step.to);
     } else if (step.kind == Step::Kind::kMetaspace) {
       text = ReplaceAll(text, step.from, " ");
+    } else if (step.kind == Step::Kind::kWordPiece) {
+      text = JoinWordPiece(text, step.from, false, step.cleanup);
     } else if (step.kind == Step::Kind::kFuse) {
       break;  // what follows concerns the ends of the text
     }

@@ -43,6 +43,7 @@ class TokenDecoder {
     std::string from;  // Replace's pattern, Metaspace's and Strip's character, WordPiece's prefix
     std::string to;
     bool drop_first = false;  // Metaspace
+    bool cleanup = false;     // WordPiece
     std::size_t start = 0;    // Strip
     std::size_t stop = 0;
   };

@@ -54,6 +54,9 @@ class Tokenizer {
   virtual TokenId bos_id() const = 0;                       // -1 where there is none
   virtual const std::vector<TokenId>& eos_ids() const = 0;  // every id that ends generation
   virtual const std::string& chat_template() const = 0;     // empty where there is none
+  // The token that stands for one to predict (BERT's [MASK]); its TokenBytes are how a text writes
+  // it.
+  virtual TokenId mask_id() const { return -1; }
 };
 
 // Decodes token by token and never splits a UTF-8 character: Push returns the text that became

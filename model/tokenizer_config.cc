@@ -95,6 +95,9 @@ Result<TokenizerConfig> ReadTokenizerConfig(
     if (const Json* id = FindField(generation, "bos_token_id")) AddId(*id, ids);
     if (!ids.empty()) out.bos_id = ids[0];
   }
+  out.mask_id = named("mask_token");
+  for (const char* text : {"[MASK]", "<mask>"})
+    if (out.mask_id < 0) out.mask_id = find(text);
   if (const TokenId eos = named("eos_token"); eos >= 0) out.eos_ids.push_back(eos);
   if (const Json* ids = FindField(generation, "eos_token_id")) {
     if (ids->is_array()) {

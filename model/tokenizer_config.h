@@ -17,6 +17,7 @@ namespace ingot::model {
 
 struct TokenizerConfig {
   TokenId bos_id = -1;
+  TokenId mask_id = -1;
   std::vector<TokenId> eos_ids;  // sorted, each once
   std::string chat_template;
   std::optional<bool> add_bos, add_eos;

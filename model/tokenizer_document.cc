@@ -1,6 +1,7 @@
 #include "model/tokenizer_document.h"
 
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -92,6 +93,9 @@ class Scanner {
     if (key == "vocab" && first == '{' && !out_.vocabulary) {
       if (!Vocabulary()) return false;
       Cut(begin, "{}");
+    } else if (key == "vocab" && first == '[' && !out_.scores) {
+      if (!Scores()) return false;
+      Cut(begin, "[]");
     } else if (key == "merges" && first == '[' && !out_.merges) {
       if (!Merges()) return false;
       Cut(begin, "[]");
@@ -115,6 +119,47 @@ class Scanner {
       items.push_back({token, id});
       return true;
     });
+  }
+
+  bool Scores() {
+    auto& items = out_.scores.emplace();
+    ++at_;
+    if (Take(']')) return true;
+    do {
+      ScoredItem item{{}, 0};
+      if (!(Take('[') && String(item.token) && Take(',') && Number(item.score) && Take(']')))
+        return Fail("entry " + std::to_string(items.size()) +
+                    " of \"vocab\" is not a token and its score");
+      items.push_back(item);
+    } while (Take(','));
+    return Take(']');
+  }
+
+  // JSON's grammar of numbers; a value beyond a double's range is refused.
+  bool Number(double& value) {
+    Next();
+    const std::size_t begin = at_;
+    const auto digits = [&] {
+      const std::size_t first = at_;
+      while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') ++at_;
+      return at_ > first;
+    };
+    const auto is = [&](char c) { return at_ < text_.size() && text_[at_] == c; };
+    if (is('-')) ++at_;
+    if (is('0')) {
+      ++at_;
+    } else if (!digits()) {
+      return false;
+    }
+    if (is('.') && (++at_, !digits())) return false;
+    if (is('e') || is('E')) {
+      ++at_;
+      if (is('+') || is('-')) ++at_;
+      if (!digits()) return false;
+    }
+    const char* end = text_.data() + at_;
+    const auto parsed = std::from_chars(text_.data() + begin, end, value);
+    return parsed.ec == std::errc() && parsed.ptr == end;
   }
 
   bool Merges() {

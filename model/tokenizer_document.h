@@ -24,17 +24,24 @@ struct MergeItem {
   bool is_line;
 };
 
+// ["token", score], as Unigram's vocabulary lists them.
+struct ScoredItem {
+  std::string_view token;
+  double score;
+};
+
 // REQUIRES: the text it was read from outlives it.
 struct TokenizerDocument {
-  nlohmann::json rest;  // model.vocab is {} and model.merges is [] where they were taken out
+  nlohmann::json rest;  // model.vocab is {} or [] and model.merges is [] where they were taken out
   std::optional<std::vector<VocabularyItem>> vocabulary;           // absent: no such object
   std::optional<std::vector<MergeItem>> merges;                    // absent: no such list
+  std::optional<std::vector<ScoredItem>> scores;                   // absent: no such list
   std::unique_ptr<std::pmr::monotonic_buffer_resource> unescaped;  // strings that had escapes
 };
 
 // As strict as ParseJson: what one refuses the other refuses, but that a token given twice in the
 // vocabulary is left to who enters it. Corruption names the byte, or the token without an integer
-// id, or the merge that is not strings.
+// id, the merge that is not strings, or the scored token that is not a string and a number.
 Result<TokenizerDocument> ParseTokenizerDocument(std::string_view text);
 
 }  // namespace ingot::model

@@ -14,7 +14,9 @@
 #include "model/token_decoder.h"
 #include "model/tokenizer_config.h"
 #include "model/tokenizer_document.h"
+#include "model/unigram.h"
 #include "model/utf8.h"
+#include "model/wordpiece.h"
 
 namespace ingot::model {
 namespace {
@@ -69,6 +71,7 @@ class JsonTokenizer : public Tokenizer {
   TokenId bos_id() const override { return config_.bos_id; }
   const std::vector<TokenId>& eos_ids() const override { return config_.eos_ids; }
   const std::string& chat_template() const override { return config_.chat_template; }
+  TokenId mask_id() const override { return config_.mask_id; }
 
   // Absent for ids that stand for nothing and for special ones when `skip_special`.
   std::optional<std::string> Visible(TokenId id, bool skip_special) const {
@@ -123,7 +126,17 @@ Result<std::unique_ptr<TokenModel>> ParseModel(const TokenizerDocument& document
   } else if (FindField(*model, "merges") == nullptr) {
     return Unsupported("model without a type and without merges is not supported");
   }
-  if (type != "BPE") return Unsupported("model " + type + " is not supported; BPE is");
+  if (type == "WordPiece") {
+    INGOT_ASSIGN(auto wordpiece, WordPiece::Parse(document, *model));
+    return std::unique_ptr<TokenModel>(std::move(wordpiece));
+  }
+  if (type == "Unigram") {
+    INGOT_ASSIGN(auto unigram, Unigram::Parse(document, *model));
+    return std::unique_ptr<TokenModel>(std::move(unigram));
+  }
+  if (type != "BPE") {
+    return Unsupported("model " + type + " is not supported (known: BPE, WordPiece, Unigram)");
+  }
   INGOT_ASSIGN(auto bpe, Bpe::Parse(document, *model, bytes));
   return std::unique_ptr<TokenModel>(std::move(bpe));
 }

@@ -130,6 +130,21 @@ bool IsStrippedMark(char32_t c) {
   return set.Contains(c);
 }
 
+bool IsBertDropped(char32_t c) {
+  static const CodePointSet set(kBertDropped);
+  return set.Contains(c);
+}
+
+bool IsBertMark(char32_t c) {
+  static const CodePointSet set(kBertMarks);
+  return set.Contains(c);
+}
+
+bool IsBertChinese(char32_t c) {
+  static const CodePointSet set(kBertChinese);
+  return set.Contains(c);
+}
+
 bool NeedsNormalizationCare(char32_t c) {
   static const CodePointSet set(kNfcCare);
   return set.Contains(c);

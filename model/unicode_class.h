@@ -30,6 +30,11 @@ bool IsNumeric(char32_t c);     // Nd, Nl, No
 bool IsPunctuation(char32_t c);
 bool IsWord(char32_t c);  // \w of the regex crate: letters, marks, decimal digits, connectors
 bool IsStrippedMark(char32_t c);
+// BertNormalizer's classes: what clean_text removes, what strip_accents removes once a text is
+// decomposed, what gets spaces around it.
+bool IsBertDropped(char32_t c);
+bool IsBertMark(char32_t c);
+bool IsBertChinese(char32_t c);
 bool NeedsNormalizationCare(char32_t c);  // may change under NFC with its neighbours
 bool IsNormalizationOpaque(char32_t c);   // no decomposition, class 0, never composes
 

@@ -61,6 +61,9 @@ extern const std::span<const CodePointRange> kNfcCare;
 extern const std::span<const CodePointRange> kNormalizationOpaque;
 extern const std::span<const CodePointRange> kStrippedMarks;
 extern const std::span<const CodePointRange> kPunctuation;
+extern const std::span<const CodePointRange> kBertDropped;
+extern const std::span<const CodePointRange> kBertMarks;
+extern const std::span<const CodePointRange> kBertChinese;
 extern const std::span<const NewerCharacters> kNewerCharacters;
 extern const std::span<const CodePointPair> kNewerLowercase;
 

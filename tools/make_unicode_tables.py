@@ -75,6 +75,12 @@ def main():
     marks = {c for c, v in one(normalizers.StripAccents()).items() if v == ""}
     punctuation = pre_tokenizers.Punctuation("isolated")
     punctuated = {c for c in ALL if len(punctuation.pre_tokenize_str("a" + chr(c) + "a")) == 3}
+    clean = normalizers.BertNormalizer(True, False, False, False)
+    dropped = {c for c, v in one(clean).items() if v == ""}
+    accents = normalizers.BertNormalizer(False, False, True, False)
+    bert_marks = {c for c in ALL if accents.normalize_str("x " + chr(c)) == "x "}
+    chinese = normalizers.BertNormalizer(False, True, False, False)
+    spaced = {c for c, v in one(chinese).items() if v != chr(c)}
     lower = {c: v for c, v in one(normalizers.Lowercase()).items()
              if v != chr(c).lower() and len(v) == 1}
 
@@ -98,7 +104,10 @@ namespace {{
             ("kNfcCare", care, "Not NFC_Quick_Check=Yes, or a combining class other than 0."),
             ("kNormalizationOpaque", opaque, "Younger than the package's normalization data (Unicode 9)."),
             ("kStrippedMarks", marks, "What StripAccents removes."),
-            ("kPunctuation", punctuated, "What Punctuation splits at.")):
+            ("kPunctuation", punctuated, "What Punctuation splits at."),
+            ("kBertDropped", dropped, "What BertNormalizer's clean_text removes."),
+            ("kBertMarks", bert_marks, "What its strip_accents removes after decomposition."),
+            ("kBertChinese", spaced, "What its handle_chinese_chars puts spaces around.")):
         block = emit(name, characters, comment)
         table, span = block.rsplit("const std::span", 1)
         out.append(table)
