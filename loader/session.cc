@@ -43,6 +43,11 @@ Status Session::CheckIds(std::span<const model::TokenId> ids) const {
     if (id < 0 || static_cast<std::uint64_t>(id) >= vocab)
       return InvalidArgument("token id " + std::to_string(id) + " is outside the vocabulary of " +
                              std::to_string(vocab));
+  const std::uint64_t limit = model_->bound().position_limit();
+  if (ids.size() > limit - std::min(limit, position()))
+    return LimitExceeded(std::to_string(position() + ids.size()) +
+                         " tokens are wanted, but the model has learned positions for " +
+                         std::to_string(limit));
   return OkStatus();
 }
 

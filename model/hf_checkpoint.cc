@@ -14,6 +14,8 @@
 #include "base/float_formats.h"
 #include "model/checkpoint_sources.h"
 #include "model/json_text.h"
+#include "model/packed_experts.h"
+#include "model/rwkv_layout.h"
 #include "model/safetensors.h"
 #include "model/tensor_names.h"
 #include "model/torch_file.h"
@@ -112,6 +114,8 @@ class HfCheckpoint final : public Checkpoint {
   Status OpenShards(const std::string& single);
   Status OpenShard(const std::string& name, const std::map<std::string, std::string>& index,
                    StoredTensors& stored);
+  // Replaces tensors that hold all experts of a layer by one for each matrix.
+  Status UnpackExperts(StoredTensors& stored) const;
   Status ClassifyTensors(const StoredTensors& stored);
   Result<std::optional<WeightScales>> FindScales(const StoredTensor& weight,
                                                  const StoredTensors& stored,
@@ -156,6 +160,12 @@ Status HfCheckpoint::ReadAssets() {
     const std::string file = path_ + "/" + name;
     if (!Exists(file)) continue;
     INGOT_ASSIGN(assets_[name], ReadFileToString(file, kMaxAssetBytes));
+  }
+  std::error_code error;
+  for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (!IsRwkvVocabulary(name)) continue;
+    INGOT_ASSIGN(assets_[name], ReadFileToString(it->path().string(), kMaxAssetBytes));
   }
   return OkStatus();
 }
@@ -307,6 +317,32 @@ Result<std::optional<WeightScales>> HfCheckpoint::FindScales(
   return std::optional<WeightScales>();
 }
 
+Status HfCheckpoint::UnpackExperts(StoredTensors& stored) const {
+  const bool mixtral = config_.value("model_type", Json()) == "mixtral";
+  StoredTensors unpacked;
+  bool any = false;
+  for (const auto& [name, tensor] : stored) {
+    if (!tensor.strides.empty()) continue;
+    for (SafetensorsEntry& matrix : SplitPackedExperts(tensor.entry, mixtral)) {
+      any = true;
+      std::string matrix_name = matrix.name;
+      unpacked.emplace(std::move(matrix_name), StoredTensor{tensor.shard, std::move(matrix), {}});
+    }
+  }
+  if (!any) return OkStatus();
+  for (auto& [name, tensor] : stored) {
+    if (tensor.strides.empty() && !SplitPackedExperts(tensor.entry, mixtral).empty()) continue;
+    const std::string there = NameBesidePackedExperts(name, mixtral);
+    tensor.entry.name = there;
+    const std::size_t shard = tensor.shard;
+    if (!unpacked.emplace(there, std::move(tensor)).second)
+      return Corruption(fmt::format("{}/{}: tensor '{}' is also among packed experts", path_,
+                                    shards_[shard].name, there));
+  }
+  stored = std::move(unpacked);
+  return OkStatus();
+}
+
 Status HfCheckpoint::ClassifyTensors(const StoredTensors& stored) {
   std::set<std::string> consumed;
   std::map<std::string, std::optional<WeightScales>> scales;
@@ -346,8 +382,14 @@ Status HfCheckpoint::OpenShards(const std::string& single) {
     if (!stored.contains(tensor))
       return Corruption(fmt::format("{}/{}: tensor '{}' is not in it, though {} says so", path_,
                                     file, tensor, index_file_));
-  // A lone file says first what it is; then its config.json is missed.
-  if (!single.empty()) INGOT_TRY(ReadConfig());
+  // A lone file says first what it is; then its config.json is missed, but for the original RWKV's
+  // files, which never have one (AdaptRwkv).
+  const bool describes_itself =
+      stored.contains("emb.weight") && stored.contains("blocks.0.att.key.weight");
+  config_ = single.empty() ? std::move(config_) : Json::object();
+  if (!single.empty() && (!describes_itself || Exists(path_ + "/config.json")))
+    INGOT_TRY(ReadConfig());
+  INGOT_TRY(UnpackExperts(stored));
   return ClassifyTensors(stored);
 }
 

@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save_file
 
 import make_forward_fixtures as forward
 
-VOCAB = 56
-LENGTH = 70
+VOCAB = 48
+LENGTH = 66
 HIDDEN = dict(vocab_size=VOCAB, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 # The names of sizes that most families share.
 USUAL = dict(HIDDEN, hidden_size=24, intermediate_size=44, num_hidden_layers=2, num_attention_heads=3,
@@ -43,13 +43,13 @@ MODELS = {
                                      activation_function="relu", tie_word_embeddings=False)),
     "gptj": ("GPTJConfig", dict(GPT, rotary_dim=4)),
     "gpt-neo": ("GPTNeoConfig", dict(HIDDEN, hidden_size=24, num_layers=3, num_heads=3,
-                                     max_position_embeddings=72, window_size=12,
+                                     intermediate_size=44, max_position_embeddings=72, window_size=12,
                                      attention_types=[[["global", "local", "local"], 1]])),
     "gpt-neox": ("GPTNeoXConfig", dict(USUAL, rotary_pct=0.5)),
     "gpt-neox-sequential": ("GPTNeoXConfig", dict(USUAL, use_parallel_residual=False,
                                                   attention_bias=False, tie_word_embeddings=True)),
     "phi": ("PhiConfig", dict(USUAL, partial_rotary_factor=0.5)),
-    "phi-qk-norm": ("PhiConfig", dict(GROUPED, hidden_size=48, qk_layernorm=True,
+    "phi-qk-norm": ("PhiConfig", dict(USUAL, num_key_value_heads=1, qk_layernorm=True,
                                       partial_rotary_factor=0.5)),
     "opt": ("OPTConfig", OPT),
     "opt-350m": ("OPTConfig", dict(OPT, do_layer_norm_before=False, word_embed_proj_dim=14)),
@@ -65,8 +65,8 @@ MODELS = {
     "falcon-rw": ("FalconConfig", dict(FALCON, alibi=True, multi_query=False, parallel_attn=False,
                                        num_attention_heads=6, bias=True)),
     "falcon-alibi": ("FalconConfig", dict(FALCON, alibi=True, ffn_hidden_size=60)),
-    "stablelm": ("StableLmConfig", dict(GROUPED, hidden_size=48, use_qkv_bias=True)),
-    "stablelm-2": ("StableLmConfig", dict(GROUPED, hidden_size=48, qk_layernorm=True,
+    "stablelm": ("StableLmConfig", dict(USUAL, num_key_value_heads=1, use_qkv_bias=True)),
+    "stablelm-2": ("StableLmConfig", dict(USUAL, num_key_value_heads=1, qk_layernorm=True,
                                           use_parallel_residual=True)),
     "olmo": ("OlmoConfig", dict(GROUPED, clip_qkv=1.5)),
     "olmo2": ("Olmo2Config", dict(GROUPED)),
@@ -131,7 +131,9 @@ def make(name: str, out: pathlib.Path) -> None:
     config_class, arguments = MODELS[name]
     config = getattr(transformers, config_class)(**arguments)
     torch.manual_seed(sum(map(ord, name)))
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    # transformers' eager attention adds Falcon's ALiBi twice, in the scores and in the mask.
+    attention = "sdpa" if getattr(config, "alibi", False) else "eager"
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     randomize(model)
     model.tie_weights()
     model = model.float().eval()

@@ -1,6 +1,6 @@
 // The forward over the CPU op set against what transformers computed in float32 (tools/
-// make_forward_fixtures.py): every member of the LLaMA family, past every sliding window and rope
-// switch, in one prefill, in blocks and token by token.
+// make_forward_fixtures.py, make_decoder_fixtures.py and others): every family, past every sliding
+// window and rope switch, in one prefill, in blocks and token by token.
 #include "model/forward.h"
 
 #include <gtest/gtest.h>
@@ -101,7 +101,12 @@ TEST_P(ForwardTest, DecodingEqualsPrefill) {
   const Fixture fixture = Load(GetParam());
   ASSERT_NE(fixture.model, nullptr);
   const std::size_t vocab = fixture.model->architecture().vocab_size;
-  const bool dynamic = GetParam() == "llama-dynamic";
+  const auto any_rope = [&](auto&& has) {
+    const auto& ropes = fixture.model->architecture().ropes;
+    return std::any_of(ropes.begin(), ropes.end(), has);
+  };
+  const bool dynamic = any_rope([](const auto& rope) { return rope.dynamic_factor > 0; });
+  const bool longrope = any_rope([](const auto& rope) { return !rope.long_inv_freq.empty(); });
   // Every token of an encoder sees all others, so there is no step by step: a second block is
   // refused.
   if (fixture.model->architecture().masked) {
@@ -118,7 +123,7 @@ TEST_P(ForwardTest, DecodingEqualsPrefill) {
     // Dynamic NTK rotates each key by the length at its time, and longrope switches for the whole
     // sequence: a prefill of a longer sequence equals neither before the switch.
     if (dynamic && i >= fixture.model->architecture().max_positions) break;
-    if ((dynamic || GetParam() == "phi3-longrope") && i + 1 < fixture.ids.size()) {
+    if ((dynamic || longrope) && i + 1 < fixture.ids.size()) {
       Fixture prefix = fixture;
       prefix.ids.resize(i + 1);
       if (i % 11 != 0) continue;
@@ -172,7 +177,7 @@ INSTANTIATE_TEST_SUITE_P(Models, ForwardTest, testing::ValuesIn(FixtureNames()),
                            return name;
                          });
 
-TEST(ForwardFixturesTest, AllFamiliesAreThere) { EXPECT_GE(FixtureNames().size(), 17u); }
+TEST(ForwardFixturesTest, AllFamiliesAreThere) { EXPECT_GE(FixtureNames().size(), 53u); }
 
 TEST(SessionTest, RefusesBadIdsAndStaysAsItWas) {
   const Fixture fixture = Load("llama");
@@ -223,6 +228,26 @@ TEST(SessionTest, BeyondTheTrainedLengthIsFlaggedAndObeyed) {
   EXPECT_FALSE(session.beyond_trained_length());
   ASSERT_TRUE(session.Decode(5).ok());
   EXPECT_TRUE(session.beyond_trained_length());
+}
+
+TEST(SessionTest, LearnedPositionsEnd) {
+  for (const std::string name : {"gpt2", "opt", "opt-350m", "gpt-neo"}) {  // 72 positions each
+    const Fixture fixture = Load(name);
+    ASSERT_NE(fixture.model, nullptr);
+    Session session(fixture.model);
+    std::vector<TokenId> ids(72, 5);
+    ASSERT_TRUE(session.Prefill(ids).ok()) << name;
+    EXPECT_FALSE(session.beyond_trained_length());
+    const auto beyond = session.Decode(5);
+    ASSERT_FALSE(beyond.ok());
+    EXPECT_EQ(beyond.status().code(), StatusCode::kLimit);
+    EXPECT_EQ(beyond.status().message(),
+              "73 tokens are wanted, but the model has learned positions for 72");
+    EXPECT_EQ(session.position(), 72u);
+    SessionOptions longer;
+    longer.context = 500;
+    EXPECT_EQ(Session(fixture.model, longer).context(), 72u);
+  }
 }
 
 TEST(SessionTest, LayersCanBeWatchedAndLeft) {
