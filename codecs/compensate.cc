@@ -56,7 +56,8 @@ Compensation::Compensation(std::uint64_t cols, Isa isa)
       kernels_(&CompensateFor(isa)),
       order_(cols),
       ranks_(cols),
-      weights_(RoundUp8(cols), 1.0f) {
+      weights_(RoundUp8(cols), 1.0f),
+      diagonal_(cols, 1.0f) {
   std::iota(order_.begin(), order_.end(), 0u);
   ranks_ = order_;
 }
@@ -114,7 +115,7 @@ Status Compensation::SetDiagonal(const TensorGuide& guide, double damping) {
     if (value < 0)
       return InvalidArgument("statistics: diagonal[" + std::to_string(order_[p]) + "] is " +
                              std::to_string(value) + ", no second moment; calibrate again");
-    weights_[p] = static_cast<float>(value / unit_ + damping);
+    weights_[p] = diagonal_[p] = static_cast<float>(value / unit_ + damping);
   }
   return OkStatus();
 }
@@ -131,6 +132,7 @@ Status Compensation::Factor(const TensorGuide& guide, double damping, Isa isa) {
       for (std::size_t j = i; j < n; ++j)
         a.row(i)[j] = static_cast<double>(guide.hessian[from + order_[n - 1 - j]]) / unit_;
       a.row(i)[i] += damping;
+      diagonal_[n - 1 - i] = static_cast<float>(a.row(i)[i]);
     }
   });
   // Exactly, no pivot of a positive semidefinite matrix is below what was added to its diagonal.
@@ -269,9 +271,18 @@ void CompensatedTile::Round(ColumnRounder& rounder) {
 void CompensatedTile::Set(const float* values) {
   AlignedArray<float> lanes(padded_ * kTileRows);
   ToLanes(values, rows_, compensation_.ranks(), lanes.data());
-  Walk([&](std::uint64_t p, float* out) {
-    std::copy_n(lanes.data() + p * kTileRows, kTileRows, out);
-  });
+  SetLanes(lanes.data());
+}
+
+void CompensatedTile::SetLanes(const float* values) {
+  Walk([&](std::uint64_t p, float* out) { std::copy_n(values + p * kTileRows, kTileRows, out); });
+}
+
+void CompensatedTile::TakeLanes(const CompensatedTile& from, const bool* take) {
+  SelectLanes(from.targets_.data(), take, padded_, targets_.data());
+  SelectLanes(from.errors_.data(), take, padded_, errors_.data());
+  SelectLanes(from.losses_.data(), take, 1, losses_.data());
+  SelectLanes(from.squared_errors_.data(), take, 1, squared_errors_.data());
 }
 
 void CompensatedTile::StoreErrors(float* out) const {

@@ -60,6 +60,8 @@ class Compensation : public PreparedGuide {
   // D by p in units of unit(): cost(p) = unit() * weights()[p].
   std::span<const float> weights() const { return weights_; }
   double unit() const { return unit_; }
+  // The damped Hessian's own diagonal, likewise.
+  std::span<const float> diagonal() const { return diagonal_; }
   // What was added to the Hessian's diagonal, and its ratio to the mean diagonal: above
   // options.damping where the Hessian was not positive definite enough.
   double damping() const { return damping_ * unit_; }
@@ -88,10 +90,17 @@ class Compensation : public PreparedGuide {
   std::uint64_t cols_;
   const CompensateKernels* kernels_;
   std::vector<std::uint32_t> order_, ranks_;
-  std::vector<float> weights_, row_fisher_;
+  std::vector<float> weights_, diagonal_, row_fisher_;
   double unit_ = 1, damping_ = 0;
   AlignedArray<float> panels_;
 };
+
+// to = from in the lanes where take[l] is set, `positions` times kTileRows lanes.
+template <typename T>
+void SelectLanes(const T* from, const bool* take, std::uint64_t positions, T* to) {
+  for (std::uint64_t p = 0; p < positions; ++p, from += kTileRows, to += kTileRows)
+    for (std::size_t l = 0; l < kTileRows; ++l) to[l] = take[l] ? from[l] : to[l];
+}
 
 // Rounds the columns of one tile as they come.
 class ColumnRounder {
@@ -116,6 +125,10 @@ class CompensatedTile {
   // Sets the values instead of rounding (row-major, rows x cols): errors, targets and losses as if
   // a rounder had chosen them.
   void Set(const float* values);
+  // The same, with values by p, kTileRows lanes each.
+  void SetLanes(const float* values);
+  // What `from`, a tile of the same weights, has for the lanes where take[l] is set.
+  void TakeLanes(const CompensatedTile& from, const bool* take);
 
   std::uint64_t rows() const { return rows_; }
   // By p, kTileRows lanes each: the weights, what was rounded (t), and weight - value.

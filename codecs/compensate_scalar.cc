@@ -1,27 +1,11 @@
-#include <cmath>
-
 #include "codecs/compensate_kernels.h"
+
+#define INGOT_LANES 1
+#include "codecs/lanes.h"
 
 namespace ingot::codecs {
 namespace {
-
-// One lane: the reference for the vector tables.
-template <typename T>
-struct One {
-  static constexpr std::size_t kLanes = 1;
-  T x;
-
-  static One Set(T f) { return {f}; }
-  static One Load(const T* p) { return {*p}; }
-  void Store(T* p) const { *p = x; }
-  static One MulAdd(One a, One b, One c) { return {std::fma(a.x, b.x, c.x)}; }
-  static One NegMulAdd(One a, One b, One c) { return {std::fma(-a.x, b.x, c.x)}; }
-  friend One operator/(One a, One b) { return {a.x / b.x}; }
-};
-using F = One<float>;
-using D = One<double>;
 constexpr int kColumns = 4, kVectors = 2, kFactorTile = 4, kFactorVectors = 2;
-
 }  // namespace
 }  // namespace ingot::codecs
 

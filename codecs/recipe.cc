@@ -6,6 +6,7 @@
 
 #include "codecs/attributes.h"
 #include "codecs/entropy_encode.h"
+#include "codecs/guided_int.h"
 #include "codecs/int_plane.h"
 #include "codecs/plane_codec.h"
 #include "codecs/slab_encoders.h"
@@ -85,6 +86,17 @@ Result<std::unique_ptr<TensorEncoder>> MakeInts(const RecipeOptions& options,
                             std::move(rotation), exact, dtype);
 }
 
+// Int planes rounded by statistics where there are some, else as MakeInts does.
+Result<std::unique_ptr<TensorEncoder>> MakeGuidedInts(const RecipeOptions& options,
+                                                      std::vector<PlaneSpec> specs, bool exact,
+                                                      RoundingEffort effort, std::uint64_t cols,
+                                                      DType dtype) {
+  INGOT_ASSIGN(std::unique_ptr<TensorEncoder> plain, MakeInts(options, specs, exact, cols, dtype));
+  if (options.levels == "log") return plain;
+  if (options.transform == "hadamard") InsertTransform(specs, HadamardSpec(cols));
+  return MakeGuidedIntEncoder(std::move(specs), std::move(plain), effort, cols, dtype);
+}
+
 template <int kBits>
 Result<std::unique_ptr<TensorEncoder>> MakeRtn(const RecipeOptions& o, std::uint64_t cols,
                                                DType dtype) {
@@ -96,6 +108,20 @@ Result<std::unique_ptr<TensorEncoder>> MakeRtn(const RecipeOptions& o, std::uint
       o,
       {IntSpec(bits, o.group != 0 ? o.group : 128, levels, o.scales.empty() ? "f16" : o.scales, 0)},
       false, cols, dtype);
+}
+
+template <int kBits>
+Result<std::unique_ptr<TensorEncoder>> MakeGptq(const RecipeOptions& o, std::uint64_t cols,
+                                                DType dtype) {
+  INGOT_TRY(CheckOptions(
+      o, {.group = true, .bits = true, .levels = true, .scales = true, .hadamard = true}));
+  if (o.levels == "log")
+    return InvalidArgument("codec " + o.codec + " has levels symmetric and asymmetric, not log");
+  return MakeGuidedInts(
+      o,
+      {IntSpec(o.bits != 0 ? o.bits : kBits, o.group != 0 ? o.group : 128,
+               o.levels.empty() ? "symmetric" : o.levels, o.scales.empty() ? "f16" : o.scales, 0)},
+      false, RoundingEffort{}, cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeG8(const RecipeOptions& o, std::uint64_t cols,
@@ -170,6 +196,12 @@ constexpr std::array kRecipes = {
     RecipeInfo{"int2_rtn", "int4_rtn with 2 bits"},
     RecipeInfo{"int3_rtn", "int4_rtn with 3 bits"},
     RecipeInfo{"int8_rtn", "int4_rtn with 8 bits"},
+    RecipeInfo{"int4_gptq", "4-bit (or --bits) rounding that compensates its errors by statistics"},
+    RecipeInfo{"int2_gptq", "int4_gptq with 2 bits"},
+    RecipeInfo{"int3_gptq", "int4_gptq with 3 bits"},
+    RecipeInfo{"int5_gptq", "int4_gptq with 5 bits"},
+    RecipeInfo{"int6_gptq", "int4_gptq with 6 bits"},
+    RecipeInfo{"int8_gptq", "int4_gptq with 8 bits"},
     RecipeInfo{"int4_g8_fp16_v1", "4 bits, an fp16 scale every 8 weights: 6 bits per weight"},
     RecipeInfo{"int4_residual_v1", "4 bits g16, then 2 bits g16 of the residual as level 1"},
     RecipeInfo{"fp8_hybrid_v1", "fp8 e4m3 in blocks of 128; |z| > 3 outliers in fp16"},
@@ -180,8 +212,9 @@ constexpr std::array kRecipes = {
     RecipeInfo{"raw", "the source's own values"},
 };
 constexpr std::array<Maker, kRecipes.size()> kMakers = {
-    MakeRtn<4>, MakeRtn<2>, MakeRtn<3>,  MakeRtn<8>,   MakeG8, MakeResidual,
-    MakeFp8,    MakeNested, MakeEntropy, MakeLossless, MakeRaw};
+    MakeRtn<4>,  MakeRtn<2>,  MakeRtn<3>,  MakeRtn<8>,   MakeGptq<4>, MakeGptq<2>,
+    MakeGptq<3>, MakeGptq<5>, MakeGptq<6>, MakeGptq<8>,  MakeG8,      MakeResidual,
+    MakeFp8,     MakeNested,  MakeEntropy, MakeLossless, MakeRaw};
 
 }  // namespace
 

@@ -1,0 +1,184 @@
+#include "codecs/guided_int.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/parallel.h"
+#include "codecs/compensate.h"
+#include "codecs/int_fit.h"
+#include "codecs/int_tile.h"
+#include "codecs/plane_codec.h"
+#include "codecs/plane_rounding.h"
+#include "codecs/slab_rows.h"
+#include "codecs/transform.h"
+
+namespace ingot::codecs {
+namespace {
+
+// The rotated statistics live only while they are factored.
+Result<std::shared_ptr<const Compensation>> PrepareRotated(const TensorGuide& guide,
+                                                           const InputTransform& rotation) {
+  TensorGuide rotated = guide;
+  std::vector<float> hessian(guide.hessian.begin(), guide.hessian.end()), diagonal;
+  if (hessian.empty() && !guide.diagonal.empty()) {
+    // A rotation spreads a diagonal evenly.
+    double sum = 0;
+    for (const float d : guide.diagonal) sum += d;
+    diagonal.assign(guide.cols, static_cast<float>(sum / static_cast<double>(guide.cols)));
+  }
+  if (hessian.size() == guide.cols * guide.cols) TransformHessian(rotation, hessian.data());
+  rotated.hessian = hessian;
+  rotated.diagonal = diagonal;
+  rotated.mean_abs = {};
+  return Compensation::Make(rotated, {});
+}
+
+class GuidedIntEncoder : public TensorEncoder {
+ public:
+  GuidedIntEncoder(std::vector<PlaneSpec> specs, std::unique_ptr<TensorEncoder> plain,
+                   RoundingEffort effort, std::uint64_t cols, DType dtype)
+      : specs_(std::move(specs)),
+        plain_(std::move(plain)),
+        effort_(effort),
+        cols_(cols),
+        dtype_(dtype) {}
+
+  Status Init() {
+    for (std::size_t i = 0; i < specs_.size(); ++i) {
+      const PlaneSpec& spec = specs_[i];
+      if (spec.kind == "int") {
+        INGOT_ASSIGN(const IntLayout layout, IntLayout::Parse(spec, cols_));
+        if (layout.levels == IntLevels::kLog)
+          return InvalidArgument(
+              "compensated rounding has levels symmetric and asymmetric, no log");
+        layouts_.push_back(layout);
+        places_.push_back(i);
+      } else if (spec.kind == "hadamard") {
+        INGOT_ASSIGN(rotation_, MakeHadamard(spec, cols_));
+      } else {
+        exact_ = true;
+      }
+    }
+    return OkStatus();
+  }
+
+  const std::vector<PlaneSpec>& planes() const override { return specs_; }
+  std::uint64_t cols() const override { return cols_; }
+  bool takes_guide() const override { return true; }
+  std::uint64_t guide_bytes() const override { return Compensation::MakingBytes(cols_); }
+  std::uint64_t scratch_bytes(std::uint64_t) const override {
+    std::uint64_t bytes = 2 * CompensatedTile::Bytes(cols_) + 8 * kTileRows * cols_;
+    for (const IntLayout& layout : layouts_) bytes += 2 * IntTile::Bytes(layout);
+    return Threads() * bytes + (std::uint64_t{1} << 20);
+  }
+
+  Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
+    if (guide.cols != cols_)
+      return InvalidArgument("statistics of " + std::to_string(guide.cols) +
+                             " columns for a matrix of " + std::to_string(cols_));
+    INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
+                 rotation_ ? PrepareRotated(guide, *rotation_) : Compensation::Make(guide, {}));
+    return std::shared_ptr<const PreparedGuide>(std::move(made));
+  }
+
+  Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {
+    if (plain_) return plain_->EncodeSlab(slab);
+    INGOT_ASSIGN(EncodedSlab out, Encode(slab, 0, *Compensation::Identity(cols_)));
+    out.predicted_loss = 0;
+    return out;
+  }
+
+  Result<EncodedSlab> EncodeGuided(const WeightSlab& slab, std::uint64_t row_begin,
+                                   const PreparedGuide& guide) const override {
+    return Encode(slab, row_begin, static_cast<const Compensation&>(guide));
+  }
+
+ private:
+  struct RowLoss {
+    double squared_error = 0, squared_weight = 0, loss = 0;
+  };
+
+  Result<EncodedSlab> Encode(const WeightSlab& slab, std::uint64_t row_begin,
+                             const Compensation& compensation) const {
+    INGOT_TRY(CheckSlab(slab, cols_, dtype_));
+    EncodedSlab out;
+    for (const PlaneSpec& spec : specs_)
+      out.planes.push_back(AllocateStreams(spec, slab.rows, cols_));
+    std::vector<RowLoss> losses(slab.rows);
+    const std::size_t tiles = CeilDiv(slab.rows, kTileRows);
+    std::vector<Status> status(tiles);
+    ParallelFor(tiles, 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t t = begin; t < end; ++t)
+        status[t] = EncodeTile(slab, t * kTileRows, compensation, out, losses);
+    });
+    for (Status& s : status) INGOT_TRY(std::move(s));
+    for (std::uint64_t r = 0; r < slab.rows; ++r) {
+      out.squared_weight += losses[r].squared_weight;
+      if (exact_) continue;
+      out.squared_error += losses[r].squared_error;
+      out.predicted_loss += 0.5 * compensation.row_fisher(row_begin + r) * losses[r].loss;
+    }
+    return out;
+  }
+
+  Status EncodeTile(const WeightSlab& slab, std::uint64_t first, const Compensation& compensation,
+                    EncodedSlab& out, std::vector<RowLoss>& losses) const {
+    const std::uint64_t rows = std::min<std::uint64_t>(kTileRows, slab.rows - first);
+    std::vector<float> x(rows * cols_);
+    const IntFitKernels& kernels = IntFitFor(BestIsa());
+    for (std::uint64_t l = 0; l < rows; ++l) {
+      INGOT_TRY(FiniteRow(slab, first + l, x.data() + l * cols_));
+      losses[first + l].squared_weight = kernels.sum_squares(x.data() + l * cols_, cols_);
+      if (rotation_) rotation_->EncodeRow(x.data() + l * cols_);
+    }
+    PlaneRounding rounding(compensation, effort_);
+    for (std::size_t p = 0; p < layouts_.size(); ++p) {
+      INGOT_TRY(rounding.Encode(layouts_[p], x.data(), rows, first, out.planes[places_[p]]));
+      if (p + 1 < layouts_.size()) rounding.tile().StoreErrors(x.data());
+    }
+    for (std::uint64_t l = 0; l < rows; ++l) {
+      losses[first + l].squared_error = rounding.tile().SquaredError(l);
+      losses[first + l].loss = rounding.tile().Loss(l);
+    }
+    if (exact_) Finish(slab, first, rows, out);
+    return OkStatus();
+  }
+
+  // The remainder is taken against what a decoder computes, by the decoder.
+  void Finish(const WeightSlab& slab, std::uint64_t first, std::uint64_t rows,
+              EncodedSlab& out) const {
+    std::vector<PlaneView> views;
+    for (std::size_t p = 0; p + 1 < specs_.size(); ++p)
+      views.push_back(ViewOf(specs_[p], slab.rows, cols_, out.planes[p]));
+    std::vector<float> acc(cols_);
+    for (std::uint64_t r = first; r < first + rows; ++r) {
+      ApplyPlanes(views, r, r + 1, acc.data());
+      RemainderRow(dtype_, slab.bytes.data() + r * cols_ * DTypeBytes(dtype_), acc.data(), cols_, r,
+                   out.planes.back());
+    }
+  }
+
+  std::vector<PlaneSpec> specs_;
+  std::unique_ptr<TensorEncoder> plain_;
+  RoundingEffort effort_;
+  std::uint64_t cols_;
+  DType dtype_;
+  bool exact_ = false;
+  std::vector<IntLayout> layouts_;
+  std::vector<std::size_t> places_;  // of layouts_ in specs_
+  std::shared_ptr<const InputTransform> rotation_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<TensorEncoder>> MakeGuidedIntEncoder(std::vector<PlaneSpec> specs,
+                                                            std::unique_ptr<TensorEncoder> plain,
+                                                            RoundingEffort effort,
+                                                            std::uint64_t cols, DType dtype) {
+  auto encoder =
+      std::make_unique<GuidedIntEncoder>(std::move(specs), std::move(plain), effort, cols, dtype);
+  INGOT_TRY(encoder->Init());
+  return std::unique_ptr<TensorEncoder>(std::move(encoder));
+}
+
+}  // namespace ingot::codecs

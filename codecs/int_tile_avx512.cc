@@ -1,0 +1,14 @@
+#include "codecs/int_tile_kernels.h"
+
+#if defined(__x86_64__)
+#define INGOT_LANES 16
+#include "codecs/lanes.h"
+//
+#include "codecs/int_tile_body.h"
+
+namespace ingot::codecs {
+
+const IntTileKernels kIntTileAvx512 = kTable;
+
+}  // namespace ingot::codecs
+#endif

@@ -1,0 +1,213 @@
+#include "codecs/guided_int.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/parallel.h"
+#include "codecs/native.h"
+#include "tests/codecs/hessian_samples.h"
+#include "tests/codecs/plane_samples.h"
+
+namespace ingot::codecs {
+namespace {
+
+struct Sample {
+  std::uint64_t rows, cols;
+  std::vector<float> hessian, fisher, mean_abs, weights;
+  std::vector<std::uint8_t> bytes;
+
+  Sample(std::uint64_t r, std::uint64_t c, std::uint64_t seed, std::uint64_t tokens = 0)
+      : rows(r), cols(c), hessian(SampleHessian(c, tokens > 0 ? tokens : 3 * c, seed)), fisher(r) {
+    Random random(seed);
+    for (float& f : fisher) f = static_cast<float>(1e-3 * (0.1 + random.Uniform()));
+    for (std::uint64_t j = 0; j < c; ++j) mean_abs.push_back(std::sqrt(hessian[j * c + j]));
+    bytes = StoreAs(DType::kBf16, SampleWeights(r, c, seed + 1));
+    weights = ToFloats(DType::kBf16, bytes);
+  }
+  TensorGuide guide() const {
+    return {
+        .rows = rows, .cols = cols, .hessian = hessian, .mean_abs = mean_abs, .row_fisher = fisher};
+  }
+  WeightSlab slab() const { return {DType::kBf16, rows, cols, bytes}; }
+};
+
+std::vector<float> Decoded(const TensorEncoder& encoder, const EncodedSlab& slab,
+                           std::uint64_t rows, std::size_t planes) {
+  std::vector<float> out(rows * encoder.cols());
+  auto views = ViewsOf(encoder.planes(), slab, rows, encoder.cols());
+  views.resize(planes);
+  const Status status = DecodeTensorRows(views, 0, rows, out);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return out;
+}
+
+// 1/2 sum_i fisher_i (dW H dWᵀ)_ii by definition.
+double NaiveLoss(const Sample& s, const std::vector<float>& decoded) {
+  double loss = 0;
+  for (std::uint64_t r = 0; r < s.rows; ++r) {
+    std::vector<double> d(s.cols);
+    for (std::uint64_t j = 0; j < s.cols; ++j)
+      d[j] = static_cast<double>(s.weights[r * s.cols + j]) - decoded[r * s.cols + j];
+    loss += 0.5 * s.fisher[r] * QuadraticForm(s.hessian, d);
+  }
+  return loss;
+}
+
+Result<EncodedSlab> Guided(const TensorEncoder& encoder, const Sample& s) {
+  INGOT_ASSIGN(const std::shared_ptr<const PreparedGuide> guide, encoder.Prepare(s.guide()));
+  return encoder.EncodeGuided(s.slab(), 0, *guide);
+}
+
+double LossOf(const RecipeOptions& options, const Sample& s) {
+  const auto encoder = *MakeEncoder(options, s.cols, DType::kBf16);
+  const auto slab = encoder->takes_guide() ? Guided(*encoder, s) : encoder->EncodeSlab(s.slab());
+  EXPECT_TRUE(slab.ok()) << slab.status().message();
+  return NaiveLoss(s, Decoded(*encoder, *slab, s.rows, encoder->planes().size()));
+}
+
+std::vector<std::string> GuidedNames() {
+  std::vector<std::string> names;
+  for (const RecipeInfo& recipe : Recipes()) {
+    const auto encoder = MakeEncoder({.codec = std::string(recipe.name)}, 64, DType::kBf16);
+    if ((*encoder)->takes_guide() && recipe.name != "entropy_v1") names.emplace_back(recipe.name);
+  }
+  return names;
+}
+
+class GuidedRecipe : public testing::TestWithParam<std::string> {};
+
+TEST_P(GuidedRecipe, PredictsTheLossOfWhatADecoderGives) {
+  for (const char* transform : {"", "hadamard"})
+    for (const std::uint64_t cols : {1, 40, 130}) {
+      const auto encoder =
+          MakeEncoder({.codec = GetParam(), .transform = transform}, cols, DType::kBf16);
+      if (!encoder.ok()) continue;
+      const Sample s(70, cols, cols);
+      const auto slab = Guided(**encoder, s);
+      ASSERT_TRUE(slab.ok()) << slab.status().message();
+      const std::vector<float> out = Decoded(**encoder, *slab, s.rows, (*encoder)->planes().size());
+      const double loss = NaiveLoss(s, out);
+      EXPECT_NEAR(slab->predicted_loss, loss, 2e-3 * loss + 1e-12) << transform << cols;
+      double error = 0, weight = 0;
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        error += std::pow(static_cast<double>(s.weights[i]) - out[i], 2);
+        weight += std::pow(static_cast<double>(s.weights[i]), 2);
+      }
+      EXPECT_NEAR(slab->squared_error, error, 1e-4 * error + 1e-12 * weight);
+      EXPECT_NEAR(slab->squared_weight, weight, 1e-5 * weight);
+    }
+}
+
+TEST_P(GuidedRecipe, SlabsConcatenateAtAnyThreadCount) {
+  const std::uint64_t rows = 150, cols = 100;
+  const Sample s(rows, cols, 5);
+  const auto encoder = *MakeEncoder({.codec = GetParam()}, cols, DType::kBf16);
+  SetThreads(1);
+  const auto guide = *encoder->Prepare(s.guide());
+  const auto whole = encoder->EncodeGuided(s.slab(), 0, *guide);
+  SetThreads(4);
+  const auto again = Guided(*encoder, s);
+  ASSERT_TRUE(whole.ok() && again.ok());
+  EXPECT_EQ(whole->planes, again->planes);
+  EXPECT_EQ(whole->predicted_loss, again->predicted_loss);
+  EXPECT_EQ(whole->squared_error, again->squared_error);
+  EncodedSlab joined;
+  joined.planes.resize(whole->planes.size());
+  std::uint64_t row = 0;
+  for (const std::uint64_t part_rows : {1, 64, 20, 65}) {
+    const ByteSpan part = ByteSpan(s.bytes).subspan(2 * row * cols, 2 * part_rows * cols);
+    const auto slab = encoder->EncodeGuided({DType::kBf16, part_rows, cols, part}, row, *guide);
+    ASSERT_TRUE(slab.ok());
+    for (std::size_t p = 0; p < joined.planes.size(); ++p) {
+      joined.planes[p].resize(whole->planes[p].size());
+      for (std::size_t i = 0; i < joined.planes[p].size(); ++i)
+        joined.planes[p][i].insert(joined.planes[p][i].end(), slab->planes[p][i].begin(),
+                                   slab->planes[p][i].end());
+    }
+    joined.predicted_loss += slab->predicted_loss;
+    row += part_rows;
+  }
+  SetThreads(0);
+  EXPECT_EQ(joined.planes, whole->planes);
+  EXPECT_NEAR(joined.predicted_loss, whole->predicted_loss, 1e-12 * whole->predicted_loss);
+}
+
+TEST_P(GuidedRecipe, NonFiniteWeightsAndStatisticsAreNamed) {
+  Sample s(70, 50, 5);
+  const auto encoder = *MakeEncoder({.codec = GetParam()}, 50, DType::kBf16);
+  std::vector<float> w = s.weights;
+  w[66 * 50 + 7] = std::numeric_limits<float>::infinity();
+  w[69 * 50 + 7] = std::numeric_limits<float>::quiet_NaN();
+  s.bytes = StoreAs(DType::kBf16, w);
+  const auto slab = Guided(*encoder, s);
+  ASSERT_FALSE(slab.ok());
+  EXPECT_EQ(slab.status().message(), "row 66, column 7 is infinite");
+  s.hessian[2 * 50 + 3] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(encoder->Prepare(s.guide()).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_FALSE(encoder->Prepare(Sample(70, 51, 1).guide()).ok());
+}
+
+TEST_P(GuidedRecipe, SingularAndEmptyStatistics) {
+  const Sample rank2(30, 90, 5, 2);
+  const auto encoder = *MakeEncoder({.codec = GetParam()}, 90, DType::kBf16);
+  EXPECT_TRUE(Guided(*encoder, rank2).ok());
+  Sample zero = rank2;
+  std::fill(zero.hessian.begin(), zero.hessian.end(), 0.0f);
+  const auto slab = Guided(*encoder, zero);
+  ASSERT_TRUE(slab.ok());
+  EXPECT_EQ(slab->predicted_loss, 0);
+  EXPECT_LT(slab->squared_error, 0.2 * slab->squared_weight);
+  for (const bool diagonal : {false, true}) {
+    std::vector<float> variances(90, 2.0f);
+    TensorGuide guide = {.rows = 30, .cols = 90};
+    if (diagonal) guide.diagonal = variances;
+    const auto made = encoder->Prepare(guide);
+    ASSERT_TRUE(made.ok()) << made.status().message();
+    EXPECT_TRUE(encoder->EncodeGuided(rank2.slab(), 0, **made).ok());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Recipes, GuidedRecipe, testing::ValuesIn(GuidedNames()),
+                         [](const auto& info) { return info.param; });
+
+// Compensated rounding against nearest on the same grid format, and every width against the one
+// below it: the loss falls by far, but not below what 2^-2b bits leave.
+TEST(Gptq, LossIsFarBelowNearestAtEveryWidth) {
+  const Sample s(128, 256, 3, 2048);
+  double above = std::numeric_limits<double>::infinity();
+  for (const int bits : {2, 3, 4, 5, 6, 8})
+    for (const char* levels : {"symmetric", "asymmetric"}) {
+      const RecipeOptions rtn{"int4_rtn", 64, bits, levels}, gptq{"int4_gptq", 64, bits, levels};
+      const double nearest = LossOf(rtn, s), loss = LossOf(gptq, s);
+      EXPECT_LT(loss, 0.55 * nearest) << bits << levels;
+      EXPECT_GT(loss, 0.02 * nearest) << bits << levels;
+      if (levels[0] == 's') {
+        EXPECT_LT(loss, above / (bits == 8 ? 10 : 2.5)) << bits;
+        above = loss;
+      }
+    }
+}
+
+TEST(Gptq, AnyGroupAndScaleFormat) {
+  const Sample s(20, 100, 3);
+  for (const std::int64_t group : {1, 7, 16, 100, 1000})
+    for (const char* scales : {"f16", "q8"})
+      for (const char* levels : {"symmetric", "asymmetric"})
+        for (const char* transform : {"none", "hadamard"}) {
+          const RecipeOptions options{"int4_gptq", group, 4, levels, scales, transform};
+          const double loss = LossOf(options, s);
+          const RecipeOptions nearest{"int4_rtn", group, 4, levels, scales, transform};
+          if (group > 1) {
+            EXPECT_LT(loss, LossOf(nearest, s)) << group << scales << levels << transform;
+          }
+        }
+}
+
+TEST(Gptq, RefusesLogLevels) {
+  EXPECT_FALSE(MakeEncoder({"int4_gptq", 0, 0, "log"}, 64, DType::kBf16).ok());
+}
+
+}  // namespace
+}  // namespace ingot::codecs
