@@ -28,55 +28,73 @@ constexpr std::size_t kTasksPerThread = 4;
 // A run of rows of one job.
 struct Task {
   const LinearJob* job;
+  PlaneRange planes;
+  std::size_t group;  // of its inputs
   std::uint64_t begin;
   std::uint64_t end;
 };
 
-// What the activations of one block of tokens were turned into, once for all jobs.
+// What the activations of one block of tokens were turned into, once for all jobs of a group.
 struct Inputs {
   std::size_t tokens = 0;
   std::size_t cols = 0;
-  const float* packed = nullptr;  // tokens x DotStride(cols); nullptr: no job needs them
-  const InputRecord* records =
-      nullptr;  // tokens x RecordsOfToken(cols); nullptr: no job needs them
+  // Filled where the group's jobs need them.
+  const float* packed = nullptr;         // tokens x DotStride(cols)
+  const InputRecord* records = nullptr;  // tokens x RecordsOfToken(cols)
 };
 
-// What jobs need of their inputs.
+// What the jobs of a group need of their inputs.
 struct Needs {
   bool packed = false;
   bool records = false;
   unsigned parts = 0;  // as IntMatvecKernel::quantize takes them
 };
 
+// Jobs whose matrices turn their inputs alike (all, where none has a transform).
+struct InputGroup {
+  PlaneRange planes;  // of any of them, for its transforms
+  Needs needs;
+  float* packed = nullptr;  // of a block of tokens
+  InputRecord* records = nullptr;
+};
+
 // Whether planes with kernels of their own are taken one by one. Not where a plane's value depends
 // on the sum before it, as a remainder's does.
-bool TakesPlanes(const ResidentMatrix& matrix, PlaneRange planes, Compute compute) {
+bool TakesPlanes(const ResidentMatrix& matrix, const PlaneRange& planes, Compute compute) {
   if (compute == Compute::kExact) return false;
   for (std::size_t p = planes.first; p < planes.last; ++p)
     if (Prepared(matrix, p).operand.kind == OperandKind::kGeneric) return false;
   return true;
 }
 
-Needs NeedsOf(std::span<const LinearJob> jobs, Compute compute) {
-  Needs needs;
-  for (const LinearJob& job : jobs) {
-    const PlaneRange planes = LivePlanes(*job.matrix, job.plane_count);
-    const bool fast = TakesPlanes(*job.matrix, planes, compute);
-    for (std::size_t p = planes.first; p < planes.last; ++p) {
-      const PreparedPlane& plane = Prepared(*job.matrix, p);
-      if (!fast || !plane.has_fields) {
-        needs.packed = true;
-        continue;
-      }
-      needs.records = true;
-      for (int f = 0; f < plane.fields.count; ++f)
-        needs.parts |= 8u / static_cast<unsigned>(plane.fields.field[f].width);
+void AddNeeds(const ResidentMatrix& matrix, const PlaneRange& planes, Compute compute,
+              Needs& needs) {
+  const bool fast = TakesPlanes(matrix, planes, compute);
+  for (std::size_t p = planes.first; p < planes.last; ++p) {
+    const PreparedPlane& plane = Prepared(matrix, p);
+    if (plane.is_transform()) continue;
+    if (!fast || !plane.has_fields) {
+      needs.packed = true;
+      continue;
     }
+    needs.records = true;
+    for (int f = 0; f < plane.fields.count; ++f)
+      needs.parts |= 8u / static_cast<unsigned>(plane.fields.field[f].width);
   }
-  return needs;
 }
 
-std::vector<Task> CutRows(std::span<const LinearJob> jobs, std::size_t tokens, std::size_t cols) {
+// The group of a job, made where there is none yet.
+std::size_t GroupOf(const LinearJob& job, const PlaneRange& planes, Compute compute,
+                    std::vector<InputGroup>& groups) {
+  std::size_t g = 0;
+  while (g < groups.size() && !groups[g].planes.SameInputs(planes)) ++g;
+  if (g == groups.size()) groups.push_back({planes, {}, nullptr, nullptr});
+  AddNeeds(*job.matrix, planes, compute, groups[g].needs);
+  return g;
+}
+
+std::vector<Task> CutRows(std::span<const LinearJob> jobs, std::size_t tokens, std::size_t cols,
+                          Compute compute, std::vector<InputGroup>& groups) {
   std::uint64_t rows = 0;
   for (const LinearJob& job : jobs) rows += job.rows;
   const std::uint64_t products_a_row = std::max<std::uint64_t>(cols * tokens, 1);
@@ -85,10 +103,12 @@ std::vector<Task> CutRows(std::span<const LinearJob> jobs, std::size_t tokens, s
   std::vector<Task> tasks;
   for (const LinearJob& job : jobs) {
     if (job.rows == 0) continue;
+    const PlaneRange planes = LivePlanes(*job.matrix, job.plane_count);
+    const std::size_t group = GroupOf(job, planes, compute, groups);
     const std::uint64_t pieces = std::max<std::uint64_t>(1, job.rows / aim);
     const std::uint64_t step = AlignUp(CeilDiv(job.rows, pieces), kMatvecRows);
     for (std::uint64_t begin = 0; begin < job.rows; begin += step)
-      tasks.push_back({&job, begin, std::min(job.rows, begin + step)});
+      tasks.push_back({&job, planes, group, begin, std::min(job.rows, begin + step)});
   }
   return tasks;
 }
@@ -104,7 +124,7 @@ void FillStart(const Task& task, float* y, std::size_t tokens) {
 }
 
 // The float path: decode a panel of rows into this core's cache, multiply it with every token.
-void RunFloat(const Task& task, PlaneRange planes, const Inputs& inputs, bool skip_fast, float* y) {
+void RunFloat(const Task& task, const Inputs& inputs, bool skip_fast, float* y) {
   const LinearJob& job = *task.job;
   const std::size_t stride = DotStride(inputs.cols);
   const std::size_t padded_cols = stride - kDotLanes;
@@ -114,7 +134,8 @@ void RunFloat(const Task& task, PlaneRange planes, const Inputs& inputs, bool sk
   Scratch<float> panel(panel_rows * stride);
   for (std::uint64_t begin = task.begin; begin < task.end; begin += panel_rows) {
     const std::size_t rows = std::min(panel_rows, task.end - begin);
-    DecodePanel(*job.matrix, planes, job.row_begin + begin, rows, panel.data(), stride, padded_cols,
+    DecodePanel(*job.matrix, task.planes, job.row_begin + begin, rows, panel.data(), stride,
+                padded_cols, task.planes.by_row ? Transforms::kRestore : Transforms::kLeave,
                 skip_fast);
     BestPanelDot().run({.w = panel.data(),
                         .w_stride = stride,
@@ -152,49 +173,72 @@ void RunFastPlane(const Task& task, const PreparedPlane& plane, const Inputs& in
 // REQUIRES: y is the job's output for the first token of the block.
 void RunTask(const Task& task, const Inputs& inputs, Compute compute, float* y) {
   const ResidentMatrix& matrix = *task.job->matrix;
-  const PlaneRange planes = LivePlanes(matrix, task.job->plane_count);
+  const PlaneRange& planes = task.planes;
   const bool fast = TakesPlanes(matrix, planes, compute);
   FillStart(task, y, inputs.tokens);
   bool any_float = false;
   for (std::size_t p = planes.first; p < planes.last; ++p) {
     const PreparedPlane& plane = Prepared(matrix, p);
+    if (plane.is_transform()) continue;
     if (fast && plane.fast())
       RunFastPlane(task, plane, inputs, y);
     else
       any_float = true;
   }
-  if (any_float) RunFloat(task, planes, inputs, fast, y);
+  if (any_float) RunFloat(task, inputs, fast, y);
 }
 
-void PackToken(const float* x, std::size_t cols, float* packed) {
-  std::copy_n(x, cols, packed);
-  std::fill(packed + cols, packed + DotStride(cols), 0.0f);
+// One token's inputs as the group's kernels want them, in place `t` of the block.
+void PrepareToken(const InputGroup& group, const float* x, std::size_t cols, std::size_t t) {
+  const std::size_t stride = DotStride(cols);
+  const PlaneRange& planes = group.planes;
+  Scratch<float> local(planes.transform_count > 0 && !group.needs.packed ? cols : 0);
+  float* packed = group.needs.packed ? group.packed + t * stride : local.data();
+  const float* inputs = x;
+  for (std::size_t i = planes.transform_count; i > 0; --i) {
+    planes.transforms[i - 1]->Apply(inputs, packed);
+    inputs = packed;
+  }
+  if (group.needs.packed) {
+    if (inputs == x) std::copy_n(x, cols, packed);
+    std::fill(packed + cols, packed + stride, 0.0f);
+  }
+  if (group.needs.records)
+    BestIntMatvec().quantize(inputs, cols, group.needs.parts,
+                             group.records + t * RecordsOfToken(cols));
 }
 
 }  // namespace
 
 void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_stride,
                std::size_t tokens, std::size_t cols, Compute compute) {
-  const Needs needs = NeedsOf(jobs, compute);
   const std::size_t most = std::min(tokens, kTokenBlock);
-  const std::vector<Task> tasks = CutRows(jobs, most, cols);
-  const std::size_t stride = DotStride(cols), record_stride = RecordsOfToken(cols);
-  Scratch<float> packed(needs.packed ? most * stride : 0);
-  Scratch<InputRecord> records(needs.records ? most * record_stride : 0);
+  std::vector<InputGroup> groups;
+  const std::vector<Task> tasks = CutRows(jobs, most, cols, compute, groups);
+  const std::size_t packed_size = most * DotStride(cols);
+  const std::size_t records_size = most * RecordsOfToken(cols);
+  const auto any = [&](bool Needs::*need) {
+    return std::ranges::any_of(groups, [&](const InputGroup& g) { return g.needs.*need; });
+  };
+  Scratch<float> packed(any(&Needs::packed) ? groups.size() * packed_size : 0);
+  Scratch<InputRecord> records(any(&Needs::records) ? groups.size() * records_size : 0);
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    groups[g].packed = packed.data() + g * packed_size;
+    groups[g].records = records.data() + g * records_size;
+  }
   for (std::size_t first = 0; first < tokens; first += kTokenBlock) {
     const std::size_t count = std::min(kTokenBlock, tokens - first);
-    ParallelFor(count, 16, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t t = begin; t < end; ++t) {
-        const float* token = x + (first + t) * x_stride;
-        if (needs.packed) PackToken(token, cols, packed.data() + t * stride);
-        if (needs.records)
-          BestIntMatvec().quantize(token, cols, needs.parts, records.data() + t * record_stride);
-      }
-    });
-    const Inputs inputs{count, cols, packed.data(), records.data()};
-    ParallelFor(tasks.size(), 1, [&](std::size_t begin, std::size_t end) {
+    ParallelFor(count * groups.size(), 16, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i)
-        RunTask(tasks[i], inputs, compute, tasks[i].job->y + first * tasks[i].job->y_stride);
+        PrepareToken(groups[i / count], x + (first + i % count) * x_stride, cols, i % count);
+    });
+    ParallelFor(tasks.size(), 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const Task& task = tasks[i];
+        const InputGroup& group = groups[task.group];
+        RunTask(task, {count, cols, group.packed, group.records}, compute,
+                task.job->y + first * task.job->y_stride);
+      }
     });
   }
 }

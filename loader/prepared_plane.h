@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "codecs/plane.h"
 #include "codecs/plane_codec.h"
+#include "codecs/transform.h"
 #include "loader/kernels/int_matvec.h"
 #include "loader/kernels/plane_operand.h"
 #include "loader/resident.h"
@@ -25,7 +26,11 @@ struct PreparedPlane {
   std::vector<float> levels;               // int
   IntFields fields;                        // int, where has_fields: kFast has a kernel
   bool has_fields = false;
+  std::shared_ptr<const codecs::InputTransform> transform;  // kTransform
 
+  bool is_transform() const { return operand.kind == OperandKind::kTransform; }
+  // Whether the plane's value takes the place of the sum before it.
+  bool replaces() const { return kind->role == codecs::PlaneRole::kReplaces; }
   // Whether kFast takes the plane by itself instead of decoding it into the panel.
   bool fast() const { return has_fields || operand.kind == OperandKind::kSparse; }
 };
@@ -38,11 +43,22 @@ inline const PreparedPlane& Prepared(const ResidentMatrix& matrix, std::size_t p
   return *static_cast<const PreparedPlane*>(matrix.prepared[plane].get());
 }
 
-// The planes [first, last) that make up the matrix at a plane limit: planes before one that
-// replaces them count for nothing.
+// The planes that make up the matrix at a plane limit: those of [first, last) that are no
+// transforms. Planes before one that replaces them count for nothing; transforms do not count
+// towards the limit and apply whatever it is (docs/codecs.md, section 1).
 struct PlaneRange {
   std::size_t first = 0;
   std::size_t last = 0;
+  // What turns the inputs of the product before they meet these planes, the last one first. None
+  // where `by_row`.
+  std::size_t transform_count = 0;
+  const codecs::InputTransform* transforms[codecs::kMaxTransforms] = {};
+  // A plane needs the value of the sum before it (a remainder): rows are decoded whole, transforms
+  // included.
+  bool by_row = false;
+
+  // Whether both turn inputs alike.
+  bool SameInputs(const PlaneRange& other) const;
 };
 PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count);
 

@@ -33,6 +33,7 @@ Status FinishMatrix(ResidentMatrix& matrix) {
     INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(view.spec->kind).At(place));
     INGOT_TRY(kind->validate(view).At(place));
   }
+  INGOT_TRY(codecs::CheckPlaneList(matrix.planes));
   return PrepareMatrix(matrix);
 }
 

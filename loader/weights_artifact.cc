@@ -169,9 +169,7 @@ void TurnRaw(ResidentMatrix& matrix, std::size_t plane, DType dtype, std::size_t
   ParallelFor(matrix.rows, grain, [&](std::size_t begin, std::size_t end) {
     std::vector<float> row(matrix.cols);
     for (std::size_t r = begin; r < end; ++r) {
-      std::fill(row.begin(), row.end(), 0.0f);
-      for (std::size_t p = 0; p <= plane; ++p)
-        Prepared(matrix, p).kind->decode_rows(matrix.planes[p], r, r + 1, row.data());
+      codecs::ApplyPlanes(std::span(matrix.planes).first(plane + 1), r, r + 1, row.data());
       StoreValues(dtype, row, values.data() + r * row_bytes);
     }
   });

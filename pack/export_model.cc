@@ -76,16 +76,12 @@ struct DecodableTensor {
   std::vector<codecs::PlaneSpec> specs;
   std::vector<artifact::StreamBytes> backing;
   std::vector<codecs::PlaneView> planes;
-  std::vector<const codecs::PlaneKind*> kinds;
 
   // Rows [begin, end) into out, in parallel.
   void Decode(std::uint64_t begin, std::uint64_t end, float* out) const {
     const std::uint64_t grain = std::max<std::uint64_t>(kTaskWeights / cols, 1);
     ParallelFor(end - begin, grain, [&](std::size_t from, std::size_t to) {
-      float* rows_out = out + from * cols;
-      std::fill_n(rows_out, (to - from) * cols, 0.0f);
-      for (std::size_t p = 0; p < planes.size(); ++p)
-        kinds[p]->decode_rows(planes[p], begin + from, begin + to, rows_out);
+      codecs::ApplyPlanes(planes, begin + from, begin + to, out + from * cols);
     });
   }
 };
@@ -113,8 +109,8 @@ Result<DecodableTensor> LoadTensor(const artifact::ArtifactReader& reader,
     }
     INGOT_TRY(kind->validate(view).At(place));
     tensor.planes.push_back(std::move(view));
-    tensor.kinds.push_back(kind);
   }
+  INGOT_TRY(codecs::CheckPlaneList(tensor.planes));
   return tensor;
 }
 

@@ -13,10 +13,11 @@ enum class OperandKind : std::uint8_t {
   kF32,  // values: rows x cols
   kF16,
   kBf16,
-  kInt,      // codes: bit fields of `bits` bits, docs/codecs.md section 2
-  kFp8,      // codes: e4m3, f16 scales
-  kSparse,   // row_offsets, columns, values f16
-  kGeneric,  // anything else: only the codec's own decoder knows it
+  kInt,        // codes: bit fields of `bits` bits, docs/codecs.md section 2
+  kFp8,        // codes: e4m3, f16 scales
+  kSparse,     // row_offsets, columns, values f16
+  kTransform,  // of the inputs: no weights of its own
+  kGeneric,    // anything else: only the codec's own decoder knows it
 };
 
 // Streams have no alignment beyond one byte between rows.

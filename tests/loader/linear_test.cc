@@ -107,13 +107,22 @@ void ExpectFast(const std::vector<float>& got, const std::vector<float>& want,
   }
 }
 
-const codecs::RecipeOptions kRecipes[] = {
-    {"int4_rtn", 128, 0, "", ""},       {"int4_rtn", 32, 0, "asymmetric", ""},
-    {"int4_rtn", 100, 0, "", ""},       {"int4_rtn", 64, 0, "", "q8"},
-    {"int4_rtn", 64, 3, "", ""},        {"int4_rtn", 64, 8, "", ""},
-    {"int4_rtn", 64, 0, "log", ""},     {"int4_g8_fp16_v1", 0, 0, "", ""},
-    {"int4_residual_v1", 0, 0, "", ""}, {"fp8_hybrid_v1", 0, 0, "", ""},
-    {"nested_v1", 0, 0, "", ""},        {"lossless_v1", 0, 0, "", ""}};
+const codecs::RecipeOptions kRecipes[] = {{"int4_rtn", 128, 0, "", ""},
+                                          {"int4_rtn", 32, 0, "asymmetric", ""},
+                                          {"int4_rtn", 100, 0, "", ""},
+                                          {"int4_rtn", 64, 0, "", "q8"},
+                                          {"int4_rtn", 64, 3, "", ""},
+                                          {"int4_rtn", 64, 8, "", ""},
+                                          {"int4_rtn", 64, 0, "log", ""},
+                                          {"int4_g8_fp16_v1", 0, 0, "", ""},
+                                          {"int4_residual_v1", 0, 0, "", ""},
+                                          {"fp8_hybrid_v1", 0, 0, "", ""},
+                                          {"nested_v1", 0, 0, "", ""},
+                                          {"lossless_v1", 0, 0, "", ""},
+                                          {"int4_rtn", 64, 0, "", "", "hadamard"},
+                                          {"int4_rtn", 32, 3, "asymmetric", "q8", "hadamard"},
+                                          {"int4_residual_v1", 0, 0, "", "", "hadamard"},
+                                          {"nested_v1", 0, 0, "", "", "hadamard"}};
 
 TEST(LinearTest, EveryRecipeMultipliesItsDecodedWeights) {
   for (const codecs::RecipeOptions& recipe : kRecipes)
