@@ -134,6 +134,7 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
   plan.nonfinite = options.nonfinite;
   plan.preset = options.preset;
   plan.rules = options.rules;
+  plan.allocation = options.allocation;
   plan.statistics = options.statistics;
   if (plan.statistics != nullptr) INGOT_TRY(plan.statistics->CheckModel(checkpoint));
   std::vector<int> matrices(options.rules.size()), vectors(options.rules.size());
@@ -143,6 +144,8 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
     if (source == nullptr || !used.insert(use.name).second) continue;
     const bool kept = KeptAsIs(use, *source);
     codecs::RecipeOptions recipe = RoleRecipe(options.preset, use.role);
+    if (const auto it = options.chosen.find(use.name); it != options.chosen.end())
+      recipe = it->second;
     for (std::size_t i = 0; i < options.rules.size(); ++i) {
       if (!GlobMatches(options.rules[i].glob, use.name)) continue;
       ++(kept ? vectors : matrices)[i];

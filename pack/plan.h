@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -23,7 +24,9 @@ using model::Json;
 
 struct PlanOptions {
   RolePreset preset;
-  std::vector<Rule> rules;          // a later one overrides an earlier one
+  std::vector<Rule> rules;                              // a later one overrides an earlier one
+  std::map<std::string, codecs::RecipeOptions> chosen;  // by allocation, instead of the preset
+  Json allocation;                  // what chose them, for the manifest; null: nothing did
   std::set<std::string> nonfinite;  // tensors with NaN or infinity, stored as they are
   bool allow_unused = false;        // tensors that the architecture does not use are left out
   bool require_tokenizer = true;
@@ -70,6 +73,7 @@ struct PackPlan {
   std::set<std::string> nonfinite;     // stored as they are although they hold NaN or infinity
   RolePreset preset;
   std::vector<Rule> rules;
+  Json allocation;
   std::shared_ptr<const calibration::Statistics> statistics;
 };
 

@@ -64,6 +64,7 @@ Result<Json> MakeProvenance(const model::Checkpoint& checkpoint, const PackPlan&
         {"embedding", RecipeText(plan.preset.embedding)},
         {"head", RecipeText(plan.preset.head)},
         {"rules", rules}}}};
+  if (!plan.allocation.is_null()) provenance["allocation"] = plan.allocation;
   if (plan.statistics != nullptr) {
     const Json& metadata = plan.statistics->metadata();
     Json calibration = {{"digest", plan.statistics->digest()}};

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 
 namespace ingot::pack {
 namespace {
@@ -43,6 +44,15 @@ Result<std::int64_t> ParseCount(std::string_view key, std::string_view value) {
   return number;
 }
 
+Result<double> ParseReal(std::string_view key, std::string_view value) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{} || end != value.data() + value.size() || !(number > 0) ||
+      !std::isfinite(number))
+    return InvalidArgument(fmt::format("{}='{}' is not a positive number", key, value));
+  return number;
+}
+
 Status SetOption(std::string_view item, codecs::RecipeOptions& recipe) {
   const std::size_t equals = item.find('=');
   if (equals == std::string_view::npos)
@@ -57,9 +67,15 @@ Status SetOption(std::string_view item, codecs::RecipeOptions& recipe) {
     recipe.levels = value;
   } else if (key == "scales") {
     recipe.scales = value;
+  } else if (key == "transform") {
+    recipe.transform = value;
+  } else if (key == "step") {
+    INGOT_ASSIGN(recipe.step, ParseReal(key, value));
+  } else if (key == "rate") {
+    INGOT_ASSIGN(recipe.rate, ParseReal(key, value));
   } else {
-    return InvalidArgument(
-        fmt::format("unknown option '{}' (known: group, bits, levels, scales)", key));
+    return InvalidArgument(fmt::format(
+        "unknown option '{}' (known: group, bits, levels, scales, transform, step, rate)", key));
   }
   return OkStatus();
 }
@@ -111,6 +127,9 @@ std::string RecipeText(const codecs::RecipeOptions& recipe) {
   if (recipe.bits != 0) add("bits", std::to_string(recipe.bits));
   if (!recipe.levels.empty()) add("levels", recipe.levels);
   if (!recipe.scales.empty()) add("scales", recipe.scales);
+  if (!recipe.transform.empty()) add("transform", recipe.transform);
+  if (recipe.step != 0) add("step", fmt::format("{}", recipe.step));
+  if (recipe.rate != 0) add("rate", fmt::format("{}", recipe.rate));
   return recipe.codec + options;
 }
 

@@ -25,7 +25,8 @@ struct Rule {
   codecs::RecipeOptions recipe;
 };
 
-// Parses "GLOB=CODEC[:key=value,...]" with the keys group, bits, levels, scales. The first '='
+// Parses "GLOB=CODEC[:key=value,...]" with the keys group, bits, levels, scales,
+// transform, step, rate. The first '='
 // splits, so a glob holds none. InvalidArgument says what is wrong.
 Result<Rule> ParseRule(std::string_view text);
 

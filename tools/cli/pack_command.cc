@@ -12,6 +12,7 @@
 #include "pack/plan.h"
 #include "pack/recipe_rules.h"
 #include "tools/cli/common.h"
+#include "tools/cli/pack_budget.h"
 #include "tools/cli/plan_text.h"
 
 namespace ingot::cli {
@@ -20,24 +21,31 @@ namespace {
 struct PackCommand {
   std::string model, output, target, sign, stats, memory = "1GiB";
   codecs::RecipeOptions recipe{"", 0, 0, "", ""};
+  BudgetOptions budget;
   std::vector<std::string> rules;
+  bool plan_only = false;
   bool force = false, dry_run = false, json = false, quiet = false;
   bool allow_nonfinite = false, allow_unused = false, no_tokenizer = false;
 };
 
 Result<pack::RolePreset> PresetOf(const PackCommand& command) {
   const codecs::RecipeOptions& r = command.recipe;
-  const bool options = r.group != 0 || r.bits != 0 || !r.levels.empty() || !r.scales.empty();
+  const bool options = r.group != 0 || r.bits != 0 || !r.levels.empty() || !r.scales.empty() ||
+                       !r.transform.empty() || r.rate != 0;
   const bool codec = options || !r.codec.empty();
+  if (command.budget.given() && !command.target.empty())
+    return InvalidArgument("give --target, or a budget, not both");
   if (codec && !command.target.empty())
     return InvalidArgument("give --target, or --codec with its options, not both");
+  // What a budget does not choose, since statistics do not know it, stays close to the source.
+  if (!codec && (command.budget.given() || command.plan_only)) return pack::TargetPreset("quality");
   if (!codec) return pack::TargetPreset(command.target.empty() ? "balanced" : command.target);
   codecs::RecipeOptions recipe = r;
   if (recipe.codec.empty()) recipe.codec = codecs::RecipeOptions{}.codec;
   return pack::CodecPreset(recipe);
 }
 
-Result<pack::PackPlan> PlanOf(const PackCommand& command, const model::Checkpoint& checkpoint) {
+Result<pack::PlanOptions> PlanOptionsOf(const PackCommand& command) {
   pack::PlanOptions options;
   INGOT_ASSIGN(options.preset, PresetOf(command));
   for (const std::string& text : command.rules) {
@@ -49,6 +57,14 @@ Result<pack::PackPlan> PlanOf(const PackCommand& command, const model::Checkpoin
   }
   options.allow_unused = command.allow_unused;
   options.require_tokenizer = !command.no_tokenizer;
+  return options;
+}
+
+Result<pack::PackPlan> PlanOf(const PackCommand& command, const model::Checkpoint& checkpoint,
+                              pack::PlanOptions options) {
+  if (command.budget.given())
+    INGOT_TRY(ChooseByBudget(checkpoint, command.budget, command.recipe,
+                             command.quiet || command.json, options));
   INGOT_ASSIGN(pack::PackPlan plan, pack::MakePlan(checkpoint, options));
   for (const std::string& name : plan.unused)
     if (!command.quiet) Warn(name + " is not used by the model and left out");
@@ -99,7 +115,14 @@ Status RunPack(const PackCommand& command) {
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   const auto start = std::chrono::steady_clock::now();
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
-  INGOT_ASSIGN(const pack::PackPlan plan, PlanOf(command, *checkpoint));
+  INGOT_ASSIGN(const pack::PlanOptions plan_options, PlanOptionsOf(command));
+  if (command.plan_only) {
+    INGOT_ASSIGN(const std::string sweep, BudgetSweep(*checkpoint, command.recipe, command.json,
+                                                      command.quiet || command.json, plan_options));
+    fmt::print("{}", sweep);
+    return OkStatus();
+  }
+  INGOT_ASSIGN(const pack::PackPlan plan, PlanOf(command, *checkpoint, plan_options));
   if (command.dry_run) {
     fmt::print("{}", command.json ? PlanJson(plan).dump(1) + "\n" : PlanText(plan));
     return OkStatus();
@@ -161,9 +184,24 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--levels", o->recipe.levels, "symmetric, asymmetric or log")->type_name("KIND");
   c->add_option("--scales", o->recipe.scales, "f16, or q8 (8 bits under one f16 a row)")
       ->type_name("KIND");
+  c->add_option("--transform", o->recipe.transform, "none, hadamard or awq, before rounding")
+      ->type_name("KIND");
+  c->add_option("--rate", o->recipe.rate, "entropy_v1: stored bits per weight of every matrix")
+      ->type_name("BITS")
+      ->check(CLI::PositiveNumber);
+  c->add_option("--bpw", o->budget.bits,
+                "stored bits per linear weight, spent where the statistics say that they matter; "
+                "with --codec entropy_v1 (default) or int4_gptq (whole ladder)")
+      ->type_name("BITS")
+      ->check(CLI::PositiveNumber);
+  c->add_option("--size", o->budget.size, "the same for the size of the file")->type_name("SIZE");
+  c->add_option("--max-kl", o->budget.max_kl, "the same for the predicted KL divergence")
+      ->type_name("NATS")
+      ->check(CLI::PositiveNumber);
+  c->add_flag("--plan-only", o->plan_only, "print size and predicted loss over budgets");
   c->add_option(
        "--rule", o->rules,
-       "GLOB=CODEC[:group=G,bits=B,levels=L,scales=S] for matrices whose name matches; a later "
+       "GLOB=CODEC[:group=G,bits=B,levels=L,scales=S,...] for matrices whose name matches; a later "
        "rule overrides an earlier one")
       ->type_name("RULE")
       ->allow_extra_args(false);
@@ -182,7 +220,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   c->add_flag("--json", o->json, "one JSON object about the result");
   c->add_flag("-q,--quiet", o->quiet, "no progress, no report");
   OnRun(c, outcome, [o, output]() -> Status {
-    if (output->count() == 0 && !o->dry_run)
+    if (output->count() == 0 && !o->dry_run && !o->plan_only)
       return InvalidArgument("-o FILE is required (or --dry-run)");
     return RunPack(*o);
   });

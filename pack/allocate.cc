@@ -1,0 +1,334 @@
+#include "pack/allocate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/parallel.h"
+#include "codecs/plane_codec.h"
+#include "pack/guide_cache.h"
+#include "pack/slab_source.h"
+
+namespace ingot::pack {
+namespace {
+
+constexpr std::string_view kEntropyCodec = "entropy_v1";
+constexpr std::array<std::int64_t, 6> kLadderBits = {2, 3, 4, 5, 6, 8};
+// Rows tried of a matrix: an eighth, at least this many.
+constexpr std::uint64_t kSampleRows = 96;
+constexpr std::uint64_t kSampleShare = 8;
+// Steps of the entropy grid, as the model's predicted loss: nats a token, each four times the last.
+constexpr double kFirstLoss = 4e-5;
+constexpr int kGridSteps = 10;
+// What the container keeps of a chunk besides its payload: its table record and symbol frequencies.
+constexpr double kChunkOverhead = 130;
+
+// Rows spread evenly over a matrix, gathered, with their share of the Fisher weights.
+struct Sample {
+  std::vector<std::uint8_t> bytes;
+  std::vector<float> row_fisher;
+  std::uint64_t rows = 0;
+  double loss_scale = 1;  // the matrix's loss over the sample's
+};
+
+Result<Sample> TakeSample(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
+                          const codecs::TensorGuide& guide) {
+  Sample sample;
+  sample.rows = std::min(tensor.rows, std::max(kSampleRows, tensor.rows / kSampleShare));
+  const std::uint64_t row_bytes = tensor.cols * DTypeBytes(tensor.source.dtype);
+  AlignedBuffer<std::uint8_t> slab_bytes(tensor.slab_rows * row_bytes);
+  std::uint64_t loaded = UINT64_MAX;
+  double all = 0, taken = 0;
+  for (const float g : guide.row_fisher) all += g;
+  for (std::uint64_t i = 0; i < sample.rows; ++i) {
+    const std::uint64_t row = (2 * i + 1) * tensor.rows / (2 * sample.rows);
+    const auto slab = static_cast<std::uint32_t>(row / tensor.slab_rows);
+    if (slab != loaded) {
+      INGOT_TRY(ReadSlab(checkpoint, tensor, slab, slab_bytes.span()).status());
+      loaded = slab;
+    }
+    const std::uint8_t* from = slab_bytes.data() + (row - tensor.SlabBegin(slab)) * row_bytes;
+    sample.bytes.insert(sample.bytes.end(), from, from + row_bytes);
+    if (guide.row_fisher.empty()) continue;
+    sample.row_fisher.push_back(guide.row_fisher[row]);
+    taken += guide.row_fisher[row];
+  }
+  const double share = static_cast<double>(tensor.rows) / static_cast<double>(sample.rows);
+  sample.loss_scale = taken > 0 ? all / taken : share;
+  return sample;
+}
+
+// Bits that an order-0 coder spends on a stream.
+double EntropyBits(ByteSpan bytes) {
+  std::array<std::uint64_t, 256> counts{};
+  for (const std::uint8_t b : bytes) ++counts[b];
+  double bits = 0;
+  for (const std::uint64_t n : counts)
+    if (n > 0)
+      bits -= static_cast<double>(n) *
+              std::log2(static_cast<double>(n) / static_cast<double>(bytes.size()));
+  return bits;
+}
+
+// Stored bytes of the whole matrix, told from an encoded sample of its rows.
+Result<double> StoredBytes(const codecs::TensorEncoder& encoder, const codecs::EncodedSlab& encoded,
+                           const PlannedTensor& tensor, std::uint64_t sample_rows) {
+  const double share = static_cast<double>(tensor.rows) / static_cast<double>(sample_rows);
+  double bytes = 0;
+  for (std::size_t p = 0; p < encoder.planes().size(); ++p) {
+    const codecs::PlaneSpec& spec = encoder.planes()[p];
+    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(spec.kind));
+    INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, tensor.cols));
+    for (std::size_t s = 0; s < streams.size(); ++s) {
+      const auto& stream = encoded.planes[p][s];
+      const auto size = static_cast<double>(stream.size());
+      const bool whole =
+          spec.kind == "column_scale" || (spec.kind == "entropy" && streams[s].name == "columns");
+      if (whole) {
+        bytes += size;
+      } else if (streams[s].hint == codecs::StreamHint::kEntropy && !stream.empty()) {
+        bytes += std::min(size, EntropyBits(stream) / 8) * share + kChunkOverhead;
+      } else {
+        bytes += size * share;
+      }
+    }
+  }
+  return bytes;
+}
+
+Result<calibration::Candidate> Try(const codecs::RecipeOptions& recipe, const PlannedTensor& tensor,
+                                   const codecs::TensorGuide& guide, const Sample& sample) {
+  INGOT_ASSIGN(const auto encoder, codecs::MakeEncoder(recipe, tensor.cols, tensor.source.dtype));
+  codecs::TensorGuide part = guide;
+  part.rows = sample.rows;
+  if (!guide.row_fisher.empty()) part.row_fisher = sample.row_fisher;
+  INGOT_ASSIGN(const auto prepared, encoder->Prepare(part));
+  const codecs::WeightSlab slab{tensor.source.dtype, sample.rows, tensor.cols, sample.bytes};
+  INGOT_ASSIGN(const codecs::EncodedSlab encoded, encoder->EncodeGuided(slab, 0, *prepared));
+  INGOT_ASSIGN(const double bytes, StoredBytes(*encoder, encoded, tensor, sample.rows));
+  return calibration::Candidate{bytes, encoded.predicted_loss * sample.loss_scale};
+}
+
+Result<TensorCurve> CurveOf(const model::Checkpoint& checkpoint, const PackPlan& plan,
+                            const PlannedTensor& tensor,
+                            const std::vector<codecs::RecipeOptions>& ladder) {
+  TensorCurve curve;
+  curve.tensor = tensor.source.name;
+  curve.role = tensor.role;
+  curve.weights = tensor.weights();
+  curve.recipes = ladder;
+  INGOT_ASSIGN(const codecs::TensorGuide guide,
+               plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
+  INGOT_ASSIGN(const Sample sample, TakeSample(checkpoint, tensor, guide));
+  for (const codecs::RecipeOptions& recipe : ladder) {
+    INGOT_ASSIGN(const calibration::Candidate candidate, Try(recipe, tensor, guide, sample));
+    curve.candidates.push_back(candidate);
+  }
+  return curve;
+}
+
+// The curve's candidate at any step: bytes against log step as a broken line, loss as its
+// logarithm.
+calibration::Candidate AtStep(const TensorCurve& curve, double step) {
+  const auto& steps = curve.recipes;
+  std::size_t i = 0;
+  while (i + 2 < steps.size() && steps[i + 1].step < step) ++i;
+  const double from = std::log(steps[i].step), to = std::log(steps[i + 1].step);
+  const double t = (std::log(step) - from) / (to - from);
+  const calibration::Candidate &a = curve.candidates[i], &b = curve.candidates[i + 1];
+  constexpr double kTiny = 1e-30;
+  return {std::max(0.0, a.bytes + t * (b.bytes - a.bytes)),
+          std::exp(std::log(a.loss + kTiny) +
+                   t * (std::log(b.loss + kTiny) - std::log(a.loss + kTiny)))};
+}
+
+Assignment AtModelStep(const std::vector<TensorCurve>& curves, double step) {
+  Assignment assignment;
+  for (const TensorCurve& curve : curves) {
+    const calibration::Candidate candidate = AtStep(curve, step);
+    assignment.recipes.push_back(curve.recipes.front());
+    assignment.recipes.back().step = step;
+    assignment.bytes += candidate.bytes;
+    if (curve.role == model::TensorRole::kLinear) assignment.linear_bytes += candidate.bytes;
+    assignment.predicted_loss += candidate.loss;
+  }
+  return assignment;
+}
+
+double LinearWeights(const std::vector<TensorCurve>& curves) {
+  double weights = 0;
+  for (const TensorCurve& curve : curves)
+    if (curve.role == model::TensorRole::kLinear) weights += static_cast<double>(curve.weights);
+  return weights;
+}
+
+// What of an assignment the budget limits; larger is over.
+double Spent(const Assignment& assignment, const Budget& budget, double linear_weights) {
+  switch (budget.kind) {
+    case Budget::Kind::kLinearBits:
+      return assignment.linear_bytes * 8 / linear_weights;
+    case Budget::Kind::kBytes:
+      return assignment.bytes;
+    case Budget::Kind::kKl:
+      return PredictedKl(assignment.predicted_loss);
+  }
+  return 0;
+}
+
+Status TooSmall(const Budget& budget, double possible) {
+  const char* unit = budget.kind == Budget::Kind::kLinearBits ? "bits per linear weight"
+                     : budget.kind == Budget::Kind::kBytes    ? "bytes for all matrices"
+                                                              : "nats of divergence";
+  return InvalidArgument(fmt::format("a budget of {:.6g} {} cannot be met: {:.6g} is possible",
+                                     budget.value, unit, possible));
+}
+
+// One step for the whole model: bytes fall and loss grows with it.
+Result<Assignment> AssignStep(const std::vector<TensorCurve>& curves, const Budget& budget) {
+  const double weights = LinearWeights(curves);
+  double fine = curves.front().recipes.front().step / 4,
+         coarse = curves.front().recipes.back().step;
+  const bool kl = budget.kind == Budget::Kind::kKl;
+  const auto over = [&](double step) {
+    return Spent(AtModelStep(curves, step), budget, weights) > budget.value;
+  };
+  const double extreme = kl ? fine : coarse;
+  if (over(extreme)) return TooSmall(budget, Spent(AtModelStep(curves, extreme), budget, weights));
+  for (int i = 0; i < 60; ++i) {
+    const double middle = std::sqrt(fine * coarse);
+    (over(middle) != kl ? fine : coarse) = middle;
+  }
+  // The side that keeps the budget, to six digits, so that the recipe can be written down.
+  const double step = kl ? fine : coarse;
+  const double unit = std::pow(10.0, std::floor(std::log10(step)) - 5);
+  return AtModelStep(curves, (kl ? std::floor(step / unit) : std::ceil(step / unit)) * unit);
+}
+
+Assignment FromChoice(const std::vector<TensorCurve>& curves,
+                      const std::vector<std::size_t>& choice) {
+  Assignment assignment;
+  for (std::size_t t = 0; t < curves.size(); ++t) {
+    const calibration::Candidate& candidate = curves[t].candidates[choice[t]];
+    assignment.recipes.push_back(curves[t].recipes[choice[t]]);
+    assignment.bytes += candidate.bytes;
+    if (curves[t].role == model::TensorRole::kLinear) assignment.linear_bytes += candidate.bytes;
+    assignment.predicted_loss += candidate.loss;
+  }
+  return assignment;
+}
+
+// Linear matrices under their budget; the others at the price that their last byte had.
+Result<Assignment> AssignLinear(const std::vector<TensorCurve>& curves, double budget_bytes) {
+  std::vector<calibration::Candidates> linear, other;
+  for (const TensorCurve& curve : curves)
+    (curve.role == model::TensorRole::kLinear ? linear : other).push_back(curve.candidates);
+  INGOT_ASSIGN(const calibration::Allocation first,
+               calibration::AllocateBytes(linear, budget_bytes));
+  const calibration::Allocation second = calibration::AllocateAtPrice(other, first.price);
+  std::vector<std::size_t> choice;
+  std::size_t l = 0, o = 0;
+  for (const TensorCurve& curve : curves)
+    choice.push_back(curve.role == model::TensorRole::kLinear ? first.choice[l++]
+                                                              : second.choice[o++]);
+  return FromChoice(curves, choice);
+}
+
+Result<Assignment> AssignLadder(const std::vector<TensorCurve>& curves, const Budget& budget) {
+  if (budget.kind == Budget::Kind::kLinearBits)
+    return AssignLinear(curves, budget.value * LinearWeights(curves) / 8);
+  std::vector<calibration::Candidates> all;
+  for (const TensorCurve& curve : curves) all.push_back(curve.candidates);
+  if (budget.kind == Budget::Kind::kBytes) {
+    INGOT_ASSIGN(const auto allocation, calibration::AllocateBytes(all, budget.value));
+    return FromChoice(curves, allocation.choice);
+  }
+  INGOT_ASSIGN(const auto allocation, calibration::AllocateLoss(all, LossOfKl(budget.value)));
+  return FromChoice(curves, allocation.choice);
+}
+
+}  // namespace
+
+Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& codec,
+                                                  double weights) {
+  std::vector<codecs::RecipeOptions> ladder;
+  if (codec.codec == kEntropyCodec) {
+    // A uniform step s costs s² / 12 a weight: half of it, Fisher-weighted, is c² / 24.
+    double loss = kFirstLoss;
+    for (int i = 0; i < kGridSteps; ++i, loss *= 4) {
+      ladder.push_back(codec);
+      ladder.back().step = std::sqrt(24 * loss / weights);
+    }
+    return ladder;
+  }
+  if (!codec.codec.starts_with("int") || !codec.codec.ends_with("_gptq"))
+    return InvalidArgument(
+        fmt::format("codec {} has no ladder of rates to spend a budget on (those "
+                    "that have: entropy_v1, int4_gptq)",
+                    codec.codec));
+  if (codec.bits != 0)
+    return InvalidArgument("a budget chooses the bits of every matrix: give it without --bits");
+  for (const std::int64_t bits : kLadderBits) {
+    ladder.push_back(codec);
+    ladder.back().codec = fmt::format("int{}_gptq", bits);
+  }
+  return ladder;
+}
+
+Result<std::vector<TensorCurve>> MeasureCurves(
+    const model::Checkpoint& checkpoint, const PackPlan& plan, const codecs::RecipeOptions& codec,
+    const std::function<void(std::size_t done, std::size_t total)>& progress) {
+  std::vector<const PlannedTensor*> matrices;
+  double weights = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const bool ruled = std::any_of(plan.rules.begin(), plan.rules.end(), [&](const Rule& rule) {
+      return GlobMatches(rule.glob, tensor.source.name);
+    });
+    if (ruled || tensor.recipe.codec == kRawCodec) continue;
+    INGOT_ASSIGN(const codecs::TensorGuide guide,
+                 plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
+    if (guide.hessian.empty() && guide.diagonal.empty()) continue;
+    matrices.push_back(&tensor);
+    weights += static_cast<double>(tensor.weights());
+  }
+  if (matrices.empty()) return InvalidArgument("the statistics know none of the model's matrices");
+  INGOT_ASSIGN(const std::vector<codecs::RecipeOptions> ladder, Ladder(codec, weights));
+  std::vector<TensorCurve> curves(matrices.size());
+  std::vector<Status> failures(matrices.size());
+  std::size_t done = 0;
+  std::mutex mutex;
+  ParallelFor(matrices.size(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      auto curve = CurveOf(checkpoint, plan, *matrices[i], ladder);
+      if (curve.ok())
+        curves[i] = *std::move(curve);
+      else
+        failures[i] = std::move(curve).status().At(matrices[i]->source.name);
+      const std::scoped_lock lock(mutex);
+      if (progress) progress(++done, matrices.size());
+    }
+  });
+  for (Status& failure : failures)
+    if (!failure.ok()) return std::move(failure);
+  return curves;
+}
+
+Result<Assignment> Assign(const std::vector<TensorCurve>& curves, const Budget& budget) {
+  const bool stepped = curves.front().recipes.front().codec == kEntropyCodec;
+  INGOT_ASSIGN(Assignment assignment,
+               stepped ? AssignStep(curves, budget) : AssignLadder(curves, budget));
+  assignment.predicted_kl = PredictedKl(assignment.predicted_loss);
+  return assignment;
+}
+
+// Placeholder line fitted below.
+double PredictedKl(double predicted_loss) { return predicted_loss; }
+double LossOfKl(double kl) { return kl; }
+
+}  // namespace ingot::pack
