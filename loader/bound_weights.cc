@@ -413,6 +413,7 @@ class Binder {
     const std::uint64_t inner = spec.down.cols;
     if (spec.kind == model::MlpKind::kGated) INGOT_TRY(BindLinear(spec.gate, inner, hidden));
     INGOT_TRY(BindLinear(spec.up, inner, hidden));
+    INGOT_TRY(BindNorm(spec.inner_norm, inner));
     return BindLinear(spec.down, hidden, inner);
   }
 

@@ -39,9 +39,20 @@ constexpr FamilyRow kFamilies[] = {
     {"RefinedWeb", BuildFalcon},
     {"RefinedWebModel", BuildFalcon},
     {"stablelm", BuildStableLm},
+    {"rwkv", BuildRwkv},
+    {"rwkv5", BuildRwkv},
+    {"rwkv6", BuildRwkv},
+    {"rwkv7", BuildRwkv},
+    {"rwkv7_fla", BuildRwkv},
     {"bert", BuildBert},
     {"roberta", BuildBert},
     {"distilbert", BuildDistilBert},
+    {"mamba", BuildMamba},
+    {"falcon_mamba", BuildMamba},
+    {"mamba2", BuildMamba2},
+    {"jamba", BuildJamba},
+    {"bamba", BuildBamba},
+    {"retnet", BuildRetNet},
 };
 
 std::string KnownFamilies() {

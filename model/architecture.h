@@ -69,6 +69,7 @@ struct MlpSpec {
   MlpKind kind = MlpKind::kGated;
   Activation activation = Activation::kSilu;
   LinearRef gate, up, down;  // kPlain has no gate
+  NormSpec inner_norm;       // kPlain: before `down` (RetNet)
   // kMoe: the router's rows are the experts; each expert is a gated MLP.
   LinearRef router;
   std::uint64_t experts_per_token = 0;

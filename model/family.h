@@ -135,5 +135,11 @@ Architecture BuildStableLm(FamilyContext& context);
 Architecture BuildOlmo(FamilyContext& context);  // olmo, olmo2
 Architecture BuildBert(FamilyContext& context);  // bert, roberta
 Architecture BuildDistilBert(FamilyContext& context);
+Architecture BuildRwkv(FamilyContext& context);   // rwkv, rwkv5, rwkv6, rwkv7
+Architecture BuildMamba(FamilyContext& context);  // mamba, falcon_mamba
+Architecture BuildMamba2(FamilyContext& context);
+Architecture BuildJamba(FamilyContext& context);
+Architecture BuildBamba(FamilyContext& context);
+Architecture BuildRetNet(FamilyContext& context);
 
 }  // namespace ingot::model

@@ -143,8 +143,11 @@ typename Ops::Tensor RunMlp(Ops& ops, const MlpSpec& spec, const typename Ops::T
       return OneLinear(ops, spec.down,
                        ops.Gate(spec.activation, std::move(pair[0]), std::move(pair[1])));
     }
-    case MlpKind::kPlain:
-      return OneLinear(ops, spec.down, ops.Activate(spec.activation, OneLinear(ops, spec.up, x)));
+    case MlpKind::kPlain: {
+      auto inner = ops.Activate(spec.activation, OneLinear(ops, spec.up, x));
+      return OneLinear(ops, spec.down,
+                       forward_detail::NormOr(ops, spec.inner_norm, std::move(inner)));
+    }
     case MlpKind::kNone:
     case MlpKind::kRwkvChannelMix:  // has a state: RunLayer runs it
       return ops.ZerosLike(x);

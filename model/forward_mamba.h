@@ -46,14 +46,10 @@ template <class Ops>
 typename Ops::Tensor RunMamba2(Ops& ops, const Mamba2Spec& spec, std::size_t layer,
                                const typename Ops::Tensor& in) {
   auto parts = ops.Linear({&spec.z, &spec.xbc, &spec.dt}, in);
-  auto y = ops.SsdScan(spec, layer, ops.CausalConv(spec.conv, layer, parts[1]), parts[2]);
-  const auto norm = [&](typename Ops::Tensor t) {
-    return spec.norm.present() ? ops.GroupNorm(spec.norm, std::move(t), spec.norm_groups)
-                               : std::move(t);
-  };
-  if (spec.norm_before_gate) y = norm(std::move(y));
-  y = ops.Gate(spec.conv.activation, std::move(parts[0]), y);
-  if (!spec.norm_before_gate) y = norm(std::move(y));
+  const auto scanned =
+      ops.SsdScan(spec, layer, ops.CausalConv(spec.conv, layer, parts[1]), parts[2]);
+  auto y = ops.Gate(spec.conv.activation, std::move(parts[0]), scanned);
+  if (spec.norm.present()) y = ops.GroupNorm(spec.norm, std::move(y), spec.norm_groups);
   return std::move(ops.Linear({&spec.out}, y).front());
 }
 

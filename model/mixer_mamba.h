@@ -50,9 +50,8 @@ struct Mamba2Spec {
   std::string a_log, d, dt_bias;  // heads each
   double time_step_min = 0;
   double time_step_max = std::numeric_limits<double>::infinity();
-  NormSpec norm;                  // present: its weight spans all heads
+  NormSpec norm;                  // of y * activation(z); its weight spans all heads
   std::uint64_t norm_groups = 1;  // equal parts of a row that are normalized each for itself
-  bool norm_before_gate = false;  // norm(y) * silu(z) instead of norm(y * silu(z))
   LinearRef out;                  // inner -> hidden
   std::uint64_t inner() const { return heads * head_dim; }
 };

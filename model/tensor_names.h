@@ -9,9 +9,10 @@ namespace ingot::model {
 
 // Buffers: derived tables, masks and scales of activations, which no weight depends on.
 inline bool IsKnownBuffer(std::string_view name) {
-  static constexpr std::array<std::string_view, 10> kSuffixes = {
-      ".inv_freq",       ".cos_cached",   ".sin_cached",  ".masked_bias", ".attn.bias",
-      ".attention.bias", ".position_ids", ".input_scale", ".k_scale",     ".v_scale"};
+  static constexpr std::array<std::string_view, 12> kSuffixes = {
+      ".inv_freq",  ".cos_cached",     ".sin_cached",          ".masked_bias",
+      ".attn.bias", ".attention.bias", ".position_ids",        ".input_scale",
+      ".k_scale",   ".v_scale",        "retnet_rel_pos.angle", "retnet_rel_pos.decay"};
   return std::any_of(kSuffixes.begin(), kSuffixes.end(),
                      [&](std::string_view suffix) { return name.ends_with(suffix); });
 }

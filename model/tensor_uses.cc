@@ -74,6 +74,7 @@ class UseList {
     Linear(mlp.router);
     Linear(mlp.gate);
     Linear(mlp.up);
+    Norm(mlp.inner_norm, mlp.up.rows);
     Linear(mlp.down);
     for (const MlpSpec& expert : mlp.experts) Mlp(expert);
     for (const MlpSpec& shared : mlp.shared_expert) Mlp(shared);

@@ -140,6 +140,10 @@ TEST_P(ForwardTest, DecodingEqualsPrefill) {
 TEST_P(ForwardTest, HalfPrecisionCacheStaysNear) {
   const Fixture fixture = Load(GetParam());
   ASSERT_NE(fixture.model, nullptr);
+  const auto& layers = fixture.model->architecture().layers;
+  if (std::all_of(layers.begin(), layers.end(),
+                  [](const auto& layer) { return IsRecurrent(layer.mixer); }))
+    GTEST_SKIP() << "no layer of it has keys and values";
   SessionOptions options;
   options.cache = SessionOptions::Cache::kF16;
   Session session(fixture.model, options);
