@@ -14,4 +14,8 @@ Result<std::unique_ptr<Checkpoint>> OpenHfCheckpoint(const std::string& director
 Result<std::unique_ptr<Checkpoint>> OpenTorchCheckpoint(const std::string& path);
 Result<std::unique_ptr<Checkpoint>> OpenGgufCheckpoint(const std::string& path);
 
+// A file of rwkv.cpp, FP32 or FP16; its magic number, and its reader.
+bool IsRwkvCppFile(const std::string& path);
+Result<std::unique_ptr<Checkpoint>> OpenRwkvCppCheckpoint(const std::string& path);
+
 }  // namespace ingot::model

@@ -137,7 +137,7 @@ class HfCheckpoint final : public Checkpoint {
 
 Result<Json> ReadJsonObject(const std::string& path) {
   INGOT_ASSIGN(const std::string text, ReadFileToString(path, kMaxConfigBytes));
-  INGOT_ASSIGN(Json json, ParseJson(text).At(path));
+  INGOT_ASSIGN(Json json, ParsePythonJson(text).At(path));
   if (!json.is_object()) return Corruption(path + ": not a JSON object");
   return json;
 }
