@@ -277,11 +277,32 @@ class Artifact:
         cols = shape[-1] if shape else 1
         rows = int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
         total = np.zeros((rows, cols), np.float32)
-        for plane in tensor["planes"][:plane_count]:
+        for plane in application_order(tensor["planes"], plane_count):
             streams = {s["name"]: np.frombuffer(self.stream(s), np.uint8) for s in plane["streams"]}
             need(plane["kind"] in PLANES, f"unknown plane kind {plane['kind']}")
             total = PLANES[plane["kind"]](plane["attributes"], streams, total)
         return total.reshape(shape)
+
+
+TRANSFORMS = {"hadamard", "column_scale"}
+REPLACES = {"raw", "raw_split", "remainder16", "remainder32"}
+
+
+def application_order(planes, count=None):
+    """codecs.md section 1: transforms wait until the planes that add are in."""
+    transforms = [p for p in planes if p["kind"] in TRANSFORMS]
+    need(planes[0]["kind"] not in TRANSFORMS and len(transforms) <= 2, "place of a transform")
+    need(all(p["level"] == 0 for p in transforms), "level of a transform")
+    order, waiting = [], []
+    for plane in planes:
+        if plane["kind"] in TRANSFORMS:
+            waiting.append(plane)
+        elif count is None or count > 0:
+            count = None if count is None else count - 1
+            if plane["kind"] in REPLACES:
+                order, waiting = order + waiting, []
+            order.append(plane)
+    return order + waiting
 
 
 def unique(pairs):
@@ -507,7 +528,59 @@ def plane_remainder(names, width):
     return decode
 
 
+def splitmix64(seed, count):
+    """The first outputs of splitmix64 seeded with `seed`."""
+    z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9e3779b97f4a7c15)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xbf58476d1ce4e5b9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94d049bb133111eb)
+    return z ^ z >> np.uint64(31)
+
+
+def dct_matrix(odd, block):
+    """DCT-II of an odd size over sqrt(block), each element the nearest float32."""
+    i, j = np.arange(odd)[:, None], np.arange(odd)[None, :]
+    t = (2 * j + 1) * i % (4 * odd)
+    t = np.where(t > 2 * odd, 4 * odd - t, t)  # cos is even
+    angle = np.where(t > odd, 2 * odd - t, t)
+    pi = np.longdouble("3.14159265358979323846264338327950288")
+    cosine = np.where(angle == odd, 0, np.cos(pi * angle.astype(np.longdouble) / (2 * odd)))
+    cosine = np.where(t > odd, -cosine, cosine)
+    norm = np.where(i == 0, np.longdouble(1), np.sqrt(np.longdouble(2)))
+    return (norm / np.sqrt(np.longdouble(block)) * cosine).astype(np.float32)
+
+
+def plane_hadamard(attributes, streams, total):
+    rows, cols = total.shape
+    seed, block = attributes["seed"], attributes["block"]
+    need(0 <= seed <= 2 ** 53 and 1 <= block <= cols and cols % block == 0, "hadamard attributes")
+    chunk = block & -block
+    odd = block // chunk
+    need(odd <= 2048 and cols <= 2 ** 26, "hadamard size")
+    x = total.reshape(rows, cols // block, odd, chunk)
+    stride = 1
+    while stride < chunk:
+        pairs = x.reshape(rows, cols // block, odd, -1, 2, stride)
+        a, b = pairs[..., 0, :], pairs[..., 1, :]
+        x = np.stack((a + b, a - b), axis=-2).reshape(x.shape)
+        stride *= 2
+    matrix = dct_matrix(odd, block)
+    out = matrix[0][:, None] * x[:, :, :1, :]
+    for j in range(1, odd):
+        out = out + matrix[j][:, None] * x[:, :, j:j + 1, :]
+    negative = splitmix64(seed, cols) >> np.uint64(63) != 0
+    return out.reshape(rows, cols) * np.where(negative, np.float32(-1), np.float32(1))
+
+
+def plane_column_scale(attributes, streams, total):
+    need(attributes["format"] == "f16", "column_scale format")
+    scales = as_rows(streams["scales"], "<f2", 1, total.shape[1]).astype(np.float32)
+    need(bool((scales > 0).all() and np.isfinite(scales).all()), "column_scale value")
+    return total * scales
+
+
 PLANES = {
+    "hadamard": plane_hadamard,
+    "column_scale": plane_column_scale,
     "int": plane_int,
     "fp8": plane_fp8,
     "sparse": plane_sparse,
@@ -564,7 +637,7 @@ def main():
         if name in ("dump", "stream"):
             command.add_argument("out")
         if name == "dump":
-            command.add_argument("--planes", type=int, help="only the first N planes")
+            command.add_argument("--planes", type=int, help="only the first N planes (transforms not counted)")
     arguments = parser.parse_args()
     try:
         return run(arguments)
