@@ -92,6 +92,7 @@ Result<std::shared_ptr<const Compensation>> Compensation::Make(const TensorGuide
           "calibrate again");
     if (made->Factor(guide, damping, isa).ok()) break;
   }
+  if (options.descent) made->KeepWhole(guide);
   return std::shared_ptr<const Compensation>(std::move(made));
 }
 
@@ -155,19 +156,34 @@ Status Compensation::Factor(const TensorGuide& guide, double damping, Isa isa) {
   return OkStatus();
 }
 
+void Compensation::KeepWhole(const TensorGuide& guide) {
+  const std::uint64_t n = cols_, panels = RoundUp8(n) / kPanelColumns;
+  whole_ = AlignedArray<float>(panels * n * kPanelColumns);
+  ParallelFor(n, kRowGrain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t c = begin; c < end; ++c) {
+      // Hessians are symmetric: column c is row c.
+      const float* row = guide.hessian.data() + std::uint64_t{order_[c]} * n;
+      const double scale = 1.0 / (static_cast<double>(diagonal_[c]) * unit_);
+      float* column = whole_.data() + c / kPanelColumns * n * kPanelColumns + c % kPanelColumns;
+      for (std::size_t k = 0; k < n; ++k)
+        column[k * kPanelColumns] = k == c ? 0.0f : static_cast<float>(row[order_[k]] * scale);
+    }
+  });
+}
+
 float Compensation::feedback(std::uint64_t k, std::uint64_t c) const {
   if (k >= c) return k == c ? 1.0f : 0.0f;
   if (!feeds_back()) return 0.0f;
   return panel(c / kPanelColumns)[k * kPanelColumns + c % kPanelColumns];
 }
 
-std::uint64_t Compensation::Bytes(std::uint64_t cols) {
+std::uint64_t Compensation::Bytes(std::uint64_t cols, bool descent) {
   const std::uint64_t panels = RoundUp8(cols) / kPanelColumns;
-  return 128 * panels * (panels + 1) + 12 * cols;
+  return 128 * panels * (panels + 1) + (descent ? 32 * panels * cols : 0) + 16 * cols;
 }
 
-std::uint64_t Compensation::MakingBytes(std::uint64_t cols) {
-  return Bytes(cols) + FactorMatrix::Bytes(cols);
+std::uint64_t Compensation::MakingBytes(std::uint64_t cols, bool descent) {
+  return Bytes(cols, descent) + FactorMatrix::Bytes(cols);
 }
 
 CompensatedTile::CompensatedTile(const Compensation& compensation)
@@ -266,6 +282,34 @@ void CompensatedTile::Round(ColumnRounder& rounder) {
   Walk([&](std::uint64_t p, float* values) {
     rounder.Round(compensation_.order()[p], targets(p), values);
   });
+}
+
+void CompensatedTile::Descend(ColumnRounder& rounder) {
+  const CompensateKernels& kernels = compensation_.kernels();
+  const std::uint64_t cols = compensation_.cols();
+  alignas(64) float values[kTileRows], change[kTileRows];
+  for (std::uint64_t block = 0; block < cols; block += kBlockColumns) {
+    const std::uint64_t end = std::min(block + kBlockColumns, padded_);
+    std::copy_n(weights_.data() + block * kTileRows, (end - block) * kTileRows,
+                targets_.data() + block * kTileRows);
+    for (std::uint64_t k = 0; k < cols; k += kBlockDepth)
+      for (std::uint64_t c = block; c < end; c += kPanelColumns)
+        kernels.feed_back(errors(k),
+                          compensation_.whole_panel(c / kPanelColumns) + k * kPanelColumns,
+                          std::min(kBlockDepth, cols - k), targets_.data() + c * kTileRows);
+    for (std::uint64_t p = block; p < std::min(end, cols); ++p) {
+      rounder.Round(compensation_.order()[p], targets(p), values);
+      float* error = errors_.data() + p * kTileRows;
+      for (std::size_t l = 0; l < kTileRows; ++l) {
+        const float now = weights(p)[l] - values[l];
+        change[l] = now - error[l];
+        error[l] = now;
+      }
+      for (std::uint64_t c = p / kPanelColumns * kPanelColumns; c < end; c += kPanelColumns)
+        kernels.feed_one(change, compensation_.whole_panel(c / kPanelColumns) + p * kPanelColumns,
+                         c > p ? 0 : p - c + 1, targets_.data() + c * kTileRows);
+    }
+  }
 }
 
 void CompensatedTile::Set(const float* values) {

@@ -35,6 +35,7 @@ enum class ColumnOrder {
 struct CompensationOptions {
   double damping = 0.01;  // of the mean diagonal, added to the diagonal
   ColumnOrder order = ColumnOrder::kActivation;
+  bool descent = false;  // keep what CompensatedTile::Descend needs: the whole Hessian
 };
 
 // A matrix's statistics, factored.
@@ -75,24 +76,31 @@ class Compensation : public PreparedGuide {
 
   // Panel p of M: rows k < 8p + 8 of its columns 8p ... 8p + 7, k-major. REQUIRES: feeds_back().
   const float* panel(std::uint64_t p) const { return panels_.data() + 32 * p * (p + 1); }
+  // Panel p of N_kc = H_kc / H_cc of the damped Hessian in rounding order, 0 where k = c: all its
+  // rows, k-major. REQUIRES: descends().
+  const float* whole_panel(std::uint64_t p) const {
+    return whole_.data() + p * cols_ * kPanelColumns;
+  }
+  bool descends() const { return whole_.size() > 0; }
   const CompensateKernels& kernels() const { return *kernels_; }
 
   // Bytes of one, while it is made and after.
-  static std::uint64_t MakingBytes(std::uint64_t cols);
-  static std::uint64_t Bytes(std::uint64_t cols);
+  static std::uint64_t MakingBytes(std::uint64_t cols, bool descent = false);
+  static std::uint64_t Bytes(std::uint64_t cols, bool descent = false);
 
  private:
   Compensation(std::uint64_t cols, Isa isa);
   void SetOrder(const TensorGuide& guide, ColumnOrder order);
   Status SetDiagonal(const TensorGuide& guide, double damping);
   Status Factor(const TensorGuide& guide, double damping, Isa isa);
+  void KeepWhole(const TensorGuide& guide);
 
   std::uint64_t cols_;
   const CompensateKernels* kernels_;
   std::vector<std::uint32_t> order_, ranks_;
   std::vector<float> weights_, diagonal_, row_fisher_;
   double unit_ = 1, damping_ = 0;
-  AlignedArray<float> panels_;
+  AlignedArray<float> panels_, whole_;
 };
 
 // to = from in the lanes where take[l] is set, `positions` times kTileRows lanes.
@@ -122,6 +130,11 @@ class CompensatedTile {
   // Row-major weights, `rows` x cols. REQUIRES: rows <= kTileRows, all finite.
   void Load(const float* weights, std::uint64_t rows);
   void Round(ColumnRounder& rounder);
+  // One sweep of coordinate descent (QuantEase, arXiv 2309.01885): in order, each column is rounded
+  // again to what is best while all others, earlier and later, keep their errors. Afterwards only
+  // errors() are true: SetLanes brings targets and losses up to them.
+  // REQUIRES: Round or Set was called; compensation.descends().
+  void Descend(ColumnRounder& rounder);
   // Sets the values instead of rounding (row-major, rows x cols): errors, targets and losses as if
   // a rounder had chosen them.
   void Set(const float* values);

@@ -17,7 +17,8 @@ namespace {
 
 // The rotated statistics live only while they are factored.
 Result<std::shared_ptr<const Compensation>> PrepareRotated(const TensorGuide& guide,
-                                                           const InputTransform& rotation) {
+                                                           const InputTransform& rotation,
+                                                           const CompensationOptions& options) {
   TensorGuide rotated = guide;
   std::vector<float> hessian(guide.hessian.begin(), guide.hessian.end()), diagonal;
   if (hessian.empty() && !guide.diagonal.empty()) {
@@ -30,7 +31,7 @@ Result<std::shared_ptr<const Compensation>> PrepareRotated(const TensorGuide& gu
   rotated.hessian = hessian;
   rotated.diagonal = diagonal;
   rotated.mean_abs = {};
-  return Compensation::Make(rotated, {});
+  return Compensation::Make(rotated, options);
 }
 
 class GuidedIntEncoder : public TensorEncoder {
@@ -65,7 +66,9 @@ class GuidedIntEncoder : public TensorEncoder {
   const std::vector<PlaneSpec>& planes() const override { return specs_; }
   std::uint64_t cols() const override { return cols_; }
   bool takes_guide() const override { return true; }
-  std::uint64_t guide_bytes() const override { return Compensation::MakingBytes(cols_); }
+  std::uint64_t guide_bytes() const override {
+    return Compensation::MakingBytes(cols_, effort_.descents > 0);
+  }
   std::uint64_t scratch_bytes(std::uint64_t) const override {
     std::uint64_t bytes = 2 * CompensatedTile::Bytes(cols_) + 8 * kTileRows * cols_;
     for (const IntLayout& layout : layouts_) bytes += 2 * IntTile::Bytes(layout);
@@ -76,8 +79,10 @@ class GuidedIntEncoder : public TensorEncoder {
     if (guide.cols != cols_)
       return InvalidArgument("statistics of " + std::to_string(guide.cols) +
                              " columns for a matrix of " + std::to_string(cols_));
+    const CompensationOptions options{.descent = effort_.descents > 0};
     INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
-                 rotation_ ? PrepareRotated(guide, *rotation_) : Compensation::Make(guide, {}));
+                 rotation_ ? PrepareRotated(guide, *rotation_, options)
+                           : Compensation::Make(guide, options));
     return std::shared_ptr<const PreparedGuide>(std::move(made));
   }
 

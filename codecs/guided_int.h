@@ -13,8 +13,9 @@ namespace ingot::codecs {
 
 // How long a plane's grids and codes are improved after the first rounding.
 struct RoundingEffort {
-  int rounds = 1;  // rounding again, with grids for the targets that the last round met
-  int refits = 1;  // scales by least squares under the whole Hessian, codes as they are
+  int rounds = 1;    // rounding again, with grids for the targets that the last round met
+  int refits = 1;    // scales by least squares under the whole Hessian, codes as they are
+  int descents = 0;  // sweeps of coordinate descent over the codes, each with a refit after it
 };
 
 // `specs`: int planes (symmetric or asymmetric), where rotated a hadamard plane, and where exact a

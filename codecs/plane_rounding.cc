@@ -81,6 +81,19 @@ void PlaneRounding::Refit(IntTile& best_int, IntTile& trial_int) {
   Keep(trial_int, best_int);
 }
 
+bool PlaneRounding::Descend(IntTile& best_int, IntTile& trial_int) {
+  bool all[kTileRows];
+  std::fill_n(all, kTileRows, true);
+  trial_int.TakeLanes(best_int, all);
+  trial_.TakeLanes(best_, all);
+  trial_.Descend(trial_int);
+  trial_int.Values(lanes_.data());
+  trial_.SetLanes(lanes_.data());
+  if (Keep(trial_int, best_int) == 0) return false;
+  Refit(best_int, trial_int);
+  return true;
+}
+
 Status PlaneRounding::Encode(const IntLayout& layout, const float* x, std::uint64_t rows,
                              std::uint64_t first, Streams& streams) {
   IntTile best_int(layout, compensation_, BestIsa()), trial_int(layout, compensation_, BestIsa());
@@ -94,6 +107,8 @@ Status PlaneRounding::Encode(const IntLayout& layout, const float* x, std::uint6
     if (Keep(trial_int, best_int) == 0) break;
   }
   for (int refit = 0; refit < effort_.refits; ++refit) Refit(best_int, trial_int);
+  for (int descent = 0; descent < effort_.descents && compensation_.descends(); ++descent)
+    if (!Descend(best_int, trial_int)) break;
   best_int.Store(first, rows, streams);
   return OkStatus();
 }

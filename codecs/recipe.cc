@@ -17,6 +17,7 @@ namespace ingot::codecs {
 namespace {
 
 constexpr double kOutlierDeviations = 3.0;
+constexpr RoundingEffort kLongEffort{.rounds = 2, .refits = 2, .descents = 6};
 
 // What a recipe makes of options; every row below is one function.
 using Maker = Result<std::unique_ptr<TensorEncoder>> (*)(const RecipeOptions& options,
@@ -137,8 +138,9 @@ Result<std::unique_ptr<TensorEncoder>> MakeResidual(const RecipeOptions& o, std:
   const std::int64_t group = o.group != 0 ? o.group : 16;
   const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
   const std::string scales = o.scales.empty() ? "f16" : o.scales;
-  return MakeInts(o, {IntSpec(4, group, levels, scales, 0), IntSpec(2, group, levels, scales, 1)},
-                  false, cols, dtype);
+  return MakeGuidedInts(
+      o, {IntSpec(4, group, levels, scales, 0), IntSpec(2, group, levels, scales, 1)}, false,
+      RoundingEffort{}, cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::uint64_t cols,
@@ -150,10 +152,22 @@ Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::u
   const std::int64_t group = o.group != 0 ? o.group : 128;
   const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
   const char* kind = dtype == DType::kF32 ? "remainder32" : "remainder16";
-  return MakeInts(o,
-                  {IntSpec(4, group, levels, "f16", 0), IntSpec(4, group, levels, "f16", 1),
-                   DTypeSpec(kind, dtype, 2)},
-                  true, cols, dtype);
+  return MakeGuidedInts(o,
+                        {IntSpec(4, group, levels, "f16", 0), IntSpec(4, group, levels, "f16", 1),
+                         DTypeSpec(kind, dtype, 2)},
+                        true, RoundingEffort{}, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeOptLlama(const RecipeOptions& o, std::uint64_t cols,
+                                                    DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true, .hadamard = true}));
+  if (o.levels == "log")
+    return InvalidArgument("codec " + o.codec + " has levels symmetric and asymmetric, not log");
+  return MakeGuidedInts(
+      o,
+      {IntSpec(4, o.group != 0 ? o.group : 128, o.levels.empty() ? "asymmetric" : o.levels,
+               o.scales.empty() ? "f16" : o.scales, 0)},
+      false, kLongEffort, cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeFp8(const RecipeOptions& o, std::uint64_t cols,
@@ -203,6 +217,8 @@ constexpr std::array kRecipes = {
     RecipeInfo{"int6_gptq", "int4_gptq with 6 bits"},
     RecipeInfo{"int8_gptq", "int4_gptq with 8 bits"},
     RecipeInfo{"int4_g8_fp16_v1", "4 bits, an fp16 scale every 8 weights: 6 bits per weight"},
+    RecipeInfo{"int4_opt_llama_v1",
+               "4 bits; scales, zero points and codes improved in turns until the loss stays"},
     RecipeInfo{"int4_residual_v1", "4 bits g16, then 2 bits g16 of the residual as level 1"},
     RecipeInfo{"fp8_hybrid_v1", "fp8 e4m3 in blocks of 128; |z| > 3 outliers in fp16"},
     RecipeInfo{"nested_v1", "4 bits, 8 bits, then the exact source, as three levels"},
@@ -212,9 +228,9 @@ constexpr std::array kRecipes = {
     RecipeInfo{"raw", "the source's own values"},
 };
 constexpr std::array<Maker, kRecipes.size()> kMakers = {
-    MakeRtn<4>,  MakeRtn<2>,  MakeRtn<3>,  MakeRtn<8>,   MakeGptq<4>, MakeGptq<2>,
-    MakeGptq<3>, MakeGptq<5>, MakeGptq<6>, MakeGptq<8>,  MakeG8,      MakeResidual,
-    MakeFp8,     MakeNested,  MakeEntropy, MakeLossless, MakeRaw};
+    MakeRtn<4>,   MakeRtn<2>,  MakeRtn<3>,  MakeRtn<8>,  MakeGptq<4>,  MakeGptq<2>,
+    MakeGptq<3>,  MakeGptq<5>, MakeGptq<6>, MakeGptq<8>, MakeG8,       MakeOptLlama,
+    MakeResidual, MakeFp8,     MakeNested,  MakeEntropy, MakeLossless, MakeRaw};
 
 }  // namespace
 
