@@ -10,6 +10,10 @@ namespace {
 
 constexpr int kSearchRounds = 24;
 constexpr double kRateTolerance = 0.004;
+// Where rows', columns' and chunks' own bytes would take more than this share of the rate, the rate
+// is meant for the codes alone.
+constexpr double kSideShare = 0.25;
+constexpr double kTinyChunks = 256;                  // bytes of one chunk beyond its symbols
 constexpr std::uint64_t kSearchWeights = 256 << 10;  // rows that the first rounds look at
 
 // Stored bytes of a matrix of `total` rows of which `band` is a sample.
@@ -64,6 +68,8 @@ double FirstStep(const EntropyRows& rows, const EntropyGuide& guide, double bits
   return spread > 0 ? 4.13 * spread * std::exp2(-bits) : 1.0;
 }
 
+enum class Found { kYes, kTooFew, kTooMany };  // bits, at every step tried
+
 // Log2 of the step at which BitsAt gives `bits`, from a first guess: bits fall by about one for
 // each doubling of the step.
 struct Search {
@@ -72,12 +78,12 @@ struct Search {
   const EntropyGuide& guide;
   double bits;
 
-  bool Run(double& log_step, double tolerance) const {
+  Found Run(double& log_step) const {
     double low = -INFINITY, high = INFINITY;  // bits are above the aim at `low`, below at `high`
     double last_step = 0, last_bits = 0;
     for (int round = 0; round < kSearchRounds; ++round) {
       const double got = BitsAt(rows, total, guide, std::exp2(log_step));
-      if (std::fabs(got - bits) < tolerance) return true;
+      if (std::fabs(got - bits) < kRateTolerance) return Found::kYes;
       (got > bits ? low : high) = log_step;
       double slope = -1;
       if (round > 0 && log_step != last_step) {
@@ -86,14 +92,16 @@ struct Search {
       }
       last_step = log_step;
       last_bits = got;
-      double next = log_step + std::clamp((bits - got) / slope, -8.0, 8.0);
+      double next = log_step + std::clamp((bits - got) / slope, -4.0, 4.0);
       if (!(next > low && next < high)) {
-        if (!std::isfinite(low) || !std::isfinite(high)) return false;
+        if (!std::isfinite(low)) return Found::kTooFew;
+        if (!std::isfinite(high)) return Found::kTooMany;
         next = 0.5 * (low + high);
       }
       log_step = next;
     }
-    return false;
+    if (std::isfinite(low) && std::isfinite(high)) return Found::kYes;  // as near as it gets
+    return std::isfinite(low) ? Found::kTooMany : Found::kTooFew;
   }
 };
 
@@ -150,19 +158,22 @@ Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
 Result<double> FindEntropyStep(const EntropyRows& rows, const EntropyGuide& guide,
                                double bits_per_weight) {
   const std::uint64_t total = rows.index.size();
+  const double first = std::log2(FirstStep(rows, guide, bits_per_weight));
+  const double side = 8 * (EntropySideBytes(total, rows.cols) + kTinyChunks) /
+                      static_cast<double>(rows.weights.size());
+  if (side > kSideShare * bits_per_weight) return std::exp2(first);
+  double log_step = first;
   const EntropyRows sample = Sample(rows, kSearchWeights);
-  double log_step = std::log2(FirstStep(rows, guide, bits_per_weight));
-  const bool near = Search{sample, total, guide, bits_per_weight}.Run(log_step, kRateTolerance);
-  const bool sampled = sample.index.size() < total;
-  if (near && !sampled) return std::exp2(log_step);
-  if ((near || sampled) &&
-      Search{rows, total, guide, bits_per_weight}.Run(log_step, kRateTolerance))
-    return std::exp2(log_step);
+  Found found = Search{sample, total, guide, bits_per_weight}.Run(log_step);
+  if (sample.index.size() < total)
+    found = Search{rows, total, guide, bits_per_weight}.Run(
+        log_step = found == Found::kYes ? log_step : first);
+  if (found == Found::kYes) return std::exp2(log_step);
+  if (found == Found::kTooFew) return std::exp2(first);
   return InvalidArgument("no step gives " + std::to_string(bits_per_weight) +
-                         " stored bits per weight: " + std::to_string(total) + " x " +
+                         " stored bits per weight to " + std::to_string(total) + " x " +
                          std::to_string(rows.cols) +
-                         " weights take more for their rows and columns, or their codes would not "
-                         "fit; store this tensor with another codec");
+                         " weights; ask for more, or store this tensor with another codec");
 }
 
 }  // namespace ingot::codecs

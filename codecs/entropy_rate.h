@@ -32,8 +32,9 @@ Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
                                                      std::span<const double> steps,
                                                      std::uint64_t sample_weights = 128 << 10);
 
-// The c at which the tensor takes `bits_per_weight` stored bits, to 0.005 bit where codes still
-// spread over a few integers (about 0.5 to 6 bits); InvalidArgument where no c does.
+// The c at which the tensor takes `bits_per_weight` stored bits, to 0.005 bit. Where it is so small
+// that its rows' and columns' records take more than a quarter of that, or so regular that no c
+// needs as much, the c of normal weights at that entropy. InvalidArgument where every c needs more.
 Result<double> FindEntropyStep(const EntropyRows& rows, const EntropyGuide& guide,
                                double bits_per_weight);
 

@@ -1,6 +1,7 @@
 #include "codecs/entropy_round.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/parallel.h"
@@ -32,7 +33,23 @@ float Storable(double factor) {
   return EntropyFactor(EntropyRecord(static_cast<float>(factor), 0));
 }
 
-// The stored factors of a step constant: rows and columns meet in the middle of what 16 bits hold.
+// A storable factor at or next above `factor`, by turns as the row's number says, so that over many
+// rows they average to it: 6 bits alone are too coarse for a rate to 0.01 bit.
+float Dithered(double factor, std::uint64_t row) {
+  const float nearest = Storable(factor);
+  const auto bits = std::bit_cast<std::uint32_t>(nearest);
+  constexpr std::uint32_t kStep = 1u << 17;  // one in the last of 6 bits
+  const float other =
+      Storable(std::bit_cast<float>(nearest <= factor ? bits + kStep : bits - kStep));
+  if (other == nearest) return nearest;
+  const double share = (factor - nearest) / (static_cast<double>(other) - nearest);
+  const auto at = static_cast<double>(row % 4096);
+  return std::floor((at + 1) * share) > std::floor(at * share) ? other : nearest;
+}
+
+// The stored factors of a step constant. Column factors lie around one and depend on the statistics
+// alone, so that the bands of a large matrix share them; only steps far beyond what a row's 16 bits
+// hold move some of it, by a power of 2^8, to the columns.
 void SetFactors(const EntropyRows& rows, const EntropyGuide& guide, double step,
                 EntropyCodes& band) {
   Range row_range, column_range;
@@ -40,8 +57,9 @@ void SetFactors(const EntropyRows& rows, const EntropyGuide& guide, double step,
   for (const float s : guide.column_steps()) column_range.Take(s);
   const double scale =
       step * (guide.plain() && rows.root_mean_square > 0 ? rows.root_mean_square : 1.0);
-  const double middle = std::sqrt(scale * row_range.middle()) * std::sqrt(column_range.middle());
-  const double columns_by = middle / column_range.middle();
+  const double middle = scale * row_range.middle() * column_range.middle();
+  const double columns_by =
+      std::exp2(8 * std::round(std::log2(middle) / 16)) / column_range.middle();
   for (std::uint64_t j = 0; j < rows.cols; ++j)
     band.column_factors[j] = Storable(guide.column_steps()[j] * columns_by);
   for (std::size_t i = 0; i < rows.index.size(); ++i) {
@@ -53,7 +71,7 @@ void SetFactors(const EntropyRows& rows, const EntropyGuide& guide, double step,
       squares += level * level;
     }
     const double spread = std::sqrt(squares / static_cast<double>(rows.cols));
-    band.row_factors[i] = Storable(std::max(factor, spread / kWidestRow));
+    band.row_factors[i] = Dithered(std::max(factor, spread / kWidestRow), rows.index[i]);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "base/float_formats.h"
 #include "base/parallel.h"
 #include "codecs/plane_codec.h"
+#include "loader/entropy_load.h"
 #include "loader/matrix_table.h"
 #include "loader/prepared_plane.h"
 #include "loader/resident.h"
@@ -181,6 +182,26 @@ void TurnRaw(ResidentMatrix& matrix, std::size_t plane, DType dtype, std::size_t
   matrix.planes[plane].streams = {matrix.backing.back().bytes()};
 }
 
+// A tensor that is one `entropy` plane becomes planes that kernels read, where they can.
+// REQUIRES: validated.
+bool TurnEntropy(ResidentMatrix& matrix) {
+  if (matrix.specs.size() != 1 || matrix.specs[0].kind != "entropy") return false;
+  auto turned = ResidentEntropy(matrix.planes[0]);
+  if (!turned.has_value()) return false;
+  matrix.specs.clear();
+  matrix.planes.clear();
+  matrix.backing.clear();
+  for (OwnedPlane& plane : *turned) {
+    std::vector<ByteSpan> streams;
+    for (ByteBuffer& stream : plane.streams) {
+      matrix.backing.emplace_back(std::move(stream));
+      streams.push_back(matrix.backing.back().bytes());
+    }
+    AddPlane(matrix, std::move(plane.spec), std::move(streams));
+  }
+  return true;
+}
+
 Status CompleteMatrix(ResidentMatrix& matrix) {
   std::vector<std::size_t> slots;  // of each plane's first stream
   std::size_t slot = 0;
@@ -189,7 +210,7 @@ Status CompleteMatrix(ResidentMatrix& matrix) {
     for (ByteSpan& stream : plane.streams) stream = matrix.backing[slot++].bytes();
   }
   INGOT_TRY(FinishMatrix(matrix));
-  bool turned = false;
+  bool turned = TurnEntropy(matrix);
   for (std::size_t p = 0; p < matrix.planes.size(); ++p) {
     const std::string name = TurnedDType(matrix.specs[p]);
     if (name.empty()) continue;
