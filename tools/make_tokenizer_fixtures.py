@@ -2,12 +2,14 @@
 """Writes tests/fixtures/tokenizers/<shape>.json: small tokenizers of the shapes that known model families
 have, each with the ids and decoded texts that the `tokenizers` package gives for hard strings.
 
-usage: make_tokenizer_fixtures.py tests/fixtures/tokenizers     needs `pip install tokenizers`
+usage: make_tokenizer_fixtures.py tests/fixtures/tokenizers [NAME...]     needs `pip install tokenizers sentencepiece`
 """
+import io
 import json
 import pathlib
 import sys
 
+import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 CORPUS = ["the quick brown fox jumps over the lazy dog. It's 1234 times, isn't it? Hello world! "
@@ -40,6 +42,67 @@ def train(normalizer, pre, byte_level, **model):
     return Tokenizer.from_str(json.dumps(spec))
 
 
+def wordpiece(lowercase, strip_accents, **model):
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]", **model))
+    t.normalizer = N.BertNormalizer(lowercase=lowercase, strip_accents=strip_accents)
+    t.pre_tokenizer = P.BertPreTokenizer()
+    t.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False))
+    return t
+
+
+def charsmap():
+    """SentencePiece's compiled form of a few rules, several characters long on either side."""
+    rules = {"\ufb01": "fi", "e\u0301": "\u00e9", "\u212b": "\u00c5", "\u3000": " ", "\u00a0": " ", "\u00bd": "1\u20442", "\t": " ", "\u2028": " ",
+             "\u200d": "", "K": "k", "a\u0300b": "x", "\u017f": "s"}
+    tsv = pathlib.Path("charsmap_rules.tsv")
+    tsv.write_text("".join(" ".join(f"{ord(c):X}" for c in a) + "\t" + " ".join(f"{ord(c):X}" for c in b) + "\n" for a, b in rules.items()))
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(CORPUS), model_writer=made, vocab_size=90, normalization_rule_tsv=str(tsv),
+                                             hard_vocab_limit=False, minloglevel=2)
+    tsv.unlink()
+    return field(field(made.getvalue(), 3), 2)  # normalizer_spec.precompiled_charsmap
+
+
+def field(message, number):
+    """The last length-delimited field of that number in a protocol buffer."""
+    at, found = 0, b""
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        key = varint()
+        if key & 7 == 2:
+            size = varint()
+            if key >> 3 == number:
+                found = message[at:at + size]
+            at += size
+        elif key & 7 == 0:
+            varint()
+        else:
+            at += 8 if key & 7 == 1 else 4
+    return found
+
+
+def unigram(normalizer, pre, byte_fallback):
+    t = Tokenizer(models.Unigram())
+    t.normalizer, t.pre_tokenizer = normalizer, pre
+    special = ["<unk>", "<s>", "</s>"] + ([f"<0x{b:02X}>" for b in range(256)] if byte_fallback else [])
+    t.train_from_iterator(CORPUS, trainers.UnigramTrainer(vocab_size=200 + len(special), unk_token="<unk>", special_tokens=special, show_progress=False))
+    spec = json.loads(t.to_str())
+    spec["model"]["byte_fallback"] = byte_fallback
+    spec["added_tokens"] = [a for a in spec["added_tokens"] if not a["content"].startswith("<0x")]
+    return Tokenizer.from_str(json.dumps(spec))
+
+
 def shapes():
     spm = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     bl = decoders.ByteLevel()
@@ -62,6 +125,12 @@ def shapes():
     yield "gemma", train(N.Replace(" ", "\u2581"), P.Split(" ", "merged_with_previous"), False, **fallback), decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
     yield "words", train(N.Sequence([N.NFD(), N.StripAccents(), N.Lowercase()]), P.Whitespace(), False), None
     yield "words_split", train(N.NFKD(), P.Sequence([P.WhitespaceSplit(), P.Punctuation()]), False), None
+    yield "bert_uncased", wordpiece(True, None), decoders.WordPiece()
+    yield "bert_cased", wordpiece(False, None), decoders.WordPiece(cleanup=False)
+    yield "bert_accents", wordpiece(True, False, max_input_chars_per_word=6), decoders.WordPiece()
+    yield "roberta", train(None, P.ByteLevel(add_prefix_space=True), True), bl
+    yield "unigram_metaspace", unigram(N.Sequence([N.Precompiled(charsmap()), N.Replace(Regex(" {2,}"), " ")]), P.Metaspace(), False), decoders.Metaspace()
+    yield "unigram_bytes", unigram(N.Sequence([N.Prepend("\u2581"), N.Replace(" ", "\u2581")]), None, True), spm
     for behavior in ("removed", "merged_with_previous", "merged_with_next", "contiguous"):
         yield f"split_{behavior}", train(N.Replace(Regex(r"[\t\n]+"), " "), split(r"[aeiou ]", behavior, behavior == "removed"), False), decoders.Fuse()
 
@@ -70,6 +139,8 @@ def main():
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     for name, t, decoder in shapes():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         if decoder:
             t.decoder = decoder
         t.add_special_tokens([AddedToken("<s>", special=True, normalized=False), AddedToken("</s>", special=True, normalized=False),
@@ -77,6 +148,8 @@ def main():
         t.add_tokens([AddedToken("word", single_word=True), AddedToken("  "), AddedToken("    ")])
         bos = t.token_to_id("<s>")
         t.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", bos), ("</s>", t.token_to_id("</s>"))])
+        if name == "roberta":
+            t.post_processor = processors.RobertaProcessing(("</s>", t.token_to_id("</s>")), ("<s>", bos))
         cases = []
         for text in TEXTS:
             ids = t.encode(text, add_special_tokens=False).ids

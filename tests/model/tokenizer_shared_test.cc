@@ -19,16 +19,37 @@ namespace fs = std::filesystem;
 
 const std::string kShared = INGOT_SHARED_DIR "/";
 
-std::string Fnv1a(const Ids& ids) {
+std::string Fnv1a(std::string_view bytes) {
   std::uint64_t digest = 0xCBF29CE484222325u;
-  for (const TokenId id : ids) {
-    for (int shift = 0; shift < 32; shift += 8) {
-      digest = (digest ^ (static_cast<std::uint32_t>(id) >> shift & 0xFF)) * 0x100000001B3u;
-    }
-  }
+  for (const char c : bytes) digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
   char text[17];
   std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(digest));
   return text;
+}
+
+// Of the ids as little-endian int32.
+std::string Fnv1a(const Ids& ids) {
+  std::string bytes;
+  for (const TokenId id : ids) {
+    for (int shift = 0; shift < 32; shift += 8)
+      bytes += static_cast<char>(static_cast<std::uint32_t>(id) >> shift & 0xFF);
+  }
+  return Fnv1a(bytes);
+}
+
+Json DigestRows() {
+  const auto fixture = ReadFileToString(INGOT_SOURCE_DIR "/tests/fixtures/tokenizer_digests.json");
+  EXPECT_TRUE(fixture.ok());
+  return fixture.ok() ? Json::parse(*fixture) : Json::array();
+}
+
+bool IsFixture(const Json& row) {
+  return row["tokenizer"].get_ref<const std::string&>().starts_with("fixtures/");
+}
+
+Result<std::string> ReadText(const std::string& name) {
+  const bool ours = name == "torture.txt";
+  return ReadFileToString((ours ? INGOT_SOURCE_DIR "/tests/fixtures/" : kShared + "text/") + name);
 }
 
 std::unique_ptr<Tokenizer> Load(const std::string& path) {
@@ -41,21 +62,44 @@ std::unique_ptr<Tokenizer> Load(const std::string& path) {
 
 TEST(TokenizerDigests, EveryTextByEveryTokenizer) {
   if (!fs::exists(kShared + "text")) GTEST_SKIP() << "shared/text is absent";
-  const auto fixture = ReadFileToString(INGOT_SOURCE_DIR "/tests/fixtures/tokenizer_digests.json");
-  ASSERT_TRUE(fixture.ok());
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers;
-  const Json rows = Json::parse(*fixture);
-  ASSERT_GE(rows.size(), 40u);
-  for (const Json& row : rows) {
+  std::size_t rows = 0;
+  for (const Json& row : DigestRows()) {
+    if (IsFixture(row)) continue;
+    ++rows;
     const std::string name = row["tokenizer"];
     if (!tokenizers.contains(name)) tokenizers[name] = Load(kShared + name);
     ASSERT_NE(tokenizers[name], nullptr) << name;
-    const auto text = ReadFileToString(kShared + "text/" + row["text"].get<std::string>());
+    const auto text = ReadText(row["text"]);
     ASSERT_TRUE(text.ok()) << row;
     const Ids ids = tokenizers[name]->Encode(*text, false);
     EXPECT_EQ(ids.size(), row["count"].get<std::size_t>()) << row;
     EXPECT_EQ(Fnv1a(ids), row["fnv1a"]) << row;
   }
+  EXPECT_GE(rows, 50u);
+}
+
+// The torture text (tools/make_torture_text.py) by every kind of tokenizer.
+TEST(TokenizerDigests, TortureByEveryKind) {
+  const auto text = ReadText("torture.txt");
+  ASSERT_TRUE(text.ok());
+  std::size_t rows = 0;
+  for (const Json& row : DigestRows()) {
+    if (!IsFixture(row)) continue;
+    ++rows;
+    const std::string name = row["tokenizer"].get<std::string>().substr(9);
+    const auto file =
+        ReadFileToString(INGOT_SOURCE_DIR "/tests/fixtures/tokenizers/" + name + ".json");
+    ASSERT_TRUE(file.ok()) << name;
+    const auto tokenizer =
+        Tokenizer::FromAssets({{"tokenizer.json", Json::parse(*file)["tokenizer"].dump()}});
+    ASSERT_TRUE(tokenizer.ok()) << name << ": " << tokenizer.status().message();
+    const Ids ids = (*tokenizer)->Encode(*text, false);
+    EXPECT_EQ(ids.size(), row["count"].get<std::size_t>()) << name;
+    EXPECT_EQ(Fnv1a(ids), row["fnv1a"]) << name;
+    EXPECT_EQ(Fnv1a((*tokenizer)->Decode(ids, false)), row["decoded"]) << name;
+  }
+  EXPECT_GE(rows, 27u);
 }
 
 // tokenizer.model: control symbols, byte pieces and what surrounds a text.

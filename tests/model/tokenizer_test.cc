@@ -72,7 +72,7 @@ TEST(TokenizerErrors, NameWhatIsWrong) {
   EXPECT_NE(message("{").find("not valid JSON"), std::string::npos);
   EXPECT_NE(message("{}").find("\"model\""), std::string::npos);
   EXPECT_NE(message(std::string(100000, '[')).find("nested"), std::string::npos);
-  EXPECT_NE(message(R"({"model":{"type":"Unigram"}})").find("Unigram"), std::string::npos);
+  EXPECT_NE(message(R"({"model":{"type":"WordLevel"}})").find("WordLevel"), std::string::npos);
   EXPECT_NE(message(R"({"model":{"vocab":{"a":-1},"merges":[]}})").find("-1"), std::string::npos);
   EXPECT_NE(message(R"({"model":{"vocab":{"a":99999999999},"merges":[]}})").find("token id"),
             std::string::npos);

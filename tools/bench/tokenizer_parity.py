@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Compares Ingot's token ids and encode speed with the reference packages, tokenizer by text.
+"""Compares Ingot's token ids and encode speed with the reference packages, tokenizer by text: every kind
+of tests/fixtures/tokenizers and every tokenizer under SHARED, on every text of SHARED/text and two torture
+texts (tests/fixtures/torture.txt, and every character there is).
 
 usage: tokenizer_parity.py PROGRAM SHARED [--speed] [--only NAME] [--extra DIR] [--cache DIR]
   PROGRAM  build/<preset>/bin/tokenize; SHARED  a folder with tokenizers/, models/ and text/
@@ -9,6 +11,7 @@ Needs `pip install tokenizers sentencepiece`. Exit status 1 when any pair differ
 import argparse
 import array
 import hashlib
+import json
 import os
 import pathlib
 import subprocess
@@ -20,6 +23,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import sentencepiece  # noqa: E402
 import tokenizers  # noqa: E402
 
+FIXTURES = pathlib.Path(__file__).resolve().parents[2] / "tests" / "fixtures"
 TORTURE = [
     "", " ", "  ", "\n", "\n\n\n \t\t \r\n\r\n", " " * 300 + "x", "1234567890" * 30, "a" * 500, "\u4e2d" * 300,
     "Hello world! I'm you're we'll they'VE it'S DON'T 'tis o'clock", "caf\u00e9 cafe\u0301 \u1e9b\u0323 \u212b \u2126",
@@ -80,6 +84,15 @@ def ours(program, folder, text, *flags):
     return [int(x) for x in out.stdout.split()], out.stderr
 
 
+def fixture_folders(scratch):
+    """tests/fixtures/tokenizers as folders with a tokenizer.json each."""
+    for file in sorted((FIXTURES / "tokenizers").glob("*.json")):
+        folder = pathlib.Path(scratch) / file.stem
+        folder.mkdir()
+        (folder / "tokenizer.json").write_text(json.dumps(json.loads(file.read_text())["tokenizer"]))
+        yield folder
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
@@ -89,8 +102,13 @@ def main():
     parser.add_argument("--cache", type=pathlib.Path)
     parser.add_argument("--extra", type=pathlib.Path, action="append", default=[])
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        sys.exit(compare(arguments, scratch))
+
+
+def compare(arguments, scratch):
     seen, folders = set(), []
-    for folder in [*sorted((arguments.shared / "tokenizers").iterdir()),
+    for folder in [*fixture_folders(scratch), *sorted((arguments.shared / "tokenizers").iterdir()),
                    *sorted((arguments.shared / "models").iterdir()), *arguments.extra]:
         for name in ("tokenizer.json", "tokenizer.model"):
             file = folder / name
@@ -101,41 +119,40 @@ def main():
                 folders.append((folder, name))
             seen.add(digest)
     failed = 0
-    with tempfile.TemporaryDirectory() as scratch:
-        extra = [pathlib.Path(scratch) / "torture.txt", pathlib.Path(scratch) / "bad_utf8.txt"]
-        torture(extra[0])
-        bad_utf8(extra[1])
-        for folder, name in folders:
-            spm = name == "tokenizer.model"
-            reference = Reference(folder / name, arguments.cache)
-            for text in [*sorted((arguments.shared / "text").glob("*.txt")), *extra]:
-                content = text.read_bytes().decode("utf-8", errors="replace")
-                for special in ([False] if spm else [False, True]):
-                    expected, seconds = reference.encode(content, special, arguments.speed and not special)
-                    flags = (["--special"] if special else []) + (["--spm"] if spm else [])
+    extra = [pathlib.Path(scratch) / "every_character.txt", pathlib.Path(scratch) / "bad_utf8.txt"]
+    torture(extra[0])
+    bad_utf8(extra[1])
+    for folder, name in folders:
+        spm = name == "tokenizer.model"
+        reference = Reference(folder / name, arguments.cache)
+        for text in [*sorted((arguments.shared / "text").glob("*.txt")), FIXTURES / "torture.txt", *extra]:
+            content = text.read_bytes().decode("utf-8", errors="replace")
+            for special in ([False] if spm else [False, True]):
+                expected, seconds = reference.encode(content, special, arguments.speed and not special)
+                flags = (["--special"] if special else []) + (["--spm"] if spm else [])
+                if arguments.speed and not special:
+                    flags += ["--repeat", "3"]
+                got, note = ours(arguments.program, folder, text, *flags)
+                where = f"{folder.name}/{name} {text.name}{' +special' if special else ''}"
+                if got == expected:
+                    ratio = ""
                     if arguments.speed and not special:
-                        flags += ["--repeat", "3"]
-                    got, note = ours(arguments.program, folder, text, *flags)
-                    where = f"{folder.name}/{name} {text.name}{' +special' if special else ''}"
-                    if got == expected:
-                        ratio = ""
-                        if arguments.speed and not special:
-                            for _ in range(2 if not spm else 0):
-                                seconds = min(seconds, reference.encode(content, False, True)[1])
-                            mine = float(note.split()[3])
-                            ratio = f"  {seconds / mine:.2f}x the reference's speed, {text.stat().st_size / mine / 1e6:.1f} MB/s"
-                        print(f"equal    {where}: {len(expected)} ids{ratio}")
-                        continue
-                    failed += 1
-                    if got is None:
-                        print(f"FAILED   {where}: {note}")
-                        continue
-                    at = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b),
-                              min(len(got), len(expected)))
-                    print(f"DIFFERS  {where}: at {at} of {len(expected)}: ours {got[at - 2:at + 6]}, "
-                          f"reference {expected[at - 2:at + 6]}")
-                sys.stdout.flush()
-    sys.exit(1 if failed else 0)
+                        for _ in range(2 if not spm else 0):
+                            seconds = min(seconds, reference.encode(content, False, True)[1])
+                        mine = float(note.split()[3])
+                        ratio = f"  {seconds / mine:.2f}x the reference's speed, {text.stat().st_size / mine / 1e6:.1f} MB/s"
+                    print(f"equal    {where}: {len(expected)} ids{ratio}")
+                    continue
+                failed += 1
+                if got is None:
+                    print(f"FAILED   {where}: {note}")
+                    continue
+                at = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b),
+                          min(len(got), len(expected)))
+                print(f"DIFFERS  {where}: at {at} of {len(expected)}: ours {got[at - 2:at + 6]}, "
+                      f"reference {expected[at - 2:at + 6]}")
+            sys.stdout.flush()
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
