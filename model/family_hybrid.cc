@@ -122,18 +122,16 @@ Architecture BuildBamba(FamilyContext& context) {
   rope.max_positions = sizes.max_positions;
   rope.default_partial = 0.5;
   a.ropes.push_back(ReadRope(c, rope));
-  if (const Json* indices = c.Find("attn_layer_indices"); indices != nullptr)
-    for (const Json& index : *indices)
-      if (!index.is_number_unsigned() || index >= sizes.layers)
-        c.Fail(fmt::format("'attn_layer_indices' holds what is no layer of {}", sizes.layers));
-  const Json* indices = c.Find("attn_layer_indices");
+  const Json indices = c.Has("attn_layer_indices") ? *c.Find("attn_layer_indices") : Json::array();
+  if (!indices.is_array()) c.Fail("'attn_layer_indices' is not a list");
+  for (const Json& index : indices)
+    if (!index.is_number_integer() || index < 0 || index >= sizes.layers)
+      c.Fail(fmt::format("'attn_layer_indices' holds what is no layer of {}", sizes.layers));
   const std::string prefix = TensorPrefix(context);
   for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i) {
     const std::string module = fmt::format("{}layers.{}", prefix, i);
     LayerSpec& layer = a.layers[i];
-    const bool attends =
-        indices != nullptr && std::find(indices->begin(), indices->end(), i) != indices->end();
-    if (attends) {
+    if (std::find(indices.begin(), indices.end(), i) != indices.end()) {
       const std::string attention = module + ".self_attn";
       const bool bias = BiasFlag(context, "attention_bias", attention + ".q_proj.bias");
       layer.attention = SplitAttention(attention, sizes, bias, bias);

@@ -155,6 +155,8 @@ Architecture BuildMamba(FamilyContext& context) {
   const std::uint64_t expand = c.Count("expand", 1, 1024, 2);
   // FalconMamba's files give an inner size that is not what their `expand` says.
   sizes.inner = c.Count("intermediate_size", 1, kMaxWidth, sizes.hidden * expand);
+  if (sizes.inner > kMaxWidth)
+    c.Fail(fmt::format("{} inner channels are more than {}", sizes.inner, kMaxWidth));
   sizes.rank = TimeStepRank(c, "time_step_rank", sizes.hidden);
   Architecture a = StartMamba(context, sizes, true);
   const bool falcon = context.model_type == "falcon_mamba";

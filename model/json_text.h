@@ -17,4 +17,8 @@ inline constexpr std::size_t kMaxJsonDepth = 128;
 // out of double's range.
 Result<nlohmann::json> ParseJson(std::string_view text);
 
+// The same for what Python's json module writes: bare Infinity, -Infinity and NaN become
+// {"__float__": "Infinity"} and so on, as transformers 5 writes them itself.
+Result<nlohmann::json> ParsePythonJson(std::string_view text);
+
 }  // namespace ingot::model
