@@ -15,19 +15,20 @@ PYTHON = str(VENV) if os.access(VENV, os.X_OK) else sys.executable
 READER = ROOT / "tools/ingot_reader.py"
 DIGEST = "1ebb11aaf06d4bb7be9fcdba26d8c8205e0dc94c198f23636bb3b251f4a19d4f"  # of decoded rANS
 
-# Compares the BLAKE3 of each tensor's float32 weights with planes_v1.json.
+# Compares the BLAKE3 of each tensor's float32 weights with NAME.json ("TENSOR:N": its first N planes).
 WEIGHTS = """
 import json, sys
-root = sys.argv[1]
+root, name = sys.argv[1:]
 sys.path.insert(0, root + "/tools")
 import blake3, ingot_reader
-golden = root + "/tests/golden/planes_v1"
+golden = root + "/tests/golden/" + name
 expected = json.load(open(golden + ".json"))
 artifact = ingot_reader.Artifact(golden + ".ingot")
-for tensor in artifact.manifest["tensors"]:
-    found = blake3.blake3(artifact.weights(tensor).tobytes()).hexdigest()
-    assert found == expected.pop(tensor["name"]), tensor["name"]
-assert not expected
+assert {key.split(":")[0] for key in expected} == {t["name"] for t in artifact.manifest["tensors"]}
+for key, digest in expected.items():
+    tensor, _, planes = key.partition(":")
+    weights = artifact.weights(artifact.tensor(tensor), int(planes) if planes else None)
+    assert blake3.blake3(weights.tobytes()).hexdigest() == digest, key
 print(len(artifact.manifest["tensors"]), "tensors")
 """
 
@@ -57,9 +58,10 @@ def main():
     if check.stdout.strip() != DIGEST:
         failures.append(f"rANS stream: {check.stdout}{check.stderr}")
     # Every recipe and int variant, decoded from docs/codecs.md: the bits that the C++ decoders gave.
-    check = subprocess.run([PYTHON, "-c", WEIGHTS, str(ROOT)], capture_output=True, text=True)
-    if check.returncode != 0 or not check.stdout.startswith("34 tensors"):
-        failures.append(f"planes_v1: {check.stdout}{check.stderr}")
+    for name, tensors in (("planes_v1", 34), ("transforms_v1", 10)):
+        check = subprocess.run([PYTHON, "-c", WEIGHTS, str(ROOT), name], capture_output=True, text=True)
+        if check.returncode != 0 or not check.stdout.startswith(f"{tensors} tensors"):
+            failures.append(f"{name}: {check.stdout}{check.stderr}")
     damaged = sorted((ROOT / "tests/golden_errors").glob("*.ingot"))
     if len(damaged) < 16:
         failures.append(f"golden_errors: {len(damaged)} files")
