@@ -67,7 +67,7 @@ class GuidedIntEncoder : public TensorEncoder {
   std::uint64_t cols() const override { return cols_; }
   bool takes_guide() const override { return true; }
   std::uint64_t guide_bytes() const override {
-    return Compensation::MakingBytes(cols_, effort_.descents > 0);
+    return Compensation::MakingBytes(cols_, effort_.turns > 0);
   }
   std::uint64_t scratch_bytes(std::uint64_t) const override {
     std::uint64_t bytes = 2 * CompensatedTile::Bytes(cols_) + 8 * kTileRows * cols_;
@@ -79,7 +79,7 @@ class GuidedIntEncoder : public TensorEncoder {
     if (guide.cols != cols_)
       return InvalidArgument("statistics of " + std::to_string(guide.cols) +
                              " columns for a matrix of " + std::to_string(cols_));
-    const CompensationOptions options{.descent = effort_.descents > 0};
+    const CompensationOptions options{.descent = effort_.turns > 0};
     INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
                  rotation_ ? PrepareRotated(guide, *rotation_, options)
                            : Compensation::Make(guide, options));

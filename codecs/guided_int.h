@@ -11,11 +11,13 @@
 
 namespace ingot::codecs {
 
-// How long a plane's grids and codes are improved after the first rounding.
+// How long a plane's grids and codes are improved after the first rounding. Rows keep what lowers
+// their loss.
 struct RoundingEffort {
   int rounds = 1;    // rounding again, with grids for the targets that the last round met
-  int refits = 1;    // scales by least squares under the whole Hessian, codes as they are
-  int descents = 0;  // sweeps of coordinate descent over the codes, each with a refit after it
+  int turns = 0;     // of the two below, one after the other
+  int descents = 2;  // a turn: sweeps of coordinate descent over the codes
+  int refits = 0;    // a turn: scales by least squares under the whole Hessian, codes as they are
 };
 
 // `specs`: int planes (symmetric or asymmetric), where rotated a hadamard plane, and where exact a

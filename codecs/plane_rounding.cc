@@ -81,17 +81,11 @@ void PlaneRounding::Refit(IntTile& best_int, IntTile& trial_int) {
   Keep(trial_int, best_int);
 }
 
-bool PlaneRounding::Descend(IntTile& best_int, IntTile& trial_int) {
-  bool all[kTileRows];
-  std::fill_n(all, kTileRows, true);
-  trial_int.TakeLanes(best_int, all);
-  trial_.TakeLanes(best_, all);
-  trial_.Descend(trial_int);
-  trial_int.Values(lanes_.data());
-  trial_.SetLanes(lanes_.data());
-  if (Keep(trial_int, best_int) == 0) return false;
-  Refit(best_int, trial_int);
-  return true;
+// No sweep raises a loss: each code goes to the level nearest to the best value there is for it.
+void PlaneRounding::Descend(IntTile& best_int) {
+  for (int descent = 0; descent < effort_.descents; ++descent) best_.Descend(best_int);
+  best_int.Values(lanes_.data());
+  best_.SetLanes(lanes_.data());
 }
 
 Status PlaneRounding::Encode(const IntLayout& layout, const float* x, std::uint64_t rows,
@@ -106,9 +100,10 @@ Status PlaneRounding::Encode(const IntLayout& layout, const float* x, std::uint6
     trial_.Round(trial_int);
     if (Keep(trial_int, best_int) == 0) break;
   }
-  for (int refit = 0; refit < effort_.refits; ++refit) Refit(best_int, trial_int);
-  for (int descent = 0; descent < effort_.descents && compensation_.descends(); ++descent)
-    if (!Descend(best_int, trial_int)) break;
+  for (int turn = 0; turn < effort_.turns && compensation_.descends(); ++turn) {
+    Descend(best_int);
+    for (int refit = 0; refit < effort_.refits; ++refit) Refit(best_int, trial_int);
+  }
   best_int.Store(first, rows, streams);
   return OkStatus();
 }

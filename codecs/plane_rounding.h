@@ -27,7 +27,7 @@ class PlaneRounding {
   // Takes the trial's rows that cost less. Returns how many.
   int Keep(const IntTile& trial_int, IntTile& best_int);
   void Refit(IntTile& best_int, IntTile& trial_int);
-  bool Descend(IntTile& best_int, IntTile& trial_int);
+  void Descend(IntTile& best_int);
   void Step(const IntTile& plane, const float* gradient, float* changes, float* slopes) const;
 
   const Compensation& compensation_;

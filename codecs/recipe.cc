@@ -17,7 +17,11 @@ namespace ingot::codecs {
 namespace {
 
 constexpr double kOutlierDeviations = 3.0;
-constexpr RoundingEffort kLongEffort{.rounds = 2, .refits = 2, .descents = 6};
+constexpr RoundingEffort kLongEffort{.rounds = 2, .turns = 3, .descents = 2, .refits = 2};
+
+// Effort of the other guided recipes. A sweep's cost a weight grows with the width: wide matrices
+// do without.
+RoundingEffort UsualEffort(std::uint64_t cols) { return {.rounds = 1, .turns = cols <= 1536}; }
 
 // What a recipe makes of options; every row below is one function.
 using Maker = Result<std::unique_ptr<TensorEncoder>> (*)(const RecipeOptions& options,
@@ -122,7 +126,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeGptq(const RecipeOptions& o, std::uin
       o,
       {IntSpec(o.bits != 0 ? o.bits : kBits, o.group != 0 ? o.group : 128,
                o.levels.empty() ? "symmetric" : o.levels, o.scales.empty() ? "f16" : o.scales, 0)},
-      false, RoundingEffort{}, cols, dtype);
+      false, UsualEffort(cols), cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeG8(const RecipeOptions& o, std::uint64_t cols,
@@ -140,7 +144,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeResidual(const RecipeOptions& o, std:
   const std::string scales = o.scales.empty() ? "f16" : o.scales;
   return MakeGuidedInts(
       o, {IntSpec(4, group, levels, scales, 0), IntSpec(2, group, levels, scales, 1)}, false,
-      RoundingEffort{}, cols, dtype);
+      UsualEffort(cols), cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::uint64_t cols,
@@ -155,7 +159,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::u
   return MakeGuidedInts(o,
                         {IntSpec(4, group, levels, "f16", 0), IntSpec(4, group, levels, "f16", 1),
                          DTypeSpec(kind, dtype, 2)},
-                        true, RoundingEffort{}, cols, dtype);
+                        true, UsualEffort(cols), cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeOptLlama(const RecipeOptions& o, std::uint64_t cols,
