@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "model/json_text.h"
 #include "model/safetensors.h"
 
 namespace ingot::calibration {
@@ -136,6 +137,34 @@ Status MergeStatistics(const std::string& path, const StatisticsMetadata& metada
   std::stable_sort(sources.begin(), sources.end(),
                    [](const Source& a, const Source& b) { return a.name < b.name; });
   return Write(path, metadata, sources);
+}
+
+Result<StatisticsMetadata> ReadPartMetadata(const std::string& path) {
+  INGOT_ASSIGN(const MappedFile mapped, MappedFile::Open(path));
+  INGOT_TRY(model::ParseSafetensors(mapped.bytes()).At(path).status());
+  const auto header_bytes = LoadLe<std::uint64_t>(mapped.bytes().data());
+  INGOT_ASSIGN(
+      const nlohmann::json header,
+      model::ParseJson(AsText(mapped.bytes().subspan(sizeof header_bytes, header_bytes))).At(path));
+  StatisticsMetadata metadata;
+  // Named, for it must outlive the loop over it.
+  const nlohmann::json entries = header.value("__metadata__", nlohmann::json::object());
+  for (const auto& [key, value] : entries.items())
+    if (value.is_string()) metadata[key] = value.get<std::string>();
+  return metadata;
+}
+
+Result<std::vector<float>> ReadPartTensor(const std::string& path, std::string_view name) {
+  INGOT_ASSIGN(const MappedFile mapped, MappedFile::Open(path));
+  INGOT_ASSIGN(const std::vector<model::SafetensorsEntry> entries,
+               model::ParseSafetensors(mapped.bytes()).At(path));
+  for (const model::SafetensorsEntry& entry : entries) {
+    if (entry.name != name) continue;
+    std::vector<float> values(entry.bytes / sizeof(float));
+    std::memcpy(values.data(), mapped.bytes().data() + entry.offset, entry.bytes);
+    return values;
+  }
+  return NotFound(fmt::format("{}: no '{}'", path, name));
 }
 
 }  // namespace ingot::calibration

@@ -36,4 +36,8 @@ Status MergeStatistics(const std::string& path, const StatisticsMetadata& metada
                        const std::function<bool(std::string_view name)>& keep,
                        std::span<const StatisticsTensor> tensors);
 
+// What a part says about itself, and one of its tensors. NotFound names a tensor that is not there.
+Result<StatisticsMetadata> ReadPartMetadata(const std::string& path);
+Result<std::vector<float>> ReadPartTensor(const std::string& path, std::string_view name);
+
 }  // namespace ingot::calibration

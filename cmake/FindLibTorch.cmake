@@ -41,8 +41,9 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::torch)
   add_library(LibTorch::torch SHARED IMPORTED)
   set_target_properties(LibTorch::torch PROPERTIES IMPORTED_LOCATION ${LIBTORCH_CPU_LIBRARY}
     INTERFACE_LINK_LIBRARIES LibTorch::c10)
-  target_include_directories(LibTorch::torch SYSTEM INTERFACE ${LIBTORCH_INCLUDE_DIR}
-    ${LIBTORCH_INCLUDE_DIR}/torch/csrc/api/include)
+  # Behind the system's folders: the wheel brings its own fmt, and it must not stand for ours.
+  target_compile_options(LibTorch::torch INTERFACE "SHELL:-idirafter ${LIBTORCH_INCLUDE_DIR}"
+    "SHELL:-idirafter ${LIBTORCH_INCLUDE_DIR}/torch/csrc/api/include")
   # A build with CUDA needs its run-time libraries even where no GPU is used: beside it as the
   # wheels lay them, or from the CUDA toolkit.
   target_link_options(LibTorch::torch INTERFACE LINKER:--no-as-needed LINKER:--allow-shlib-undefined)

@@ -32,49 +32,7 @@ Status ReadFloats(const model::Checkpoint& checkpoint, const model::TensorInfo& 
 
 std::int64_t Signed(std::uint64_t n) { return static_cast<std::int64_t>(n); }
 
-void VisitMlp(const model::MlpSpec& mlp,
-              const std::function<void(const model::LinearRef&)>& linear) {
-  for (const model::LinearRef* ref : {&mlp.router, &mlp.gate, &mlp.up, &mlp.down, &mlp.shared_gate})
-    if (ref->present()) linear(*ref);
-  for (const model::MlpSpec& expert : mlp.experts) VisitMlp(expert, linear);
-  for (const model::MlpSpec& shared : mlp.shared_expert) VisitMlp(shared, linear);
-}
-
 }  // namespace
-
-std::string StageName(const model::Architecture& architecture, std::size_t stage) {
-  if (stage == 0) return "embedding";
-  if (stage > architecture.layers.size()) return "head";
-  return fmt::format("layer {}", stage - 1);
-}
-
-void VisitStage(const model::Architecture& a, std::size_t stage,
-                const std::function<void(const model::LinearRef&)>& linear,
-                const std::function<void(const model::NormSpec&)>& norm) {
-  const auto linears = [&](std::initializer_list<const model::LinearRef*> refs) {
-    for (const model::LinearRef* ref : refs)
-      if (ref->present()) linear(*ref);
-  };
-  const auto norms = [&](std::initializer_list<const model::NormSpec*> specs) {
-    for (const model::NormSpec* spec : specs)
-      if (spec->present()) norm(*spec);
-  };
-  if (stage == 0) {
-    linears({&a.embedding_projection});
-    norms({&a.embedding_norm});
-  } else if (stage > a.layers.size()) {
-    norms({&a.final_norm});
-    linears({&a.head_projection, &a.head_dense, &a.head});
-    norms({&a.head_norm});
-  } else {
-    const model::LayerSpec& layer = a.layers[stage - 1];
-    const model::AttentionSpec& attention = layer.attention;
-    norms({&layer.pre_mixer_norm, &attention.q_norm, &attention.k_norm, &layer.post_mixer_norm,
-           &layer.pre_mlp_norm, &layer.post_mlp_norm});
-    linears({&attention.q, &attention.k, &attention.v, &attention.qkv, &attention.o});
-    VisitMlp(layer.mlp, linear);
-  }
-}
 
 Result<at::Tensor> StageWeights::Read(const std::string& name, bool transposed) {
   const std::string key = (transposed ? "t:" : ":") + name;

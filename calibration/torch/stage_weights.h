@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -18,20 +17,11 @@
 #include <vector>
 
 #include "base/status.h"
+#include "calibration/stages.h"
 #include "model/architecture.h"
 #include "model/checkpoint.h"
 
 namespace ingot::calibration {
-
-// Stage 0 is the embedding, stage 1 + i layer i, stage 1 + layers the head.
-inline std::size_t StageCount(const model::Architecture& a) { return a.layers.size() + 2; }
-std::string StageName(const model::Architecture& architecture, std::size_t stage);
-
-// Calls `linear` and `norm` on all that a stage multiplies and normalizes with, in execution order.
-// Absent ones are left out.
-void VisitStage(const model::Architecture& architecture, std::size_t stage,
-                const std::function<void(const model::LinearRef&)>& linear,
-                const std::function<void(const model::NormSpec&)>& norm);
 
 class StageWeights {
  public:

@@ -1,0 +1,78 @@
+#include "calibration/stages.h"
+
+#include <fmt/format.h>
+
+#include <initializer_list>
+
+namespace ingot::calibration {
+namespace {
+
+using LinearVisitor = std::function<void(const model::LinearRef&)>;
+
+void VisitRefs(std::initializer_list<const model::LinearRef*> refs, const LinearVisitor& visit) {
+  for (const model::LinearRef* ref : refs)
+    if (ref->present()) visit(*ref);
+}
+
+void VisitMlp(const model::MlpSpec& mlp, const LinearVisitor& visit) {
+  VisitRefs({&mlp.router, &mlp.gate, &mlp.up, &mlp.down}, visit);
+  for (const model::MlpSpec& expert : mlp.experts) VisitMlp(expert, visit);
+  for (const model::MlpSpec& shared : mlp.shared_expert) VisitMlp(shared, visit);
+  VisitRefs({&mlp.shared_gate}, visit);
+}
+
+void VisitMlpInputs(const model::MlpSpec& mlp, const LinearVisitor& visit) {
+  if (mlp.gate.present())
+    visit(mlp.gate);
+  else
+    VisitRefs({&mlp.up}, visit);
+  VisitRefs({&mlp.down}, visit);
+}
+
+}  // namespace
+
+std::string StageName(const model::Architecture& architecture, std::size_t stage) {
+  if (stage == 0) return "embedding";
+  if (stage > architecture.layers.size()) return "head";
+  return fmt::format("layer {}", stage - 1);
+}
+
+void VisitStage(const model::Architecture& a, std::size_t stage, const LinearVisitor& linear,
+                const std::function<void(const model::NormSpec&)>& norm) {
+  const auto norms = [&](std::initializer_list<const model::NormSpec*> specs) {
+    for (const model::NormSpec* spec : specs)
+      if (spec->present()) norm(*spec);
+  };
+  if (stage == 0) {
+    VisitRefs({&a.embedding_projection}, linear);
+    norms({&a.embedding_norm});
+  } else if (stage > a.layers.size()) {
+    norms({&a.final_norm, &a.head_norm});
+    VisitRefs({&a.head_projection, &a.head_dense, &a.head}, linear);
+  } else {
+    const model::LayerSpec& layer = a.layers[stage - 1];
+    const model::AttentionSpec& attention = layer.attention;
+    norms({&layer.pre_mixer_norm, &attention.q_norm, &attention.k_norm, &layer.post_mixer_norm,
+           &layer.pre_mlp_norm, &layer.post_mlp_norm});
+    VisitRefs({&attention.q, &attention.k, &attention.v, &attention.qkv, &attention.o}, linear);
+    VisitMlp(layer.mlp, linear);
+  }
+}
+
+void VisitInputs(const model::Architecture& a, std::size_t stage,
+                 const std::function<void(const model::LinearRef&, bool expert)>& visit) {
+  const auto each = [&](const model::LinearRef& ref) { visit(ref, false); };
+  if (stage == 0 || stage > a.layers.size()) {
+    VisitStage(a, stage, each, [](const model::NormSpec&) {});
+    return;
+  }
+  const model::LayerSpec& layer = a.layers[stage - 1];
+  VisitRefs({&layer.attention.q, &layer.attention.qkv, &layer.attention.o, &layer.mlp.router},
+            each);
+  VisitMlpInputs(layer.mlp, each);
+  for (const model::MlpSpec& expert : layer.mlp.experts)
+    VisitMlpInputs(expert, [&](const model::LinearRef& ref) { visit(ref, true); });
+  for (const model::MlpSpec& shared : layer.mlp.shared_expert) VisitMlpInputs(shared, each);
+}
+
+}  // namespace ingot::calibration

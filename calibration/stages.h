@@ -1,0 +1,31 @@
+// A model cut into the stages that calibration runs one at a time.
+//
+// Thread rule: functions without state.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+
+#include "model/architecture.h"
+
+namespace ingot::calibration {
+
+// Stage 0 is the embedding, stage 1 + i layer i, stage 1 + layers the head.
+inline std::size_t StageCount(const model::Architecture& architecture) {
+  return architecture.layers.size() + 2;
+}
+std::string StageName(const model::Architecture& architecture, std::size_t stage);
+
+// Calls `linear` and `norm` on all that a stage multiplies and normalizes with. Absent ones are
+// left out.
+void VisitStage(const model::Architecture& architecture, std::size_t stage,
+                const std::function<void(const model::LinearRef&)>& linear,
+                const std::function<void(const model::NormSpec&)>& norm);
+
+// Calls `visit` on the matrices that stand first over their input: k and v follow q, up follows
+// gate. `expert` tells those of a mixture, which see some of the tokens.
+void VisitInputs(const model::Architecture& architecture, std::size_t stage,
+                 const std::function<void(const model::LinearRef&, bool expert)>& visit);
+
+}  // namespace ingot::calibration

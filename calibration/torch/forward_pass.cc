@@ -1,0 +1,105 @@
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "calibration/torch/passes.h"
+#include "calibration/torch/stage_sums.h"
+
+namespace ingot::calibration {
+
+std::string ForwardPart(std::size_t stage) { return fmt::format("forward-{:04}", stage); }
+std::string BackwardPart(std::size_t stage) { return fmt::format("backward-{:04}", stage); }
+std::string Border(std::size_t stage) { return fmt::format("border-{:04}", stage); }
+std::string KeptBorder(std::size_t stage) { return fmt::format("kept-{:04}", stage); }
+
+namespace {
+
+class ForwardStage {
+ public:
+  ForwardStage(const RunState& run, std::size_t stage)
+      : run_(run), stage_(stage), is_head_(stage + 1 == StageCount(*run.architecture)) {}
+
+  Status Run(std::vector<std::string>& notes) {
+    INGOT_ASSIGN(weights_, StageWeights::Load(*run_.checkpoint, *run_.architecture, stage_));
+    INGOT_TRY(OpenBorders());
+    StageSums sums(*run_.architecture, stage_);
+    const std::size_t windows = run_.text->windows.size();
+    for (std::size_t begin = 0; begin < windows; begin += run_.fit.held) {
+      const std::size_t count = std::min(run_.fit.held, windows - begin);
+      std::vector<StageRecord> records(count);
+      INGOT_TRY(ForWindows(count, run_.fit.running,
+                           [&](std::size_t i) { return RunWindow(begin + i, records[i]); }));
+      sums.Add(records);
+      run_.Progress(stage_ * windows + begin + count, StageCount(*run_.architecture) * windows,
+                    "windows forward, " + StageName(*run_.architecture, stage_));
+    }
+    weights_.reset();
+    return sums.Finish(run_.work->Part(ForwardPart(stage_)), notes);
+  }
+
+ private:
+  Status OpenBorders() {
+    const std::size_t windows = run_.text->windows.size(), values = run_.border_values();
+    if (stage_ > 0) {
+      INGOT_ASSIGN(ActivationFile in, run_.work->Activations(Border(stage_), windows, values));
+      in_.emplace(std::move(in));
+    }
+    if (is_head_) return OkStatus();
+    INGOT_ASSIGN(ActivationFile out, run_.work->Activations(Border(stage_ + 1), windows, values));
+    out_.emplace(std::move(out));
+    if (run_.kept.empty()) return OkStatus();
+    INGOT_ASSIGN(ActivationFile kept,
+                 run_.work->Activations(KeptBorder(stage_ + 1), run_.kept.size(), values));
+    kept_.emplace(std::move(kept));
+    return OkStatus();
+  }
+
+  Status RunWindow(std::size_t window, StageRecord& record) {
+    const c10::NoGradGuard no_gradients;
+    at::Tensor x;
+    if (in_) {
+      INGOT_ASSIGN(x, ReadBorder(run_, *in_, window));
+    }
+    record.skip = &run_.architecture->head;
+    TorchOps ops(*run_.architecture, *weights_, &record);
+    ops.Prepare(1, run_.context());
+    std::vector<std::int32_t> positions(run_.context());
+    std::iota(positions.begin(), positions.end(), 0);
+    const at::Tensor y =
+        RunStage(ops, *run_.architecture, stage_, x, {run_.text->windows[window], positions});
+    INGOT_TRY(ops.status());
+    if (!out_) return OkStatus();
+    INGOT_TRY(WriteBorder(*out_, window, y));
+    const auto kept = std::lower_bound(run_.kept.begin(), run_.kept.end(), window);
+    if (kept == run_.kept.end() || *kept != window) return OkStatus();
+    return WriteBorder(*kept_, static_cast<std::size_t>(kept - run_.kept.begin()), y);
+  }
+
+  const RunState& run_;
+  std::size_t stage_;
+  bool is_head_;
+  std::unique_ptr<StageWeights> weights_;
+  std::optional<ActivationFile> in_, out_, kept_;
+};
+
+}  // namespace
+
+Status ForwardPass(const RunState& run) {
+  for (std::size_t stage = 0; stage < StageCount(*run.architecture); ++stage) {
+    if (!run.work->HasPart(ForwardPart(stage))) {
+      std::vector<std::string> notes;
+      INGOT_TRY(ForwardStage(run, stage).Run(notes));
+      if (run.options->on_note)
+        for (const std::string& note : notes) run.options->on_note(note);
+    }
+    run.work->RemoveActivations(Border(stage));
+  }
+  return OkStatus();
+}
+
+}  // namespace ingot::calibration

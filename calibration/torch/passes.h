@@ -1,0 +1,30 @@
+// The two passes of a calibration run. Each leaves a part a stage in the work directory and goes on
+// where an earlier run stopped.
+//
+// Thread rule: as calibrate.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "calibration/torch/run_state.h"
+
+namespace ingot::calibration {
+
+// Names in the work directory. A border is the input of a stage; kept borders are those of the
+// backward pass's windows.
+std::string ForwardPart(std::size_t stage);
+std::string BackwardPart(std::size_t stage);
+std::string Border(std::size_t stage);
+std::string KeptBorder(std::size_t stage);
+
+// Stages in order. Part: hessian, mean_abs, tokens, coverage of the stage's inputs.
+Status ForwardPass(const RunState& run);
+
+// Stages from the head back, each recomputed with autograd from its kept input, the gradient of the
+// log-likelihood of tokens sampled from the model's own softmax handed down. Part: fisher of the
+// stage's outputs, and the values per token that importance is made of (names start with "token/").
+Status BackwardPass(const RunState& run);
+
+}  // namespace ingot::calibration

@@ -1,0 +1,48 @@
+// What the passes of a calibration run share.
+//
+// Thread rule: borrowed; the passes only read it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/parallel.h"
+#include "calibration/torch/calibrate.h"
+#include "calibration/torch/torch_ops.h"
+#include "calibration/work_directory.h"
+
+namespace ingot::calibration {
+
+struct RunState {
+  const model::Checkpoint* checkpoint;
+  const model::Architecture* architecture;
+  const TokenWindows* text;
+  const CalibrateOptions* options;
+  const WorkDirectory* work;
+  std::vector<std::size_t> kept;  // windows that the backward pass takes, ascending
+  Concurrency fit;
+
+  std::size_t context() const { return text->context; }
+  std::size_t border_values() const { return context() * architecture->hidden_size; }
+  void Progress(std::size_t done, std::size_t total, const std::string& what) const {
+    if (options->on_progress) options->on_progress(done, total, what);
+  }
+};
+
+// Runs body(i) for i in [0, count), at most `running` at a time, LibTorch single-threaded in each.
+// The first error by index.
+Status ForWindows(std::size_t count, std::size_t running,
+                  const std::function<Status(std::size_t)>& body);
+
+// Activations at a stage's border as a tensor, context x hidden.
+Result<at::Tensor> ReadBorder(const RunState& run, const ActivationFile& file, std::size_t window);
+Status WriteBorder(ActivationFile& file, std::size_t window, const at::Tensor& x);
+
+// A stage over one window: x is its input, unused by stage 0. The head gives logits of all rows.
+at::Tensor RunStage(TorchOps& ops, const model::Architecture& architecture, std::size_t stage,
+                    const at::Tensor& x, const model::Batch& batch);
+
+}  // namespace ingot::calibration

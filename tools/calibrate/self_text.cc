@@ -1,0 +1,77 @@
+#include "tools/calibrate/self_text.h"
+
+#include <fmt/format.h>
+
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/parallel.h"
+#include "loader/ingot.h"
+
+namespace ingot::cli {
+namespace {
+
+Result<model::TokenId> FirstToken(const loader::Model& model) {
+  INGOT_ASSIGN(const model::Tokenizer* tokenizer, model.tokenizer());
+  if (tokenizer->bos_id() >= 0) return tokenizer->bos_id();
+  if (!tokenizer->eos_ids().empty()) return tokenizer->eos_ids().front();
+  return InvalidArgument(
+      "the tokenizer has neither a first nor a last token to start from: give "
+      "--text");
+}
+
+Result<std::vector<model::TokenId>> SampleWindow(const std::shared_ptr<const loader::Model>& model,
+                                                 model::TokenId first, std::size_t context,
+                                                 std::uint64_t seed) {
+  loader::SessionOptions session_options;
+  session_options.context = context;
+  loader::Session session(model, session_options);
+  loader::SamplerOptions options;
+  options.seed = seed;
+  INGOT_ASSIGN(loader::Sampler sampler, loader::Sampler::Make(options));
+  std::vector<model::TokenId> ids = {first};
+  while (ids.size() < context) {
+    INGOT_ASSIGN(const std::span<const float> logits, session.Decode(ids.back()));
+    INGOT_ASSIGN(const model::TokenId next, sampler.Sample(logits, ids));
+    ids.push_back(next);
+  }
+  return ids;
+}
+
+}  // namespace
+
+Result<calibration::TokenWindows> SampleText(
+    const std::string& path, std::uint64_t tokens, std::size_t context, std::uint64_t seed,
+    const std::function<void(std::size_t done, std::size_t total)>& progress) {
+  if (context < 2 || tokens < context)
+    return InvalidArgument(
+        fmt::format("{} tokens are less than one window of {}", tokens, context));
+  INGOT_ASSIGN(const auto model, loader::Model::Open(path));
+  if (model->architecture().masked)
+    return InvalidArgument("an encoder does not generate text: give --text");
+  INGOT_ASSIGN(const model::TokenId first, FirstToken(*model));
+  calibration::TokenWindows text;
+  text.context = context;
+  text.windows.resize(tokens / context);
+  std::vector<Status> status(text.windows.size());
+  std::mutex mutex;
+  std::size_t done = 0;
+  // A window a task: decoding a token at a time leaves little to share out inside it.
+  ParallelFor(text.windows.size(), 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      auto ids = SampleWindow(model, first, context, seed * 0x9e3779b97f4a7c15u + i);
+      if (ids.ok())
+        text.windows[i] = *std::move(ids);
+      else
+        status[i] = std::move(ids).status();
+      const std::lock_guard lock(mutex);
+      if (progress) progress(++done, text.windows.size());
+    }
+  });
+  for (Status& s : status) INGOT_TRY(std::move(s));
+  text.sources = {fmt::format("self: {} windows sampled with seed {}", text.windows.size(), seed)};
+  return text;
+}
+
+}  // namespace ingot::cli
