@@ -1,5 +1,8 @@
 #include "model/tokenizer.h"
 
+#include <algorithm>
+
+#include "model/rwkv_layout.h"
 #include "model/tokenizer_config.h"
 
 namespace ingot::model {
@@ -8,7 +11,15 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromAssets(
     const std::map<std::string, std::string>& assets) {
   if (assets.contains("tokenizer.json")) return MakeJsonTokenizer(assets);
   if (assets.contains("tokenizer.model")) return MakeSentencePieceTokenizer(assets);
-  return NotFound("the model has neither tokenizer.json nor tokenizer.model");
+  if (IsIn(assets)) return MakeRwkvTokenizer(assets);
+  return NotFound("the model has no tokenizer.json, tokenizer.model or rwkv_vocab_*.txt");
+}
+
+bool Tokenizer::IsIn(const std::map<std::string, std::string>& assets) {
+  return std::any_of(assets.begin(), assets.end(), [](const auto& asset) {
+    return asset.first == "tokenizer.json" || asset.first == "tokenizer.model" ||
+           IsRwkvVocabulary(asset.first);
+  });
 }
 
 }  // namespace ingot::model

@@ -29,11 +29,13 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // From a model's files by name (Checkpoint::assets, or an artifact's): tokenizer.json first, else
-  // tokenizer.model; tokenizer_config.json and generation_config.json supply special ids and the
+  // tokenizer.model, else rwkv_vocab_*.txt; tokenizer_config.json and generation_config.json supply special ids and the
   // chat template. NotFound where neither is there; Corruption and Unsupported name the part not
   // understood.
   static Result<std::unique_ptr<Tokenizer>> FromAssets(
       const std::map<std::string, std::string>& assets);
+  // Whether one of these files is there.
+  static bool IsIn(const std::map<std::string, std::string>& assets);
 
   // Ids of `text`. Special tokens written out in the text are recognised. With add_special the
   // post-processor's tokens (BOS, EOS) are put around it, as `tokenizers`'

@@ -28,10 +28,12 @@ struct TokenizerConfig {
 Result<TokenizerConfig> ReadTokenizerConfig(const std::map<std::string, std::string>& assets,
                                             const std::function<TokenId(const std::string&)>& find);
 
-// The two readers that Tokenizer::FromAssets chooses from.
+// The readers that Tokenizer::FromAssets chooses from.
 Result<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(
     const std::map<std::string, std::string>& assets);
 Result<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(
+    const std::map<std::string, std::string>& assets);
+Result<std::unique_ptr<Tokenizer>> MakeRwkvTokenizer(
     const std::map<std::string, std::string>& assets);
 
 }  // namespace ingot::model

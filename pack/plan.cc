@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "codecs/plane_codec.h"
+#include "model/tokenizer.h"
 #include "pack/slab_source.h"
 
 namespace ingot::pack {
@@ -16,11 +17,6 @@ namespace {
 Status ModelError(Status status) {
   if (status.code() != StatusCode::kInvalidArgument) return status;
   return Unsupported(status.message());
-}
-
-bool HasTokenizer(const model::Checkpoint& checkpoint) {
-  return checkpoint.assets().contains("tokenizer.json") ||
-         checkpoint.assets().contains("tokenizer.model");
 }
 
 const codecs::RecipeOptions& RoleRecipe(const RolePreset& preset, model::TensorRole role) {
@@ -124,9 +120,10 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
   const model::Architecture architecture = *std::move(built);
   INGOT_TRY(
       ModelError(model::CheckTensors(architecture, checkpoint.tensors(), options.allow_unused)));
-  if (options.require_tokenizer && !HasTokenizer(checkpoint))
+  if (options.require_tokenizer && !model::Tokenizer::IsIn(checkpoint.assets()))
     return NotFound(fmt::format(
-        "{}: no tokenizer.json and no tokenizer.model; put one there or pack with --no-tokenizer",
+        "{}: no tokenizer.json, tokenizer.model or rwkv_vocab_*.txt; put one there or pack with "
+        "--no-tokenizer",
         checkpoint.path()));
 
   PackPlan plan;
