@@ -1,7 +1,9 @@
 #include "model/tokenizer_document.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -135,31 +137,64 @@ class Scanner {
     return Take(']');
   }
 
-  // JSON's grammar of numbers; a value beyond a double's range is refused.
+  // JSON's grammar of numbers, and the value that the reference's reader makes of one: the first
+  // digits as a 64-bit integer, rounded, then times or divided by a power of ten, rounded again.
+  // It may lie beside the nearest double, and segmentations of equal score are told apart by it.
   bool Number(double& value) {
     Next();
-    const std::size_t begin = at_;
-    const auto digits = [&] {
+    std::uint64_t digits = 0;
+    std::int64_t exponent = 0;
+    bool full = false;
+    const auto is = [&](char c) { return at_ < text_.size() && text_[at_] == c; };
+    const auto run = [&](std::int64_t taken, std::int64_t dropped) {
       const std::size_t first = at_;
-      while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') ++at_;
+      for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
+        const auto digit = static_cast<std::uint64_t>(text_[at_] - '0');
+        full = full || digits > (std::numeric_limits<std::uint64_t>::max() - digit) / 10;
+        if (!full) digits = digits * 10 + digit;
+        exponent += full ? dropped : taken;
+      }
       return at_ > first;
     };
-    const auto is = [&](char c) { return at_ < text_.size() && text_[at_] == c; };
-    if (is('-')) ++at_;
+    const bool negative = is('-');
+    if (negative) ++at_;
     if (is('0')) {
       ++at_;
-    } else if (!digits()) {
+    } else if (!run(0, 1)) {
       return false;
     }
-    if (is('.') && (++at_, !digits())) return false;
+    if (is('.') && (++at_, !run(-1, 0))) return false;
     if (is('e') || is('E')) {
       ++at_;
-      if (is('+') || is('-')) ++at_;
-      if (!digits()) return false;
+      const bool down = is('-');
+      if (down || is('+')) ++at_;
+      const std::size_t first = at_;
+      std::int64_t written = 0;
+      for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_)
+        written = std::min<std::int64_t>(written * 10 + (text_[at_] - '0'), 1 << 20);
+      if (at_ == first) return false;
+      exponent += down ? -written : written;
     }
-    const char* end = text_.data() + at_;
-    const auto parsed = std::from_chars(text_.data() + begin, end, value);
-    return parsed.ec == std::errc() && parsed.ptr == end;
+    value = ScaleByTen(static_cast<double>(digits), exponent);
+    if (negative) value = -value;
+    return std::isfinite(value);
+  }
+
+  static double ScaleByTen(double value, std::int64_t exponent) {
+    constexpr std::int64_t kLargest = 308;
+    for (; exponent < -kLargest && value != 0; exponent += kLargest) value /= 1e308;
+    if (value == 0) return value;
+    if (exponent > kLargest) return HUGE_VAL;
+    const double power = PowerOfTen(exponent < 0 ? -exponent : exponent);
+    return exponent < 0 ? value / power : value * power;
+  }
+
+  // The double nearest to 10^n, 0 <= n <= 308.
+  static double PowerOfTen(std::int64_t n) {
+    const std::string text = "1e" + std::to_string(n);
+    double power = 1;
+    (void)std::from_chars(text.data(), text.data() + text.size(), power);
+    return power;
   }
 
   bool Merges() {
