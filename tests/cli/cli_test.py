@@ -171,6 +171,51 @@ class Commands(Case):
         return self.work / name.removesuffix(".key")
 
 
+class Sources(Case):
+    """`ingot inspect` of what is not packed yet."""
+
+    def test_a_model(self):
+        page = self.run_ok("inspect", self.model).stdout.decode()
+        self.assertRegex(page, r"model +llama, 2 layers, hidden 64, vocabulary 256, context 256")
+        self.assertRegex(page, r"mixer +attention, 4 heads over 2 of keys and values, 16 wide; rotary")
+        self.assertRegex(page, r"MLP +gated silu 160")
+        self.assertRegex(page, r"tokenizer +BPE, 256 tokens")
+        self.assertRegex(page, r"model\.layers\.\*\.mlp\.up_proj\.weight +2 +160x64 +BF16 +int4_rtn:group=32")
+        self.assertRegex(page, r"norms, biases and other vectors +5 +kept as they are")
+        self.assertRegex(page, r"--codec int4_rtn +int4_rtn +")
+        self.assertNotIn("not understood", page)
+        vectors = self.run_ok("inspect", self.model, "--tensors").stdout.decode()
+        self.assertRegex(vectors, r"model\.layers\.\*\.input_layernorm\.weight +2 +64 +BF16 +kept as it is")
+        self.fails(USAGE, "is a source model", "inspect", self.model, "--verify")
+
+    def test_json_agrees_with_the_plan(self):
+        source = json.loads(self.run_ok("inspect", self.model, "--json").stdout)
+        plan = json.loads(self.run_ok("pack", self.model, "--dry-run", "--json", "-q").stdout)
+        self.assertEqual(source["parameters"], plan["total"]["weights"])
+        self.assertEqual(source["roles"]["linear"]["weights"], plan["kinds"]["linear"]["weights"])
+        balanced = next(p for p in source["presets"] if p["name"] == source["default_target"])
+        self.assertEqual(balanced["exact_bytes"], plan["total"]["exact_bytes"])
+        self.assertEqual(source["architecture"]["kv_heads"], 2)
+        self.assertTrue(source["understood"])
+        self.assertEqual(source["unused"], [])
+
+    def test_what_is_not_understood(self):
+        shutil.copytree(self.model, self.work / "strange")
+        config = json.loads((self.work / "strange/config.json").read_text())
+        (self.work / "strange/config.json").write_text(json.dumps({**config, "model_type": "mamba9"}))
+        run = ingot("inspect", self.work / "strange", "--json")
+        self.assertEqual(run.returncode, FAILED)
+        self.assertRegex(run.stderr.decode(), r"architecture 'mamba9' is not supported \(known: llama")
+        summary = json.loads(run.stdout)
+        self.assertFalse(summary["understood"])
+        self.assertEqual(summary["architecture"], None)
+        self.assertEqual(summary["roles"]["unknown"]["weights"], summary["parameters"])
+        (self.work / "strange/config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+        run = ingot("inspect", self.work / "strange")
+        self.assertEqual(run.returncode, FAILED)
+        self.assertIn(b"'model.layers.1.input_layernorm.weight' and 8 others has no use", run.stdout)
+
+
 class BadModels(Case):
     def broken(self, name, **kwargs):
         return tiny_model.write(self.work / name, **kwargs)
@@ -302,7 +347,7 @@ class BadArtifacts(Case):
         self.assertEqual(path.read_bytes()[4160:], self.whole[4160:])
 
     def test_not_an_artifact(self):
-        for command in ("inspect", "verify", "export"):
+        for command in ("verify", "export"):
             rest = ("-o", self.work / "never") if command == "export" else ()
             self.fails(USAGE, "is a model directory, not an artifact; pack it first", command, self.model, *rest)
         self.fails(NOT_FOUND, "nothing.ingot", "verify", self.work / "nothing.ingot")

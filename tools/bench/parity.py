@@ -10,15 +10,52 @@ exceeds 1e-4, an argmax differs, or a perplexity differs by more than 0.05 %.
 Needs torch and transformers.
 """
 import argparse
+import json
 import pathlib
 import subprocess
 import sys
 
 import numpy as np
+import tokenizers
 import torch
 import transformers
 
 MAX_ERROR, MAX_PERPLEXITY_PERCENT = 1e-4, 0.05
+
+
+class NoReference(Exception):
+    pass
+
+
+def load_reference(folder):
+    """The class that a checkpoint was made from, in float32."""
+    config = json.loads((pathlib.Path(folder) / "config.json").read_text())
+    name = (config.get("architectures") or ["nothing"])[0]
+    model_class = getattr(transformers, name, None)
+    if model_class is None:
+        raise NoReference(f"transformers has no class {name}")
+    # transformers' eager attention adds Falcon's ALiBi twice, in the scores and in the mask.
+    attention = "sdpa" if config.get("alibi") else "eager"
+    return model_class.from_pretrained(folder, dtype=torch.float32,
+                                       attn_implementation=attention).eval()
+
+
+def trained_length(config, otherwise=1 << 20):
+    """Tokens of the longest sequence; RoBERTa's table starts at row 2."""
+    for key in ("max_position_embeddings", "n_positions", "seq_length", "context_length"):
+        if getattr(config, key, None):
+            return getattr(config, key) - (2 if config.model_type == "roberta" else 0)
+    return otherwise
+
+
+def encode(folder, text, add_special=True):
+    """Ids by the checkpoint's own tokenizer.json, which transformers' classes may amend."""
+    path = pathlib.Path(folder) / "tokenizer.json"
+    if path.exists():
+        return tokenizers.Tokenizer.from_file(str(path)).encode(
+            text, add_special_tokens=add_special).ids
+    return transformers.AutoTokenizer.from_pretrained(folder)(
+        text, add_special_tokens=add_special)["input_ids"]
 
 
 def ingot_logits(program, model, sequences, vocab):
@@ -36,7 +73,7 @@ def ingot_logits(program, model, sequences, vocab):
 
 def torch_logits(model, ids):
     with torch.no_grad():
-        return model(torch.tensor([ids]), use_cache=False).logits[0].float().numpy()
+        return model(torch.tensor([ids])).logits[0].float().numpy()
 
 
 def nll(logits, ids, first):
@@ -48,10 +85,9 @@ def nll(logits, ids, first):
 
 
 def check(args, folder):
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = load_reference(folder)
     vocab = model.get_output_embeddings().weight.shape[0]
-    length = min(args.tokens, model.config.max_position_embeddings)
+    length = min(args.tokens, trained_length(model.config))
     ids = np.random.default_rng(1).integers(3, vocab, length).tolist()
     ours = next(ingot_logits(args.logits, folder, [ids], vocab))
     theirs = torch_logits(model, ids)
@@ -60,9 +96,10 @@ def check(args, folder):
     good = error <= MAX_ERROR and same
     line = f"{pathlib.Path(folder).name:26} relative error {error:.2e}  argmax equal {same}"
     if args.perplexity:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        text = tokenizer(pathlib.Path(args.perplexity).read_text(errors="replace"))["input_ids"]
-        context = min(args.context, model.config.max_position_embeddings)
+        context = min(args.context, trained_length(model.config))
+        # Enough text for these windows: tokens are fewer than characters.
+        text = pathlib.Path(args.perplexity).read_text(errors="replace")[:4 * context * args.windows]
+        text = encode(folder, text)
         windows = [text[i:i + context] for i in range(0, len(text) - context + 1, context)]
         windows = windows[:args.windows]
         sums = np.zeros(3)
@@ -87,6 +124,7 @@ def main() -> int:
     parser.add_argument("--context", type=int, default=512)
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     return 0 if all([check(args, folder) for folder in args.models]) else 1
 
 

@@ -1,14 +1,20 @@
-// `ingot inspect` and `ingot verify`.
+// `ingot inspect`, of artifacts and of source checkpoints, and `ingot verify`.
 #include <fmt/format.h>
 
+#include <cstring>
+#include <filesystem>
 #include <memory>
 
+#include "artifact/format.h"
 #include "artifact/reader.h"
 #include "base/file.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "inspect/verification.h"
+#include "model/checkpoint.h"
+#include "pack/source_summary.h"
 #include "tools/cli/common.h"
+#include "tools/cli/source_text.h"
 
 namespace ingot::cli {
 namespace {
@@ -28,8 +34,35 @@ Status DamageStatus(const std::string& file,
                                 damage.size() == 1 ? "" : "s", damage[0].where));
 }
 
+// A directory, or a file of weights that is no artifact.
+bool IsSource(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return true;
+  const std::string extension = std::filesystem::path(path).extension();
+  const bool weights = extension == ".gguf" || extension == ".pth" || extension == ".pt" ||
+                       extension == ".bin" || extension == ".safetensors";
+  std::uint8_t head[4] = {};
+  const auto file = File::OpenRead(path);
+  if (!file.ok() || !file->ReadAt(0, head).ok()) return false;
+  const bool artifact = std::memcmp(head, artifact::kMagic.data(), sizeof head) == 0;
+  return AsText(head) == "GGUF" || (weights && !artifact);
+}
+
+// What is not understood is on the page; the exit status says that there is some.
+Status InspectSource(const InspectOptions& options) {
+  if (!options.key.empty() || options.verify)
+    return InvalidArgument(options.file +
+                           ": is a source model: --key and --verify are for artifacts");
+  INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(options.file));
+  const pack::SourceSummary summary = pack::SummarizeSource(*checkpoint);
+  fmt::print("{}", options.json ? pack::SourceJson(summary).dump(1) + "\n"
+                                : SourceText(summary, options.tensors));
+  if (summary.understood()) return OkStatus();
+  return Unsupported(fmt::format("{}: {}", options.file, summary.problems.front()));
+}
+
 Status RunInspect(const InspectOptions& options) {
-  INGOT_TRY(inspect::CheckNotAModel(options.file));
+  if (IsSource(options.file)) return InspectSource(options);
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(options.key));
   artifact::OpenOptions open;
   open.key = PointerTo(key);
@@ -98,8 +131,11 @@ Status RunVerify(const VerifyOptions& options) {
 void AddInspectCommand(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand(
-      "inspect", "what an artifact is: model, origin, sizes, planes, signatures");
-  command->add_option("FILE", options->file, "artifact")->required();
+      "inspect",
+      "what an artifact is (model, origin, sizes, planes, signatures), or what packing a source "
+      "model would make of it");
+  command->add_option("FILE", options->file, "artifact, Hugging Face directory, .gguf or .pth file")
+      ->required();
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--tensors", options->tensors, "a line a tensor");
   command->add_option("--key", options->key, "require a signature by this key")->type_name("PUB");

@@ -1,0 +1,349 @@
+#include "pack/source_summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "model/json_text.h"
+#include "model/tensor_names.h"
+#include "model/tokenizer.h"
+
+namespace ingot::pack {
+namespace {
+
+ParameterSum& operator+=(ParameterSum& sum, const model::TensorInfo& tensor) {
+  ++sum.tensors;
+  sum.weights += tensor.elements();
+  sum.source_bytes += tensor.stored_bytes;
+  return sum;
+}
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// Numbers that are whole parts of the name become '*'.
+std::string PatternOf(const std::string& name) {
+  std::string pattern;
+  std::size_t begin = 0;
+  while (begin <= name.size()) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    const std::string part = name.substr(begin, end - begin);
+    const bool number = !part.empty() && std::all_of(part.begin(), part.end(), IsDigit);
+    pattern += (begin > 0 ? "." : "") + (number ? "*" : part);
+    begin = end + 1;
+  }
+  return pattern;
+}
+
+std::string TokenizerText(const model::Checkpoint& checkpoint, std::vector<std::string>& problems) {
+  const auto& assets = checkpoint.assets();
+  auto tokenizer = model::Tokenizer::FromAssets(assets);
+  if (!tokenizer.ok()) {
+    if (tokenizer.status().code() == StatusCode::kNotFound) return "none";
+    problems.push_back("tokenizer: " + std::string(tokenizer.status().message()));
+    return "not understood";
+  }
+  std::string kind = "SentencePiece";
+  if (const auto json = assets.find("tokenizer.json"); json != assets.end()) {
+    kind = "tokenizer.json";
+    if (const auto parsed = model::ParseJson(json->second); parsed.ok() && parsed->is_object())
+      if (const auto it = parsed->find("model"); it != parsed->end() && it->is_object())
+        kind = it->value("type", Json("BPE")).is_string() ? it->value("type", "BPE") : kind;
+  }
+  return fmt::format("{}, {} tokens", kind, (*tokenizer)->vocab_size());
+}
+
+// Weights of experts that a token does not visit.
+std::uint64_t IdleWeights(const model::MlpSpec& mlp) {
+  if (mlp.kind != model::MlpKind::kMoe || mlp.experts.empty()) return 0;
+  const model::MlpSpec& expert = mlp.experts.front();
+  std::uint64_t weights = 0;
+  for (const model::LinearRef* ref : {&expert.gate, &expert.up, &expert.down})
+    weights += ref->rows * ref->cols;
+  return weights *
+         (mlp.experts.size() - std::min<std::uint64_t>(mlp.experts_per_token, mlp.experts.size()));
+}
+
+Result<PackPlan> PlanOf(const model::Checkpoint& checkpoint, RolePreset preset) {
+  PlanOptions options;
+  options.preset = std::move(preset);
+  options.allow_unused = true;
+  options.require_tokenizer = false;
+  return MakePlan(checkpoint, options);
+}
+
+PresetSummary SummarizePreset(const model::Checkpoint& checkpoint, const std::string& name,
+                              bool is_target, const RolePreset& preset) {
+  PresetSummary summary;
+  summary.name = name;
+  summary.is_target = is_target;
+  summary.linear = RecipeText(preset.linear);
+  summary.embedding = RecipeText(preset.embedding);
+  summary.head = RecipeText(preset.head);
+  const auto plan = PlanOf(checkpoint, preset);
+  if (!plan.ok()) {
+    summary.problem = plan.status().message();
+    return summary;
+  }
+  std::uint64_t linear_bytes = 0, linear_weights = 0;
+  for (const PlannedTensor& tensor : plan->tensors) {
+    summary.bytes.exact += tensor.bytes.exact;
+    summary.bytes.at_most += tensor.bytes.at_most;
+    summary.bytes.data_dependent |= tensor.bytes.data_dependent;
+    if (tensor.role != model::TensorRole::kLinear) continue;
+    linear_bytes += tensor.bytes.exact + tensor.bytes.at_most;
+    linear_weights += tensor.weights();
+  }
+  if (linear_weights > 0)
+    summary.bits_per_linear_weight =
+        8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
+  return summary;
+}
+
+void AddPresets(const model::Checkpoint& checkpoint, SourceSummary& summary) {
+  for (const TargetInfo& target : Targets())
+    if (const auto preset = TargetPreset(target.name); preset.ok())
+      summary.presets.push_back(
+          SummarizePreset(checkpoint, std::string(target.name), true, *preset));
+  for (const codecs::RecipeInfo& info : codecs::Recipes()) {
+    codecs::RecipeOptions recipe;
+    recipe.codec = info.name;
+    summary.presets.push_back(
+        SummarizePreset(checkpoint, recipe.codec, false, CodecPreset(recipe)));
+  }
+}
+
+// How each tensor of the file is used, by name; those that are in no plan are unused.
+struct Use {
+  std::string role, codec;
+};
+using Uses = std::map<std::string, Use, std::less<>>;
+
+void AddTensors(const model::Checkpoint& checkpoint, const Uses& uses, bool known,
+                SourceSummary& summary) {
+  std::map<std::pair<std::string, std::vector<std::uint64_t>>, std::size_t> index;
+  for (const model::TensorInfo& tensor : checkpoint.tensors()) {
+    const auto use = uses.find(tensor.name);
+    if (use == uses.end() && model::IsKnownBuffer(tensor.name)) continue;
+    const Use found = use != uses.end() ? use->second : Use{known ? "unused" : "unknown", ""};
+    if (known && use == uses.end()) summary.unused.push_back(tensor.name);
+    summary.total += tensor;
+    summary.by_role[found.role] += tensor;
+    summary.bytes_by_type[tensor.stored_type] += tensor.stored_bytes;
+    const std::string pattern = PatternOf(tensor.name);
+    const auto [it, inserted] =
+        index.emplace(std::pair(pattern, tensor.shape), summary.groups.size());
+    if (inserted)
+      summary.groups.push_back(
+          {pattern, tensor.shape, tensor.stored_type, found.role, found.codec, {}});
+    summary.groups[it->second].sum += tensor;
+  }
+}
+
+Json SumJson(const ParameterSum& sum) {
+  return {{"tensors", sum.tensors}, {"weights", sum.weights}, {"source_bytes", sum.source_bytes}};
+}
+
+std::string_view MixerName(const model::LayerSpec& layer) {
+  return layer.mixer == model::MixerKind::kAttention ? "attention" : "recurrent";
+}
+
+std::string_view ActivationText(model::Activation activation) {
+  switch (activation) {
+    case model::Activation::kSilu:
+      return "silu";
+    case model::Activation::kGelu:
+      return "gelu";
+    case model::Activation::kGeluTanh:
+      return "gelu (tanh)";
+    case model::Activation::kRelu:
+      return "relu";
+    default:
+      return "activation";
+  }
+}
+
+std::string PositionsText(const model::Architecture& a, const model::AttentionSpec& attention) {
+  if (attention.alibi) return "ALiBi";
+  if (attention.rope < a.ropes.size() && a.ropes[attention.rope].dims > 0) {
+    const model::RopeSpec& rope = a.ropes[attention.rope];
+    return rope.dims == attention.head_dim
+               ? "rotary"
+               : fmt::format("rotary over {} of {} dimensions", rope.dims, attention.head_dim);
+  }
+  return a.position_embedding.empty() ? "no positions" : "learned positions";
+}
+
+Json ArchitectureJson(const model::Architecture& a) {
+  if (a.layers.empty()) return nullptr;
+  std::map<std::string, std::size_t> mixers;
+  Json json = {{"family", a.family},
+               {"layers", a.layers.size()},
+               {"hidden_size", a.hidden_size},
+               {"vocab_size", a.vocab_size},
+               {"context", a.max_positions},
+               {"tied_head", a.head.weight == a.embedding},
+               {"masked", a.masked}};
+  const model::AttentionSpec* attention = nullptr;
+  std::uint64_t windowed = 0, window = 0, experts = 0, per_token = 0;
+  for (const model::LayerSpec& layer : a.layers) {
+    ++mixers[std::string(MixerName(layer))];
+    if (layer.mixer == model::MixerKind::kAttention) {
+      if (attention == nullptr) attention = &layer.attention;
+      windowed += layer.attention.window > 0;
+      window = std::max(window, layer.attention.window);
+    }
+    if (layer.mlp.experts.size() > experts) {
+      experts = layer.mlp.experts.size();
+      per_token = layer.mlp.experts_per_token;
+    }
+  }
+  json["mixers"] = mixers;
+  if (attention != nullptr) {
+    json["heads"] = attention->heads;
+    json["kv_heads"] = attention->kv_heads;
+    json["head_dim"] = attention->head_dim;
+    json["positions"] = PositionsText(a, *attention);
+    json["window"] = window;
+    json["windowed_layers"] = windowed;
+  }
+  if (experts > 0) {
+    json["experts"] = experts;
+    json["experts_per_token"] = per_token;
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string LayersText(const model::Architecture& a) {
+  std::vector<std::pair<std::string, std::size_t>> kinds;  // in the order of the layers
+  for (const model::LayerSpec& layer : a.layers) {
+    std::string text(MixerName(layer));
+    if (layer.mixer == model::MixerKind::kAttention) {
+      const model::AttentionSpec& spec = layer.attention;
+      text = fmt::format("attention, {} heads", spec.heads);
+      if (spec.kv_heads != spec.heads)
+        text += fmt::format(" over {} of keys and values", spec.kv_heads);
+      text += fmt::format(", {} wide; {}", spec.head_dim, PositionsText(a, spec));
+      if (spec.window > 0) text += fmt::format("; window {}", spec.window);
+    }
+    const auto known = std::find_if(kinds.begin(), kinds.end(),
+                                    [&](const auto& kind) { return kind.first == text; });
+    if (known == kinds.end())
+      kinds.emplace_back(text, 1);
+    else
+      ++known->second;
+  }
+  std::string all;
+  for (const auto& [text, layers] : kinds)
+    all += (all.empty() ? "" : " | ") +
+           (kinds.size() > 1 ? fmt::format("{} x {}", layers, text) : text);
+  return all;
+}
+
+std::string MlpText(const model::Architecture& a) {
+  if (a.layers.empty()) return {};
+  const auto largest = std::max_element(
+      a.layers.begin(), a.layers.end(),
+      [](const auto& x, const auto& y) { return x.mlp.experts.size() < y.mlp.experts.size(); });
+  const model::MlpSpec* mlp = &largest->mlp;
+  std::string text;
+  if (mlp->kind == model::MlpKind::kMoe && !mlp->experts.empty()) {
+    text = fmt::format("{} experts, {} a token{}, ", mlp->experts.size(), mlp->experts_per_token,
+                       mlp->shared_expert.empty() ? "" : ", one shared");
+    mlp = &mlp->experts.front();
+  }
+  if (!mlp->up.present()) return text + "none";
+  return text + fmt::format("{} {} {}", mlp->kind == model::MlpKind::kGated ? "gated" : "plain",
+                            ActivationText(mlp->activation), mlp->up.rows);
+}
+
+SourceSummary SummarizeSource(const model::Checkpoint& checkpoint) {
+  SourceSummary summary;
+  summary.path = checkpoint.path();
+  summary.format = checkpoint.format();
+  if (const auto type = checkpoint.config().find("model_type");
+      type != checkpoint.config().end() && type->is_string())
+    summary.model_type = type->get<std::string>();
+  const auto has = [&](std::string_view name) { return checkpoint.Find(name) != nullptr; };
+  auto built = model::BuildArchitecture(checkpoint.config(), has);
+  const auto preset = TargetPreset(kDefaultTarget);
+  Uses uses;
+  bool known = false;
+  if (!built.ok()) {
+    summary.problems.push_back(built.status().message());
+  } else {
+    summary.architecture = *std::move(built);
+    const auto plan = PlanOf(checkpoint, *preset);
+    known = true;
+    if (!plan.ok()) summary.problems.push_back(plan.status().message());
+    // Without a plan (a tensor is missing, say) the uses still tell roles.
+    for (const model::TensorUse& use : model::TensorUses(summary.architecture))
+      uses[use.name] = {std::string(RoleName(use.role)), ""};
+    if (plan.ok())
+      for (const PlannedTensor& tensor : plan->tensors)
+        uses[tensor.source.name].codec = RecipeText(tensor.recipe);
+    if (plan.ok()) AddPresets(checkpoint, summary);
+  }
+  summary.tokenizer = TokenizerText(checkpoint, summary.problems);
+  AddTensors(checkpoint, uses, known, summary);
+  summary.active_weights = summary.total.weights;
+  for (const model::LayerSpec& layer : summary.architecture.layers)
+    summary.active_weights -= std::min(summary.active_weights, IdleWeights(layer.mlp));
+  if (!summary.unused.empty())
+    summary.problems.push_back(fmt::format(
+        "tensor '{}'{} has no use in the architecture; pack refuses it without --allow-unused",
+        summary.unused[0],
+        summary.unused.size() > 1 ? fmt::format(" and {} others", summary.unused.size() - 1) : ""));
+  return summary;
+}
+
+Json SourceJson(const SourceSummary& s) {
+  Json roles = Json::object(), groups = Json::array(), presets = Json::array();
+  for (const auto& [role, sum] : s.by_role) roles[role] = SumJson(sum);
+  for (const TensorGroup& group : s.groups) {
+    Json json = SumJson(group.sum);
+    json.update({{"pattern", group.pattern},
+                 {"shape", group.shape},
+                 {"stored_type", group.stored_type},
+                 {"role", group.role},
+                 {"codec", group.codec}});
+    groups.push_back(std::move(json));
+  }
+  for (const PresetSummary& preset : s.presets) {
+    Json json = {{"name", preset.name},
+                 {"option", preset.is_target ? "target" : "codec"},
+                 {"linear", preset.linear},
+                 {"embedding", preset.embedding},
+                 {"head", preset.head}};
+    if (preset.problem.empty())
+      json.update({{"exact_bytes", preset.bytes.exact},
+                   {"at_most_bytes", preset.bytes.at_most},
+                   {"data_dependent", preset.bytes.data_dependent},
+                   {"bits_per_linear_weight", preset.bits_per_linear_weight}});
+    else
+      json["problem"] = preset.problem;
+    presets.push_back(std::move(json));
+  }
+  return {{"kind", "source"},
+          {"path", s.path},
+          {"format", s.format},
+          {"model_type", s.model_type},
+          {"understood", s.understood()},
+          {"problems", s.problems},
+          {"architecture", ArchitectureJson(s.architecture)},
+          {"parameters", s.total.weights},
+          {"active_parameters", s.active_weights},
+          {"roles", roles},
+          {"source_bytes", s.total.source_bytes},
+          {"source_types", s.bytes_by_type},
+          {"tokenizer", s.tokenizer},
+          {"tensor_groups", groups},
+          {"unused", s.unused},
+          {"presets", presets},
+          {"default_target", kDefaultTarget}};
+}
+
+}  // namespace ingot::pack
