@@ -5,6 +5,7 @@
 
 #include "codecs/bit_fields.h"
 #include "codecs/remainder_plane.h"
+#include "codecs/sparse_plane.h"
 
 namespace ingot::codecs {
 namespace {
@@ -12,12 +13,6 @@ namespace {
 std::uint32_t SourceBits(DType dtype, const std::uint8_t* row, std::uint64_t i) {
   if (DTypeBytes(dtype) == 2) return LoadLe<std::uint16_t>(row + 2 * i);
   return LoadLe<std::uint32_t>(row + 4 * i);
-}
-
-// The smallest f16 that is not below `value`. REQUIRES: 0 <= value <= 65504.
-std::uint16_t ToFp16Up(float value) {
-  const std::uint16_t h = ToFp16(value);
-  return FromFp16(h) < value ? static_cast<std::uint16_t>(h + 1) : h;
 }
 
 void SplitBf16Row(const std::uint8_t* row, std::uint64_t cols, std::uint8_t* exponents,
@@ -30,6 +25,11 @@ void SplitBf16Row(const std::uint8_t* row, std::uint64_t cols, std::uint8_t* exp
 }
 
 }  // namespace
+
+std::uint16_t ToFp16Up(float value) {
+  const std::uint16_t h = ToFp16(value);
+  return FromFp16(h) < value ? static_cast<std::uint16_t>(h + 1) : h;
+}
 
 void SplitRow(const SplitFormat& format, const std::uint8_t* row, std::uint64_t cols,
               std::uint64_t r, Streams& streams) {
@@ -109,6 +109,20 @@ RowOutliers TakeOutliers(double limit, float* x, std::uint64_t cols) {
     x[i] = 0;
   }
   return outliers;
+}
+
+void AppendOutliers(const std::vector<RowOutliers>& rows, std::uint64_t cols, Streams& sparse) {
+  const std::uint64_t count_bytes = SparseCountBytes(cols);
+  const std::uint64_t column_bytes = SparseColumnBytes(cols);
+  const auto append = [](std::vector<std::uint8_t>& to, std::uint32_t v, std::uint64_t bytes) {
+    for (std::uint64_t b = 0; b < bytes; ++b) to.push_back(static_cast<std::uint8_t>(v >> 8 * b));
+  };
+  sparse[0].clear();
+  for (const RowOutliers& row : rows) {
+    append(sparse[0], static_cast<std::uint32_t>(row.columns.size()), count_bytes);
+    for (const std::uint32_t column : row.columns) append(sparse[1], column, column_bytes);
+    for (const std::uint16_t value : row.values) append(sparse[2], value, 2);
+  }
 }
 
 }  // namespace ingot::codecs

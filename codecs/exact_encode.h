@@ -35,4 +35,10 @@ struct RowOutliers {
 // Takes weights with |w - mean| > limit * deviation (of this row) out of x, where they become 0.
 RowOutliers TakeOutliers(double limit, float* x, std::uint64_t cols);
 
+// Writes the streams of a sparse plane over rows of `cols` weights.
+void AppendOutliers(const std::vector<RowOutliers>& rows, std::uint64_t cols, Streams& sparse);
+
+// The smallest f16 that is not below `value`. REQUIRES: 0 <= value <= 65504.
+std::uint16_t ToFp16Up(float value);
+
 }  // namespace ingot::codecs

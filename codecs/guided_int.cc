@@ -1,11 +1,10 @@
 #include "codecs/guided_int.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "base/parallel.h"
 #include "codecs/compensate.h"
-#include "codecs/int_fit.h"
+#include "codecs/guided_slab.h"
 #include "codecs/int_tile.h"
 #include "codecs/plane_codec.h"
 #include "codecs/plane_rounding.h"
@@ -76,9 +75,7 @@ class GuidedIntEncoder : public TensorEncoder {
   }
 
   Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
-    if (guide.cols != cols_)
-      return InvalidArgument("statistics of " + std::to_string(guide.cols) +
-                             " columns for a matrix of " + std::to_string(cols_));
+    INGOT_TRY(CheckGuideWidth(guide, cols_));
     const CompensationOptions options{.descent = effort_.turns > 0};
     INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
                  rotation_ ? PrepareRotated(guide, *rotation_, options)
@@ -99,53 +96,32 @@ class GuidedIntEncoder : public TensorEncoder {
   }
 
  private:
-  struct RowLoss {
-    double squared_error = 0, squared_weight = 0, loss = 0;
-  };
-
   Result<EncodedSlab> Encode(const WeightSlab& slab, std::uint64_t row_begin,
                              const Compensation& compensation) const {
     INGOT_TRY(CheckSlab(slab, cols_, dtype_));
     EncodedSlab out;
     for (const PlaneSpec& spec : specs_)
       out.planes.push_back(AllocateStreams(spec, slab.rows, cols_));
-    std::vector<RowLoss> losses(slab.rows);
-    const std::size_t tiles = CeilDiv(slab.rows, kTileRows);
-    std::vector<Status> status(tiles);
-    ParallelFor(tiles, 1, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t t = begin; t < end; ++t)
-        status[t] = EncodeTile(slab, t * kTileRows, compensation, out, losses);
-    });
-    for (Status& s : status) INGOT_TRY(std::move(s));
-    for (std::uint64_t r = 0; r < slab.rows; ++r) {
-      out.squared_weight += losses[r].squared_weight;
-      if (exact_) continue;
-      out.squared_error += losses[r].squared_error;
-      out.predicted_loss += 0.5 * compensation.row_fisher(row_begin + r) * losses[r].loss;
-    }
+    INGOT_TRY(EncodeTiles(
+        slab, row_begin, compensation,
+        [&](SlabTile& tile) { return EncodeTile(slab, compensation, tile, out); }, out));
     return out;
   }
 
-  Status EncodeTile(const WeightSlab& slab, std::uint64_t first, const Compensation& compensation,
-                    EncodedSlab& out, std::vector<RowLoss>& losses) const {
-    const std::uint64_t rows = std::min<std::uint64_t>(kTileRows, slab.rows - first);
-    std::vector<float> x(rows * cols_);
-    const IntFitKernels& kernels = IntFitFor(BestIsa());
-    for (std::uint64_t l = 0; l < rows; ++l) {
-      INGOT_TRY(FiniteRow(slab, first + l, x.data() + l * cols_));
-      losses[first + l].squared_weight = kernels.sum_squares(x.data() + l * cols_, cols_);
-      if (rotation_) rotation_->EncodeRow(x.data() + l * cols_);
-    }
+  Status EncodeTile(const WeightSlab& slab, const Compensation& compensation, SlabTile& tile,
+                    EncodedSlab& out) const {
+    if (rotation_)
+      for (std::uint64_t l = 0; l < tile.rows; ++l) rotation_->EncodeRow(tile.x.data() + l * cols_);
     PlaneRounding rounding(compensation, effort_);
     for (std::size_t p = 0; p < layouts_.size(); ++p) {
-      INGOT_TRY(rounding.Encode(layouts_[p], x.data(), rows, first, out.planes[places_[p]]));
-      if (p + 1 < layouts_.size()) rounding.tile().StoreErrors(x.data());
+      INGOT_TRY(rounding.Encode(layouts_[p], tile.x.data(), tile.rows, tile.first,
+                                out.planes[places_[p]]));
+      if (p + 1 < layouts_.size()) rounding.tile().StoreErrors(tile.x.data());
     }
-    for (std::uint64_t l = 0; l < rows; ++l) {
-      losses[first + l].squared_error = rounding.tile().SquaredError(l);
-      losses[first + l].loss = rounding.tile().Loss(l);
-    }
-    if (exact_) Finish(slab, first, rows, out);
+    if (exact_)
+      Finish(slab, tile.first, tile.rows, out);
+    else
+      FillLosses(rounding.tile(), tile);
     return OkStatus();
   }
 

@@ -6,6 +6,7 @@
 
 #include "codecs/attributes.h"
 #include "codecs/entropy_encode.h"
+#include "codecs/guided_fp8.h"
 #include "codecs/guided_int.h"
 #include "codecs/int_plane.h"
 #include "codecs/plane_codec.h"
@@ -185,7 +186,9 @@ Result<std::unique_ptr<TensorEncoder>> MakeFp8(const RecipeOptions& o, std::uint
     const Result<std::uint64_t> bytes = PlaneFixedBytes(*spec, 1, cols);
     if (!bytes.ok()) return bytes.status();
   }
-  return MakeFp8HybridEncoder({fp8, sparse}, kOutlierDeviations, cols, dtype);
+  return MakeGuidedFp8Encoder({fp8, sparse},
+                              MakeFp8HybridEncoder({fp8, sparse}, kOutlierDeviations, cols, dtype),
+                              kOutlierDeviations, cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeEntropy(const RecipeOptions& o, std::uint64_t cols,

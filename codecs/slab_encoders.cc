@@ -6,7 +6,6 @@
 #include "codecs/int_encode.h"
 #include "codecs/raw_split_plane.h"
 #include "codecs/slab_rows.h"
-#include "codecs/sparse_plane.h"
 
 namespace ingot::codecs {
 namespace {
@@ -106,7 +105,7 @@ class Fp8HybridEncoder : public SlabEncoder {
           return EncodeRows(slab, begin, end, out.planes[0], outliers, sums);
         },
         out));
-    AppendOutliers(outliers, out.planes[1]);
+    AppendOutliers(outliers, cols_, out.planes[1]);
     return out;
   }
 
@@ -123,20 +122,6 @@ class Fp8HybridEncoder : public SlabEncoder {
       sums[r].squared_error = error + outliers[r].squared_error;
     }
     return OkStatus();
-  }
-
-  void AppendOutliers(const std::vector<RowOutliers>& outliers, Streams& sparse) const {
-    const std::uint64_t count_bytes = SparseCountBytes(cols_);
-    const std::uint64_t column_bytes = SparseColumnBytes(cols_);
-    const auto append = [](std::vector<std::uint8_t>& to, std::uint32_t v, std::uint64_t bytes) {
-      for (std::uint64_t b = 0; b < bytes; ++b) to.push_back(static_cast<std::uint8_t>(v >> 8 * b));
-    };
-    sparse[0].clear();
-    for (const RowOutliers& row : outliers) {
-      append(sparse[0], static_cast<std::uint32_t>(row.columns.size()), count_bytes);
-      for (const std::uint32_t column : row.columns) append(sparse[1], column, column_bytes);
-      for (const std::uint16_t value : row.values) append(sparse[2], value, 2);
-    }
   }
 
   double limit_;

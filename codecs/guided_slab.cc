@@ -1,0 +1,56 @@
+#include "codecs/guided_slab.h"
+
+#include <algorithm>
+
+#include "base/parallel.h"
+#include "codecs/int_fit.h"
+#include "codecs/slab_rows.h"
+
+namespace ingot::codecs {
+
+Status CheckGuideWidth(const TensorGuide& guide, std::uint64_t cols) {
+  if (guide.cols == cols) return OkStatus();
+  return InvalidArgument("statistics of " + std::to_string(guide.cols) +
+                         " columns for a matrix of " + std::to_string(cols));
+}
+
+Status EncodeTiles(const WeightSlab& slab, std::uint64_t row_begin,
+                   const Compensation& compensation,
+                   const std::function<Status(SlabTile& tile)>& encode, EncodedSlab& out) {
+  const std::size_t tiles = CeilDiv(slab.rows, kTileRows);
+  const IntFitKernels& kernels = IntFitFor(BestIsa());
+  std::vector<RowLoss> losses(slab.rows);
+  std::vector<Status> status(tiles);
+  const auto encode_tile = [&](std::size_t t) -> Status {
+    SlabTile tile;
+    tile.first = t * kTileRows;
+    tile.rows = std::min<std::uint64_t>(kTileRows, slab.rows - tile.first);
+    tile.losses = losses.data() + tile.first;
+    tile.x.resize(tile.rows * slab.cols);
+    for (std::uint64_t l = 0; l < tile.rows; ++l) {
+      float* row = tile.x.data() + l * slab.cols;
+      INGOT_TRY(FiniteRow(slab, tile.first + l, row));
+      tile.losses[l].squared_weight = kernels.sum_squares(row, slab.cols);
+    }
+    return encode(tile);
+  };
+  ParallelFor(tiles, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t t = begin; t < end; ++t) status[t] = encode_tile(t);
+  });
+  for (Status& s : status) INGOT_TRY(std::move(s));
+  for (std::uint64_t r = 0; r < slab.rows; ++r) {
+    out.squared_weight += losses[r].squared_weight;
+    out.squared_error += losses[r].squared_error;
+    out.predicted_loss += 0.5 * compensation.row_fisher(row_begin + r) * losses[r].loss;
+  }
+  return OkStatus();
+}
+
+void FillLosses(const CompensatedTile& rounded, SlabTile& tile) {
+  for (std::uint64_t l = 0; l < tile.rows; ++l) {
+    tile.losses[l].squared_error = rounded.SquaredError(l);
+    tile.losses[l].loss = rounded.Loss(l);
+  }
+}
+
+}  // namespace ingot::codecs

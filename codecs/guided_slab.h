@@ -1,0 +1,39 @@
+// What the encoders that round by a guide share: a slab cut into tiles of rows, encoded in
+// parallel, and the sums of what was lost.
+//
+// Thread rule: pure; parallel inside, results do not depend on threads.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "codecs/compensate.h"
+#include "codecs/recipe.h"
+
+namespace ingot::codecs {
+
+struct RowLoss {
+  double squared_error = 0, squared_weight = 0;
+  double loss = 0;  // dW H dWᵀ of the row
+};
+
+// Rows [first, first + rows) of a slab, rows <= kTileRows.
+struct SlabTile {
+  std::uint64_t first = 0, rows = 0;
+  std::vector<float> x;       // rows x cols, finite
+  RowLoss* losses = nullptr;  // of the tile's rows: squared_error and loss are to be filled in
+};
+
+// InvalidArgument unless the statistics are of a matrix of this width.
+Status CheckGuideWidth(const TensorGuide& guide, std::uint64_t cols);
+
+// Reads and checks every tile's rows, calls encode(tile), and adds up into `out`. The first failing
+// tile's Status, else OK.
+Status EncodeTiles(const WeightSlab& slab, std::uint64_t row_begin,
+                   const Compensation& compensation,
+                   const std::function<Status(SlabTile& tile)>& encode, EncodedSlab& out);
+
+// The losses of the tile's rows as `rounded` has them.
+void FillLosses(const CompensatedTile& rounded, SlabTile& tile);
+
+}  // namespace ingot::codecs
