@@ -8,8 +8,10 @@ namespace ingot::codecs {
 namespace {
 
 constexpr double kClassesAnOctave = 4;
-// What a rANS chunk takes beyond its symbols: table entry 64, form and length 4, states 128.
-constexpr double kChunkBytes = 64 + 4 + 128;
+// What a rANS chunk takes beyond its symbols: form and length 4, states 128. Its entry in the chunk
+// table counts when chunks are chosen, but is the index's, not the tensor's.
+constexpr double kChunkBytes = 4 + 128;
+constexpr double kEntryBytes = 64;
 // A word half used, frequencies rounded to 12 bits.
 constexpr double kCoderWaste = 1.001;
 constexpr std::uint64_t kMaxChunkSymbols = std::uint64_t{1} << 22;  // the container's limit
@@ -54,7 +56,7 @@ double ChunkBytes(const ByteCounts& counts) {
     if (c > 0) table += c * 4096.0 / n < 128 ? 1 : 2;
   const double chunks = std::ceil(n / static_cast<double>(kMaxChunkSymbols));
   const double coded = (bits + Information(n)) / 8 * kCoderWaste + chunks * (kChunkBytes + table);
-  return std::min(coded, n + 64 * chunks);
+  return std::min(coded, n);
 }
 
 }  // namespace
@@ -96,15 +98,15 @@ ChunkPlan PlanChunks(const ClassCounts& counts) {
     ByteCounts sum{};
     for (std::size_t end = begin + 1; end <= n; ++end) {
       for (int s = 0; s < 256; ++s) sum[s] += counts[live[end - 1]][s];
-      const double bytes = best[begin] + ChunkBytes(sum);
+      const double bytes = best[begin] + ChunkBytes(sum) + kEntryBytes;
       if (bytes >= best[end]) continue;
       best[end] = bytes;
       from[end] = begin;
     }
   }
   ChunkPlan plan;
-  plan.bytes = best[n];
   for (std::size_t end = n; end > 0; end = from[end]) plan.borders.push_back(live[from[end]]);
+  plan.bytes = best[n] - kEntryBytes * static_cast<double>(plan.borders.size());
   std::reverse(plan.borders.begin(), plan.borders.end());
   return plan;
 }
@@ -147,8 +149,7 @@ EntropyStreamsOut PackEntropy(const EntropyCodes& band) {
 }
 
 double EntropySideBytes(std::uint64_t rows, std::uint64_t cols) {
-  constexpr double kStreamBytes = 64 + 32;  // a table entry, alignment
-  return 2.0 * static_cast<double>(rows + cols) + 3 * kStreamBytes;
+  return 2.0 * static_cast<double>(rows + cols);
 }
 
 }  // namespace ingot::codecs

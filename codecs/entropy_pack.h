@@ -37,7 +37,7 @@ LineClasses ClassifyLines(const EntropyCodes& band);
 ClassCounts CountClasses(const EntropyCodes& band, const LineClasses& classes);
 
 // Which classes share a chunk: borders[c] is the first class of chunk c. `bytes` is what the chunks
-// and their table entries will take in the file, estimated (within about 0.2 %).
+// will take, estimated (within about 0.2 %), without their entries in the chunk table.
 struct ChunkPlan {
   std::vector<int> borders;
   double bytes = 0;
@@ -51,7 +51,7 @@ struct EntropyStreamsOut {
 };
 EntropyStreamsOut PackEntropy(const EntropyCodes& band);
 
-// Bytes that rows' and columns' records, their chunks and alignment take.
+// Bytes that rows' and columns' records take.
 double EntropySideBytes(std::uint64_t rows, std::uint64_t cols);
 
 }  // namespace ingot::codecs

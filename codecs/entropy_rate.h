@@ -15,7 +15,7 @@ namespace ingot::codecs {
 
 struct EntropyEstimate {
   double step = 0;            // c
-  double stored_bytes = 0;    // of the tensor's chunks, with their table entries and alignment
+  double stored_bytes = 0;    // of the tensor's chunks (not their entries in the index)
   double predicted_loss = 0;  // nats a token; 0 where the guide knows no Fisher and no Hessian
   double squared_error = 0;   // sum over weights of (source - decoded)²
 };

@@ -453,6 +453,35 @@ def plane_fp8(attributes, streams, total):
     return total + F8_E4M3[codes] * spread(scales, attributes["block"], cols)
 
 
+def plane_entropy(attributes, streams, total):
+    rows, cols = total.shape
+    band = attributes["band"]
+    need(isinstance(band, int) and band >= 1, "entropy band")
+    bands = -(-rows // band)
+    lines = as_rows(streams["rows"], "<u2", rows, 1), as_rows(streams["columns"], "<u2", bands, cols)
+    factors = []
+    for records in lines:
+        need(not records.size or 0x40 <= (records & 0x7ff).min() and (records & 0x7ff).max() < 0x7c0,
+             "entropy factor")
+        factors.append(((records & 0x7ff) << 4).astype(np.uint16).view(np.float16).astype(np.float32))
+    symbols = as_rows(streams["codes"], np.uint8, rows, cols).ravel()
+    codes = symbols.astype(np.int64) - 128
+    escaped, escapes = np.flatnonzero(symbols == 0), streams["escapes"].view("<i4").astype(np.int64)
+    need(len(escaped) == len(escapes), "entropy escapes")
+    need(not len(escapes) or 128 <= abs(escapes).min() and abs(escapes).max() <= 1 << 23, "escape")
+    codes[escaped] = escapes
+    value = np.empty((rows, cols), np.float32)
+    for b in range(bands):
+        part = slice(b * band, min(rows, (b + 1) * band))
+        classes = (lines[0][part] >> 11) + (lines[1][b] >> 11)
+        # By class, then row, then column.
+        order = np.argsort(classes.ravel(), kind="stable")
+        levels = np.empty(classes.size, np.float32)
+        levels[order] = codes[part.start * cols:part.stop * cols]
+        value[part] = levels.reshape(classes.shape) * factors[0][part] * factors[1][b]
+    return total + value
+
+
 def plane_sparse(attributes, streams, total):
     rows, cols = total.shape
     need(attributes["format"] == "f16", "sparse format")
@@ -555,7 +584,7 @@ def plane_hadamard(attributes, streams, total):
     need(0 <= seed <= 2 ** 53 and 1 <= block <= cols and cols % block == 0, "hadamard attributes")
     chunk = block & -block
     odd = block // chunk
-    need(odd <= 2048 and cols <= 2 ** 26, "hadamard size")
+    need(odd <= 2048 and cols <= 2 ** 24, "hadamard size")
     x = total.reshape(rows, cols // block, odd, chunk)
     stride = 1
     while stride < chunk:
@@ -584,6 +613,7 @@ PLANES = {
     "int": plane_int,
     "fp8": plane_fp8,
     "sparse": plane_sparse,
+    "entropy": plane_entropy,
     "raw": plane_raw,
     "raw_split": plane_raw_split,
     "remainder16": plane_remainder(["low", "high"], 16),

@@ -45,7 +45,7 @@ Matrix Sample(std::uint64_t rows, std::uint64_t cols, std::uint64_t seed) {
 }
 
 double StoredBits(const EncodedSlab& slab, const Matrix& m) {
-  // Entropy of each chunk, its table entry, states and table; the other streams as they are.
+  // Entropy of each chunk, its states and table; the other streams as they are.
   const auto& codes = slab.planes[0][0];
   double bytes = 0;
   std::uint64_t begin = 0;
@@ -59,11 +59,11 @@ double StoredBits(const EncodedSlab& slab, const Matrix& m) {
       if (n > 0) bytes -= n * std::log2(n / static_cast<double>(end - begin)) / 8;
       symbols += n > 0 ? 1 : 0;
     }
-    bytes += 64 + 132 + 1.5 * symbols;
+    bytes += 132 + 1.5 * symbols;
     begin = end;
   }
   bytes += static_cast<double>(slab.planes[0][1].size() + slab.planes[0][2].size());
-  bytes += static_cast<double>(slab.planes[0][3].size()) + 3 * 96;
+  bytes += static_cast<double>(slab.planes[0][3].size());
   return 8 * bytes / static_cast<double>(m.weights.size());
 }
 
