@@ -4,16 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
-#include <limits>
+#include <cstring>
 #include <mutex>
 #include <utility>
 
 #include "base/bytes.h"
 #include "base/parallel.h"
+#include "codecs/entropy_rate.h"
 #include "codecs/plane_codec.h"
-#include "pack/guide_cache.h"
 #include "pack/slab_source.h"
 
 namespace ingot::pack {
@@ -27,9 +26,6 @@ constexpr std::uint64_t kSampleShare = 8;
 // Steps of the entropy grid, as the model's predicted loss: nats a token, each four times the last.
 constexpr double kFirstLoss = 4e-5;
 constexpr int kGridSteps = 10;
-// What the container keeps of a chunk besides its payload: its table record and symbol frequencies.
-constexpr double kChunkOverhead = 130;
-
 // Rows spread evenly over a matrix, gathered, with their share of the Fisher weights.
 struct Sample {
   std::vector<std::uint8_t> bytes;
@@ -65,18 +61,6 @@ Result<Sample> TakeSample(const model::Checkpoint& checkpoint, const PlannedTens
   return sample;
 }
 
-// Bits that an order-0 coder spends on a stream.
-double EntropyBits(ByteSpan bytes) {
-  std::array<std::uint64_t, 256> counts{};
-  for (const std::uint8_t b : bytes) ++counts[b];
-  double bits = 0;
-  for (const std::uint64_t n : counts)
-    if (n > 0)
-      bits -= static_cast<double>(n) *
-              std::log2(static_cast<double>(n) / static_cast<double>(bytes.size()));
-  return bits;
-}
-
 // Stored bytes of the whole matrix, told from an encoded sample of its rows.
 Result<double> StoredBytes(const codecs::TensorEncoder& encoder, const codecs::EncodedSlab& encoded,
                            const PlannedTensor& tensor, std::uint64_t sample_rows) {
@@ -87,17 +71,9 @@ Result<double> StoredBytes(const codecs::TensorEncoder& encoder, const codecs::E
     INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(spec.kind));
     INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, tensor.cols));
     for (std::size_t s = 0; s < streams.size(); ++s) {
-      const auto& stream = encoded.planes[p][s];
-      const auto size = static_cast<double>(stream.size());
-      const bool whole =
-          spec.kind == "column_scale" || (spec.kind == "entropy" && streams[s].name == "columns");
-      if (whole) {
-        bytes += size;
-      } else if (streams[s].hint == codecs::StreamHint::kEntropy && !stream.empty()) {
-        bytes += std::min(size, EntropyBits(stream) / 8) * share + kChunkOverhead;
-      } else {
-        bytes += size * share;
-      }
+      const auto size = static_cast<double>(encoded.planes[p][s].size());
+      // A column scale is there once, whatever the rows.
+      bytes += spec.kind == "column_scale" ? size : size * share;
     }
   }
   return bytes;
@@ -116,6 +92,32 @@ Result<calibration::Candidate> Try(const codecs::RecipeOptions& recipe, const Pl
   return calibration::Candidate{bytes, encoded.predicted_loss * sample.loss_scale};
 }
 
+// The whole matrix at every step of an entropy ladder: one factorisation, one sample.
+Result<calibration::Candidates> EntropyCandidates(
+    const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
+    const codecs::TensorGuide& guide, const std::vector<codecs::RecipeOptions>& ladder) {
+  const std::uint64_t row_bytes = tensor.cols * DTypeBytes(tensor.source.dtype);
+  AlignedBuffer<std::uint8_t> bytes(tensor.rows * row_bytes);
+  for (std::uint32_t slab = 0; slab < tensor.slab_count; ++slab) {
+    const std::uint64_t begin = tensor.SlabBegin(slab) * row_bytes;
+    const MutableByteSpan out =
+        bytes.span().subspan(begin, tensor.SlabEnd(slab) * row_bytes - begin);
+    INGOT_ASSIGN(const ByteSpan read, ReadSlab(checkpoint, tensor, slab, out));
+    if (read.data() != out.data()) std::memcpy(out.data(), read.data(), read.size());
+  }
+  INGOT_ASSIGN(const auto prepared, codecs::EntropyGuide::Make(guide));
+  std::vector<double> steps;
+  for (const codecs::RecipeOptions& recipe : ladder) steps.push_back(recipe.step);
+  INGOT_ASSIGN(
+      const std::vector<codecs::EntropyEstimate> estimates,
+      codecs::EstimateEntropy({tensor.source.dtype, tensor.rows, tensor.cols, bytes.span()},
+                              *prepared, steps));
+  calibration::Candidates candidates;
+  for (const codecs::EntropyEstimate& estimate : estimates)
+    candidates.push_back({estimate.stored_bytes, estimate.predicted_loss});
+  return candidates;
+}
+
 Result<TensorCurve> CurveOf(const model::Checkpoint& checkpoint, const PackPlan& plan,
                             const PlannedTensor& tensor,
                             const std::vector<codecs::RecipeOptions>& ladder) {
@@ -126,6 +128,10 @@ Result<TensorCurve> CurveOf(const model::Checkpoint& checkpoint, const PackPlan&
   curve.recipes = ladder;
   INGOT_ASSIGN(const codecs::TensorGuide guide,
                plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
+  if (ladder.front().codec == kEntropyCodec) {
+    INGOT_ASSIGN(curve.candidates, EntropyCandidates(checkpoint, tensor, guide, ladder));
+    return curve;
+  }
   INGOT_ASSIGN(const Sample sample, TakeSample(checkpoint, tensor, guide));
   for (const codecs::RecipeOptions& recipe : ladder) {
     INGOT_ASSIGN(const calibration::Candidate candidate, Try(recipe, tensor, guide, sample));
@@ -327,7 +333,7 @@ Result<Assignment> Assign(const std::vector<TensorCurve>& curves, const Budget& 
   return assignment;
 }
 
-// Placeholder line fitted below.
+// The estimate as it is, until measured points say more.
 double PredictedKl(double predicted_loss) { return predicted_loss; }
 double LossOfKl(double kl) { return kl; }
 
