@@ -15,7 +15,7 @@
 namespace ingot::codecs {
 namespace {
 
-// Rotations kept for who asks again; more than any one model has.
+// Rotations kept although nobody holds them, for who decodes row by row.
 constexpr std::size_t kRecentRotations = 8;
 constexpr std::uint64_t kGrainWeights = 64 << 10;
 constexpr std::uint64_t kTransposeTile = 32;
@@ -62,6 +62,9 @@ class Hadamard final : public InputTransform {
   }
 
   std::uint64_t cols() const override { return cols_; }
+  std::uint64_t resident_bytes() const override {
+    return sizeof(float) * (matrix_.size() + turned_.size() + signs_.size());
+  }
   const HadamardLayout& layout() const { return layout_; }
 
   void Apply(const float* x, float* out) const override {
@@ -114,7 +117,7 @@ class ColumnScale final : public InputTransform {
       : scales_(std::move(scales)), kernels_(TransformKernelsFor(BestIsa())) {}
 
   std::uint64_t cols() const override { return scales_.size(); }
-  const AlignedBuffer<float>& scales() const { return scales_; }
+  std::uint64_t resident_bytes() const override { return sizeof(float) * scales_.size(); }
   void Apply(const float* x, float* out) const override {
     kernels_.multiply(x, scales_.data(), scales_.size(), out);
   }
@@ -133,32 +136,47 @@ class ColumnScale final : public InputTransform {
   const TransformKernels& kernels_;
 };
 
-// The last few rotations that were asked for, the latest in front.
-class RecentRotations {
+// Rotations that somebody holds, and the last few that were asked for.
+class Rotations {
  public:
-  std::shared_ptr<const Hadamard> Find(const HadamardLayout& layout, std::uint64_t cols) {
+  std::shared_ptr<const Hadamard> Get(const HadamardLayout& layout, std::uint64_t cols) {
     const std::scoped_lock lock(mutex_);
-    for (auto it = recent_.begin(); it != recent_.end(); ++it)
-      if ((*it)->cols() == cols && (*it)->layout() == layout) {
-        std::rotate(recent_.begin(), it, it + 1);
-        return recent_.front();
-      }
-    return nullptr;
-  }
-  void Keep(std::shared_ptr<const Hadamard> rotation) {
-    const std::scoped_lock lock(mutex_);
-    recent_.insert(recent_.begin(), std::move(rotation));
+    std::shared_ptr<const Hadamard> rotation = Find(layout, cols);
+    if (rotation == nullptr) {
+      rotation = std::make_shared<const Hadamard>(layout, cols);
+      std::erase_if(alive_, [](const auto& held) { return held.expired(); });
+      alive_.push_back(rotation);
+    }
+    const auto it = std::find(recent_.begin(), recent_.end(), rotation);
+    if (it != recent_.end()) {
+      std::rotate(recent_.begin(), it, it + 1);
+      return rotation;
+    }
+    recent_.insert(recent_.begin(), rotation);
     if (recent_.size() > kRecentRotations) recent_.pop_back();
+    return rotation;
   }
 
  private:
+  std::shared_ptr<const Hadamard> Find(const HadamardLayout& layout, std::uint64_t cols) const {
+    for (const auto& rotation : recent_)
+      if (rotation->cols() == cols && rotation->layout() == layout) return rotation;
+    for (const auto& held : alive_) {
+      const std::shared_ptr<const Hadamard> rotation = held.lock();
+      if (rotation != nullptr && rotation->cols() == cols && rotation->layout() == layout)
+        return rotation;
+    }
+    return nullptr;
+  }
+
   std::mutex mutex_;
-  std::vector<std::shared_ptr<const Hadamard>> recent_;
+  std::vector<std::shared_ptr<const Hadamard>> recent_;  // the latest in front
+  std::vector<std::weak_ptr<const Hadamard>> alive_;
 };
 
-RecentRotations& Recent() {
-  static RecentRotations recent;
-  return recent;
+Rotations& AllRotations() {
+  static Rotations rotations;
+  return rotations;
 }
 
 void Transpose(float* matrix, std::uint64_t n) {
@@ -193,12 +211,7 @@ std::size_t InsertTransform(std::vector<PlaneSpec>& planes, PlaneSpec transform)
 Result<std::shared_ptr<const InputTransform>> MakeHadamard(const PlaneSpec& spec,
                                                            std::uint64_t cols) {
   INGOT_ASSIGN(const HadamardLayout layout, HadamardLayout::Parse(spec, cols));
-  std::shared_ptr<const Hadamard> rotation = Recent().Find(layout, cols);
-  if (rotation == nullptr) {
-    rotation = std::make_shared<const Hadamard>(layout, cols);
-    Recent().Keep(rotation);
-  }
-  return std::shared_ptr<const InputTransform>(std::move(rotation));
+  return std::shared_ptr<const InputTransform>(AllRotations().Get(layout, cols));
 }
 
 Result<std::shared_ptr<const InputTransform>> MakeColumnScale(std::uint64_t cols, ByteSpan scales) {

@@ -33,6 +33,8 @@ class InputTransform {
  public:
   virtual ~InputTransform() = default;
   virtual std::uint64_t cols() const = 0;
+  // Its tables: two matrices of the odd factor and a value a column.
+  virtual std::uint64_t resident_bytes() const = 0;
 
   // out = A x, `cols` values: activations. out may be x, else they do not overlap.
   virtual void Apply(const float* x, float* out) const = 0;
@@ -54,7 +56,7 @@ PlaneSpec ColumnScaleSpec();
 // REQUIRES: planes is not empty.
 std::size_t InsertTransform(std::vector<PlaneSpec>& planes, PlaneSpec transform);
 
-// Recently used rotations are shared: the same spec usually gives the same object. InvalidArgument
+// The same spec gives the same object as long as somebody holds it. InvalidArgument
 // where the attributes do not fit `cols` (an odd factor above kMaxOddFactor; a block that does not
 // divide).
 Result<std::shared_ptr<const InputTransform>> MakeHadamard(const PlaneSpec& spec,

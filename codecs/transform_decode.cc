@@ -9,14 +9,14 @@ namespace ingot::codecs {
 namespace {
 
 constexpr std::int64_t kMaxSeed = std::int64_t{1} << 53;
-constexpr std::uint64_t kMaxTransformCols = std::uint64_t{1} << 26;
+constexpr std::uint64_t kMaxTransformCols = std::uint64_t{1} << 24;
 
 // What both kinds demand of a plane.
 Status CheckPlace(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_TRY(CheckCols(cols));
   if (cols > kMaxTransformCols)
     return InvalidArgument(spec.kind + " plane: rows of " + std::to_string(cols) +
-                           " weights, at most 2^26");
+                           " weights, at most 2^24");
   if (spec.level == 0) return OkStatus();
   return InvalidArgument(spec.kind + " plane: level " + std::to_string(spec.level) +
                          ", a transform belongs to level 0");

@@ -3,6 +3,7 @@
 // and read in another that kernels use in place: raw_split and the remainders become raw planes.
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,8 @@ namespace {
 
 // Weights turned raw per task.
 constexpr std::uint64_t kTurnWeights = 256 << 10;
+// Tables of all transforms of a model: thousands of times what any real one has.
+constexpr std::uint64_t kMaxTransformBytes = std::uint64_t{1} << 30;
 
 Result<codecs::Attributes> AttributesOf(const artifact::Json& json) {
   codecs::Attributes attributes;
@@ -221,6 +224,26 @@ Status CompleteMatrix(ResidentMatrix& matrix) {
   return turned ? FinishMatrix(matrix) : OkStatus();
 }
 
+// Bounds what the transforms of a model need, each counted once: a few bytes of a file may ask for
+// a rotation of megabytes.
+class TransformTables {
+ public:
+  Status Add(const ResidentMatrix& matrix) {
+    for (std::size_t p = 0; p < matrix.planes.size(); ++p) {
+      const codecs::InputTransform* transform = Prepared(matrix, p).transform.get();
+      if (transform == nullptr || !seen_.insert(transform).second) continue;
+      bytes_ += transform->resident_bytes();
+    }
+    if (bytes_ <= kMaxTransformBytes) return OkStatus();
+    return LimitExceeded("the transforms up to here need " + std::to_string(bytes_) +
+                         " bytes of tables, at most " + std::to_string(kMaxTransformBytes));
+  }
+
+ private:
+  std::set<const codecs::InputTransform*> seen_;
+  std::uint64_t bytes_ = 0;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<WeightSet>> WeightSet::FromArtifact(
@@ -240,8 +263,10 @@ Result<std::unique_ptr<WeightSet>> WeightSet::FromArtifact(
   }
   INGOT_TRY(ReadStreams(*reader, tasks));
   auto table = std::make_unique<MatrixTable>(reader);
+  TransformTables transforms;
   for (auto& matrix : matrices) {
     INGOT_TRY(CompleteMatrix(*matrix).At("tensor '" + matrix->name + "'"));
+    INGOT_TRY(transforms.Add(*matrix).At("tensor '" + matrix->name + "'"));
     table->Add(std::move(matrix));
   }
   return std::unique_ptr<WeightSet>(std::move(table));

@@ -275,7 +275,7 @@ TEST(TransformPlanes, RefuseBadAttributes) {
   EXPECT_TRUE(streams(0, 2047, 2047));
   EXPECT_FALSE(streams(0, 2049, 2049));
   EXPECT_TRUE(streams(0, 683, 2049));
-  EXPECT_FALSE(streams(0, 1, (std::uint64_t{1} << 26) + 1));
+  EXPECT_FALSE(streams(0, 1, (std::uint64_t{1} << 24) + 1));
   PlaneSpec raised = HadamardSpec(576);
   raised.level = 1;
   EXPECT_FALSE(HadamardStreams(raised, 576).ok());
