@@ -1,0 +1,147 @@
+// entropy_v1 at load, one core: rANS chunks to resident planes. Items are weights.
+//   entropy_bench --benchmark_filter=Load
+// Verify: BLAKE3 of the stored bytes. Decode: rANS alone. Load: digest, rANS, and the planes that
+// kernels read. Encode: rounding and packing, without statistics.
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "artifact/coding.h"
+#include "artifact/reader.h"
+#include "artifact/writer.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "codecs/entropy_encode.h"
+#include "codecs/plane_codec.h"
+#include "loader/entropy_load.h"
+
+namespace ingot {
+namespace {
+
+constexpr std::uint64_t kRows = 2048, kCols = 2048;
+
+std::vector<std::uint8_t> Weights() {
+  Random random(1);
+  std::vector<double> columns(kCols);
+  for (double& c : columns) c = 0.02 * std::exp2(0.7 * random.Normal());
+  std::vector<std::uint8_t> bytes(kRows * kCols * 4);
+  for (std::uint64_t i = 0; i < kRows; ++i) {
+    const double row = std::exp2(0.5 * random.Normal());
+    for (std::uint64_t j = 0; j < kCols; ++j)
+      StoreLe(bytes.data() + 4 * (i * kCols + j),
+              static_cast<float>(row * columns[j] * random.Normal()));
+  }
+  return bytes;
+}
+
+codecs::EncodedSlab Encoded(double rate, codecs::PlaneSpec* spec) {
+  const auto encoder = *codecs::MakeEntropyEncoder(0, rate, kCols, DType::kF32);
+  const auto bytes = Weights();
+  *spec = encoder->planes()[0];
+  return *encoder->EncodeSlab({DType::kF32, kRows, kCols, bytes});
+}
+
+// The artifact of one matrix, opened. Rates in hundredths of a bit.
+struct Sample {
+  explicit Sample(std::int64_t rate) {
+    codecs::PlaneSpec spec;
+    const codecs::EncodedSlab slab = Encoded(static_cast<double>(rate) / 100, &spec);
+    artifact::ArtifactPlan plan;
+    plan.fingerprint = "bench";
+    artifact::TensorPlan tensor;
+    tensor.record.name = "w";
+    tensor.record.shape = {kRows, kCols};
+    tensor.record.dtype = "f32";
+    tensor.record.codec = "entropy_v1";
+    tensor.record.role = "linear";
+    artifact::PlaneRecord plane{
+        "entropy", {{"band", std::get<std::int64_t>(spec.attributes.at("band"))}}, 0, {}};
+    for (const char* name : {"codes", "rows", "columns", "escapes"})
+      plane.streams.push_back({name, 0, 0, 0});
+    tensor.record.planes.push_back(plane);
+    tensor.hints = {{artifact::CodingHint::kEntropy, artifact::CodingHint::kGeneral,
+                     artifact::CodingHint::kGeneral, artifact::CodingHint::kGeneral}};
+    plan.tensors.push_back(tensor);
+    const std::string path =
+        (std::filesystem::temp_directory_path() / "ingot_entropy_bench.ingot").string();
+    auto writer = *artifact::ArtifactWriter::Open(path, plan, true);
+    const std::vector<ByteSpan> streams(slab.planes[0].begin(), slab.planes[0].end());
+    const artifact::StreamCuts cuts{0, 0, slab.cuts[0].offsets};
+    if (!writer->AddSlab(0, 0, {streams}, {}, {&cuts, 1}).ok()) std::abort();
+    if (!writer->Finish(nullptr, {}).ok()) std::abort();
+    reader = *artifact::ArtifactReader::Open(path, {});
+    std::filesystem::remove(path);
+    specs = spec;
+  }
+
+  const std::vector<artifact::StreamRecord>& records() const {
+    return reader->manifest().tensors[0].planes[0].streams;
+  }
+  std::vector<artifact::StreamBytes> Read() const {
+    std::vector<artifact::StreamBytes> streams;
+    for (const auto& record : records()) streams.push_back(*reader->ReadStream(record));
+    return streams;
+  }
+
+  std::unique_ptr<artifact::ArtifactReader> reader;
+  codecs::PlaneSpec specs;
+};
+
+void SetCounters(benchmark::State& state, const Sample& sample) {
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kRows * kCols));
+  double stored = 0;
+  const auto& codes = sample.records()[0];
+  for (std::uint32_t c = 0; c < codes.chunk_count; ++c)
+    stored += sample.reader->chunks()[codes.first_chunk + c].stored_bytes;
+  state.counters["bits"] = 8 * stored / static_cast<double>(kRows * kCols);
+  state.counters["chunks"] = codes.chunk_count;
+}
+
+void ReadCodes(benchmark::State& state) {
+  SetThreads(1);
+  const Sample sample(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(sample.Read());
+  SetCounters(state, sample);
+}
+BENCHMARK(ReadCodes)->Arg(300)->Arg(400)->Name("DigestAndDecode");
+
+void Load(benchmark::State& state) {
+  SetThreads(1);
+  const Sample sample(state.range(0));
+  for (auto _ : state) {
+    const auto streams = sample.Read();
+    codecs::PlaneView view{&sample.specs, kRows, kCols, {}};
+    for (const auto& stream : streams) view.streams.push_back(stream.bytes());
+    if (!(*codecs::FindPlaneKind("entropy"))->validate(view).ok()) std::abort();
+    benchmark::DoNotOptimize(loader::ResidentEntropy(view));
+  }
+  SetCounters(state, sample);
+}
+BENCHMARK(Load)->Arg(200)->Arg(300)->Arg(400);
+
+void Turn(benchmark::State& state) {
+  SetThreads(1);
+  const Sample sample(state.range(0));
+  const auto streams = sample.Read();
+  codecs::PlaneView view{&sample.specs, kRows, kCols, {}};
+  for (const auto& stream : streams) view.streams.push_back(stream.bytes());
+  for (auto _ : state) benchmark::DoNotOptimize(loader::ResidentEntropy(view));
+  SetCounters(state, sample);
+}
+BENCHMARK(Turn)->Arg(200)->Arg(400)->Name("ResidentOnly");
+
+void Encode(benchmark::State& state) {
+  SetThreads(1);
+  const auto encoder = *codecs::MakeEntropyEncoder(0.25, 0, kCols, DType::kF32);
+  const auto bytes = Weights();
+  for (auto _ : state)
+    benchmark::DoNotOptimize(*encoder->EncodeSlab({DType::kF32, kRows, kCols, bytes}));
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kRows * kCols));
+}
+BENCHMARK(Encode);
+
+}  // namespace
+}  // namespace ingot
+
+BENCHMARK_MAIN();
