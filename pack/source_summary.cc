@@ -44,7 +44,7 @@ std::string TokenizerText(const model::Checkpoint& checkpoint, std::vector<std::
     problems.push_back("tokenizer: " + std::string(tokenizer.status().message()));
     return "not understood";
   }
-  std::string kind = "SentencePiece";
+  std::string kind = assets.contains("tokenizer.model") ? "SentencePiece" : "RWKV world";
   if (const auto json = assets.find("tokenizer.json"); json != assets.end()) {
     kind = "tokenizer.json";
     if (const auto parsed = model::ParseJson(json->second); parsed.ok() && parsed->is_object())
@@ -146,7 +146,19 @@ Json SumJson(const ParameterSum& sum) {
 }
 
 std::string_view MixerName(const model::LayerSpec& layer) {
-  return layer.mixer == model::MixerKind::kAttention ? "attention" : "recurrent";
+  switch (layer.mixer) {
+    case model::MixerKind::kAttention:
+      return "attention";
+    case model::MixerKind::kMamba:
+      return "Mamba";
+    case model::MixerKind::kMamba2:
+      return "Mamba-2";
+    case model::MixerKind::kRetention:
+      return "retention";
+    case model::MixerKind::kRwkv:
+      return "RWKV time mixing";
+  }
+  return "recurrent";
 }
 
 std::string_view ActivationText(model::Activation activation) {
@@ -255,6 +267,8 @@ std::string MlpText(const model::Architecture& a) {
                        mlp->shared_expert.empty() ? "" : ", one shared");
     mlp = &mlp->experts.front();
   }
+  if (mlp->kind == model::MlpKind::kRwkvChannelMix)
+    return fmt::format("RWKV channel mixing {}", largest->channel_mix.key.rows);
   if (!mlp->up.present()) return text + "none";
   return text + fmt::format("{} {} {}", mlp->kind == model::MlpKind::kGated ? "gated" : "plain",
                             ActivationText(mlp->activation), mlp->up.rows);

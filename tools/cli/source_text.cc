@@ -20,9 +20,12 @@ void AddModel(const pack::SourceSummary& s, Rows& rows) {
         {"model", (s.model_type.empty() ? "unknown" : s.model_type) + ", not understood"});
   } else {
     rows.push_back(
-        {"model", fmt::format("{}, {} layers, hidden {}, vocabulary {}, context {}{}", a.family,
-                              a.layers.size(), a.hidden_size, a.vocab_size, a.max_positions,
-                              a.masked ? ", masked (an encoder)" : "")});
+        {"model",
+         fmt::format("{}, {} layers, hidden {}, vocabulary {}, context {}{}", a.family,
+                     a.layers.size(), a.hidden_size, a.vocab_size,
+                     // A state has no longest sequence.
+                     a.max_positions >> 32 != 0 ? "of any length" : std::to_string(a.max_positions),
+                     a.masked ? ", masked (an encoder)" : "")});
     rows.push_back({"mixer", pack::LayersText(a)});
     rows.push_back({"MLP", pack::MlpText(a)});
     rows.push_back({"head", a.head.weight == a.embedding ? "the embedding (tied)" : a.head.weight});
