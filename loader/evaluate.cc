@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "base/parallel.h"
+#include "base/random.h"
 #include "loader/reference_cache.h"
 #include "loader/vector_kernels.h"
 
@@ -73,7 +75,17 @@ std::vector<std::int32_t> WindowTokens(std::span<const std::int32_t> tokens,
   const auto part = tokens.subspan(window.begin, window.end - window.begin);
   std::vector<std::int32_t> ids(part.begin(), part.end());
   if (options.windows == WindowKind::kLlama && options.bos_id >= 0) ids[0] = options.bos_id;
+  if (options.windows == WindowKind::kMasked) {
+    ids.insert(ids.begin(), options.before.begin(), options.before.end());
+    ids.insert(ids.end(), options.after.begin(), options.after.end());
+  }
   return ids;
+}
+
+// Tokens of text in one of an encoder's windows.
+std::size_t TextOfWindow(const EvalOptions& options) {
+  const std::size_t around = options.before.size() + options.after.size();
+  return options.context > around ? options.context - around : 0;
 }
 
 double LogSum(const LogitStats& stats) {
@@ -103,7 +115,7 @@ class Evaluation {
     INGOT_TRY(Check());
     const std::vector<EvalWindow> windows = CutWindows(tokens_.size(), options_);
     std::size_t positions = 0;
-    for (const EvalWindow& w : windows) positions += w.end - w.begin - 1 - w.first;
+    for (std::size_t i = 0; i < windows.size(); ++i) positions += ScoredOf(windows[i], i).size();
     if (positions == 0)
       return InvalidArgument(
           fmt::format("the text has {} tokens, a window takes {}: give a longer text or "
@@ -112,7 +124,7 @@ class Evaluation {
     INGOT_TRY(OpenCache(positions));
     scores_.reserve(positions);
     for (std::size_t i = 0; i < windows.size(); ++i) {
-      INGOT_TRY(RunWindow(windows[i]).At(fmt::format("window {} of {}", i + 1, windows.size())));
+      INGOT_TRY(RunWindow(windows[i], i).At(fmt::format("window {} of {}", i + 1, windows.size())));
       if (options_.progress) options_.progress(i + 1, windows.size());
     }
     if (cache_out_) INGOT_TRY(cache_out_->Commit());
@@ -136,6 +148,13 @@ class Evaluation {
           fmt::format("stride {}: from 1 to the context, {}", options_.stride, options_.context));
     if (options_.max_tokens > 0 && tokens_.size() > options_.max_tokens)
       tokens_ = tokens_.first(options_.max_tokens);
+    if (options_.windows == WindowKind::kMasked) {
+      if (options_.mask_id < 0) return InvalidArgument("the model's tokenizer has no mask token");
+      if (TextOfWindow(options_) == 0)
+        return InvalidArgument(fmt::format("context {}: no room for text between {} special tokens",
+                                           options_.context,
+                                           options_.before.size() + options_.after.size()));
+    }
     for (const std::int32_t id : tokens_)
       if (id < 0 || static_cast<std::size_t>(id) >= artifact_.vocab_size())
         return InvalidArgument(
@@ -154,24 +173,48 @@ class Evaluation {
     return OkStatus();
   }
 
-  Status RunWindow(const EvalWindow& window) {
+  // Positions of the window's ids that are predicted.
+  std::vector<std::uint32_t> ScoredOf(const EvalWindow& window, std::size_t index) const {
+    std::vector<std::uint32_t> scored;
+    if (options_.windows == WindowKind::kMasked) {
+      scored = MaskedPositions(index, window.end - window.begin, options_);
+      for (std::uint32_t& position : scored)
+        position += static_cast<std::uint32_t>(options_.before.size());
+      return scored;
+    }
+    for (std::size_t i = window.first + 1; i < window.end - window.begin; ++i)
+      scored.push_back(static_cast<std::uint32_t>(i));
+    return scored;
+  }
+
+  // The logits that predict the scored positions.
+  Result<std::span<const float>> LogitsOf(LogitSource& source, const EvalWindow& window,
+                                          std::span<const std::int32_t> ids,
+                                          std::span<const std::uint32_t> scored) const {
+    if (options_.windows == WindowKind::kMasked)
+      return source.MaskedLogits(ids, scored, options_.mask_id);
+    return source.Logits(ids, window.first);
+  }
+
+  Status RunWindow(const EvalWindow& window, std::size_t index) {
     const std::vector<std::int32_t> ids = WindowTokens(tokens_, window, options_);
-    const std::size_t count = ids.size() - 1 - window.first;
+    const std::vector<std::uint32_t> scored = ScoredOf(window, index);
+    const std::size_t count = scored.size();
     const std::size_t vocabulary = artifact_.vocab_size();
     std::span<const float> a;
     if (!cache_in_) {
-      INGOT_ASSIGN(a, reference_.Logits(ids, window.first).At("reference"));
+      INGOT_ASSIGN(a, LogitsOf(reference_, window, ids, scored).At("reference"));
     }
     INGOT_ASSIGN(const std::span<const float> b,
-                 artifact_.Logits(ids, window.first).At("artifact"));
+                 LogitsOf(artifact_, window, ids, scored).At("artifact"));
     const std::size_t base = scores_.size();
     scores_.resize(base + count);
-    if (cache_in_) return ScoreFromCache(ids, window.first, b, base);
+    if (cache_in_) return ScoreFromCache(ids, scored, b, base);
     std::vector<LogitStats> stats(count);
     ParallelFor(count, 4, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
         const auto row_a = a.subspan(i * vocabulary, vocabulary);
-        const std::int32_t target = ids[window.first + i + 1];
+        const std::int32_t target = ids[scored[i]];
         stats[i] = kernels_.logit_stats(row_a.data(), vocabulary);
         Score& score = scores_[base + i];
         score.reference_nll =
@@ -186,15 +229,16 @@ class Evaluation {
     return CheckFinite(base);
   }
 
-  Status ScoreFromCache(const std::vector<std::int32_t>& ids, std::size_t first,
-                        std::span<const float> b, std::size_t base) {
+  Status ScoreFromCache(const std::vector<std::int32_t>& ids,
+                        const std::vector<std::uint32_t>& scored, std::span<const float> b,
+                        std::size_t base) {
     const std::size_t vocabulary = artifact_.vocab_size();
-    for (std::size_t i = base; i < scores_.size(); ++i) {
+    for (std::size_t i = 0; i < scored.size(); ++i) {
       INGOT_ASSIGN(const ReferencePosition position, cache_in_->Next());
-      scores_[i].reference_nll = position.nll;
+      Score& score = scores_[base + i];
+      score.reference_nll = position.nll;
       ScoreRow(position.logits, kernels_.logit_stats(position.logits.data(), vocabulary),
-               position.argmax, b.subspan((i - base) * vocabulary, vocabulary),
-               ids[first + (i - base) + 1], scores_[i]);
+               position.argmax, b.subspan(i * vocabulary, vocabulary), ids[scored[i]], score);
     }
     return CheckFinite(base);
   }
@@ -237,6 +281,14 @@ std::vector<EvalWindow> CutWindows(std::size_t tokens, const EvalOptions& option
       windows.push_back({begin, begin + options.context, first});
     return windows;
   }
+  if (options.windows == WindowKind::kMasked) {
+    const std::size_t text = TextOfWindow(options);
+    if (text == 0 || tokens == 0) return windows;
+    if (tokens < text) windows.push_back({0, tokens, 0});
+    for (std::size_t begin = 0; tokens - begin >= text; begin += text)
+      windows.push_back({begin, begin + text, 0});
+    return windows;
+  }
   std::size_t scored = 1;  // tokens before this one need no score; nothing predicts the first
   for (std::size_t begin = 0; scored < tokens; begin += options.stride) {
     const std::size_t end = std::min(begin + options.context, tokens);
@@ -244,6 +296,21 @@ std::vector<EvalWindow> CutWindows(std::size_t tokens, const EvalOptions& option
     scored = end;
   }
   return windows;
+}
+
+std::vector<std::uint32_t> MaskedPositions(std::size_t index, std::size_t tokens,
+                                           const EvalOptions& options) {
+  std::vector<std::uint32_t> positions(tokens);
+  std::iota(positions.begin(), positions.end(), 0u);
+  const std::size_t wanted = options.masked_positions;
+  if (wanted == 0 || wanted >= tokens) return positions;
+  // The beginning of a shuffle (Fisher and Yates).
+  Random random(options.seed * 0x9E3779B97F4A7C15u + index);
+  for (std::size_t i = 0; i < wanted; ++i)
+    std::swap(positions[i], positions[i + random.Below(tokens - i)]);
+  positions.resize(wanted);
+  std::sort(positions.begin(), positions.end());
+  return positions;
 }
 
 Result<EvalResult> Evaluate(LogitSource& reference, LogitSource& artifact,

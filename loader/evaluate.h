@@ -1,5 +1,7 @@
 // What compression cost: perplexity of an artifact and of its reference over the same windows of
 // the same tokens, their Kullback-Leibler divergence and agreement, each with its standard error.
+// An encoder's perplexity is the masked pseudo-perplexity of Salazar et al. (2020): exp of the mean
+// negative log-likelihood of tokens, each masked alone and predicted from all others.
 //
 // Both models are run window by window, so memory is bounded by one window's logits twice.
 //
@@ -27,6 +29,13 @@ class LogitSource {
   // the next call. REQUIRES: first + 1 < window.size().
   virtual Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
                                                 std::size_t first) = 0;
+  // An encoder's: for each of `positions`, runs `window` with only that token replaced by mask_id
+  // and delivers the logits there: positions.size() x vocab_size. REQUIRES: positions inside.
+  virtual Result<std::span<const float>> MaskedLogits(std::span<const std::int32_t> /*window*/,
+                                                      std::span<const std::uint32_t> /*positions*/,
+                                                      std::int32_t /*mask_id*/) {
+    return Unsupported("this source of logits masks no tokens");
+  }
 };
 
 enum class WindowKind {
@@ -39,6 +48,10 @@ enum class WindowKind {
   // tokens that no window before it scored. Every token but the first is scored once (with stride =
   // context, the first of each window is not scored: nothing predicts it).
   kStrided,
+  // An encoder's: back to back, each between `before` and `after`, scored at masked positions of
+  // its text. A remainder shorter than a window is left out, but for a text that is all one
+  // remainder.
+  kMasked,
 };
 
 struct EvalOptions {
@@ -47,6 +60,12 @@ struct EvalOptions {
   std::size_t stride = 256;    // kStrided
   std::int32_t bos_id = -1;    // kLlama; -1: the model adds none
   std::size_t max_tokens = 0;  // use only the first tokens of the text; 0: all
+  // kMasked: the mask token, what the model puts around a text ([CLS] and [SEP]), and how many
+  // positions of each window are masked, drawn by `seed`; 0: every one in turn.
+  std::int32_t mask_id = -1;
+  std::vector<std::int32_t> before, after;
+  std::size_t masked_positions = 0;
+  std::uint64_t seed = 1;
   // Keeps the reference's log-probabilities of every scored position in this file; a file made with
   // another key is made anew. Empty: none. Log-probabilities are kept as float16 and renormalised,
   // which moves the divergence by less than 1e-4 of itself; negative log-likelihoods are kept
@@ -68,13 +87,19 @@ struct EvalResult {
   bool reference_from_cache = false;
 };
 
-// A stretch of tokens to run, and the first of its positions whose successor is scored.
+// A stretch of tokens to run, and the first of its positions whose successor is scored (kMasked:
+// 0, the positions are MaskedPositions).
 struct EvalWindow {
   std::size_t begin = 0;
   std::size_t end = 0;
   std::size_t first = 0;  // relative to begin
 };
 std::vector<EvalWindow> CutWindows(std::size_t tokens, const EvalOptions& options);
+
+// kMasked: the positions of window `index` that are masked, ascending, relative to its `tokens`
+// tokens of text (without `before`). The same for the same seed and index.
+std::vector<std::uint32_t> MaskedPositions(std::size_t index, std::size_t tokens,
+                                           const EvalOptions& options);
 
 // InvalidArgument: vocabularies differ, an option out of range, a text shorter than one window
 // (with the number of tokens it has). Corruption: logits that are not finite.

@@ -29,6 +29,8 @@ bool EndsText(const model::Tokenizer& tokenizer, model::TokenId id) {
 Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::TokenId> ids,
                                        const GenerateOptions& options,
                                        const std::function<bool(std::string_view)>& piece) {
+  if (session.model().architecture().masked)
+    return Unsupported("an encoder predicts masked tokens, it does not continue a text");
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
   INGOT_ASSIGN(Sampler sampler, Sampler::Make(options.sampler));
   GenerateResult result;

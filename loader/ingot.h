@@ -11,6 +11,7 @@
 #include "artifact/signature.h"   // VerifyingKey
 #include "base/parallel.h"        // SetThreads
 #include "loader/evaluate.h"      // Evaluate
+#include "loader/fill_mask.h"     // FillMasks
 #include "loader/generate.h"      // Generate
 #include "loader/loaded_model.h"  // Model
 #include "loader/sampler.h"       // SamplerOptions

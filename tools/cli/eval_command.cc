@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "artifact/reader.h"
@@ -23,7 +24,7 @@ constexpr std::size_t kSampledTokens = 2048;
 struct EvalCommand {
   std::string file, reference, windows = "llama", cache, key;
   std::vector<std::string> texts;
-  std::size_t context = 512, stride = 0, tokens = 0;
+  std::size_t context = 512, stride = 0, tokens = 0, masked = 32;
   std::uint64_t seed = 1;
   int levels = -1;
   bool json = false, quiet = false;
@@ -41,16 +42,36 @@ class SessionLogits : public loader::LogitSource {
     logits_ = session_.Logits(hidden, 0, window.size() - 1 - first);
     return std::span<const float>(logits_.data(), logits_.size());
   }
+  Result<std::span<const float>> MaskedLogits(std::span<const std::int32_t> window,
+                                              std::span<const std::uint32_t> positions,
+                                              std::int32_t mask_id) override {
+    std::vector<std::int32_t> ids(window.begin(), window.end());
+    masked_logits_.clear();
+    masked_logits_.reserve(positions.size() * vocab_size());
+    for (const std::uint32_t position : positions) {
+      const std::int32_t token = std::exchange(ids[position], mask_id);
+      session_.Reset();
+      INGOT_ASSIGN(const auto hidden, session_.Hidden(ids, position));
+      const loader::Tensor row = session_.Logits(hidden, 0, 1);
+      masked_logits_.insert(masked_logits_.end(), row.data(), row.data() + row.size());
+      ids[position] = token;
+    }
+    return std::span<const float>(masked_logits_);
+  }
 
  private:
   loader::Session session_;
   loader::Tensor logits_;
+  std::vector<float> masked_logits_;
 };
 
 struct EvalText {
   std::vector<model::TokenId> tokens;
   std::int32_t bos_id = -1;
   std::string origin;  // what the table names
+  // An encoder's: the mask token and what stands around each window.
+  std::int32_t mask_id = -1;
+  std::vector<std::int32_t> before, after;
 };
 
 // BOS where the model's tokenizer puts one in front of a text, else -1.
@@ -94,6 +115,16 @@ Result<EvalText> SampleText(const std::shared_ptr<const loader::Model>& referenc
   return text;
 }
 
+// What the tokenizer puts before and after a text, seen around one word.
+void SplitSurroundings(const model::Tokenizer& tokenizer, EvalText& text) {
+  const std::vector<model::TokenId> word = tokenizer.Encode("a", false);
+  const std::vector<model::TokenId> all = tokenizer.Encode("a", true);
+  const auto at = std::search(all.begin(), all.end(), word.begin(), word.end());
+  if (at == all.end()) return;
+  text.before.assign(all.begin(), at);
+  text.after.assign(at + static_cast<std::ptrdiff_t>(word.size()), all.end());
+}
+
 Result<EvalText> ReadTexts(const loader::Model& reference, const loader::Model& artifact,
                            const EvalCommand& command) {
   auto found = reference.tokenizer();
@@ -107,8 +138,14 @@ Result<EvalText> ReadTexts(const loader::Model& reference, const loader::Model& 
     text.origin += text.origin.empty() ? "" : ", ";
     text.origin += std::filesystem::path(path).filename().string();
   }
-  text.tokens = tokenizer->Encode(content, true);
-  text.bos_id = BosOf(*tokenizer);
+  if (reference.architecture().masked) {
+    text.tokens = tokenizer->Encode(content, false);
+    text.mask_id = tokenizer->mask_id();
+    SplitSurroundings(*tokenizer, text);
+  } else {
+    text.tokens = tokenizer->Encode(content, true);
+    text.bos_id = BosOf(*tokenizer);
+  }
   return text;
 }
 
@@ -125,6 +162,10 @@ std::string CacheKey(const EvalCommand& command, const EvalText& text) {
   }
   std::string key = fmt::format("{} {} {} {} {}\n", command.windows, command.context,
                                 command.stride, command.tokens, text.bos_id);
+  if (text.mask_id >= 0)
+    key +=
+        fmt::format("masked {} of {} by seed {}, {} and {} around\n", text.mask_id, command.masked,
+                    command.seed, fmt::join(text.before, " "), fmt::join(text.after, " "));
   for (const fs::path& path : files)
     key += fmt::format("{} {} {}\n", path.filename().string(), fs::file_size(path, error),
                        fs::last_write_time(path, error).time_since_epoch().count());
@@ -135,6 +176,12 @@ std::string CacheKey(const EvalCommand& command, const EvalText& text) {
 loader::EvalOptions OptionsOf(const EvalCommand& command, const EvalText& text) {
   loader::EvalOptions options;
   if (command.windows == "strided") options.windows = loader::WindowKind::kStrided;
+  if (command.windows == "masked") options.windows = loader::WindowKind::kMasked;
+  options.mask_id = text.mask_id;
+  options.before = text.before;
+  options.after = text.after;
+  options.masked_positions = command.masked;
+  options.seed = command.seed;
   options.context = command.context;
   options.stride =
       command.stride > 0 ? command.stride : std::max<std::size_t>(command.context / 2, 1);
@@ -143,6 +190,18 @@ loader::EvalOptions OptionsOf(const EvalCommand& command, const EvalText& text) 
   options.cache_path = command.cache;
   if (!command.cache.empty()) options.cache_key = CacheKey(command, text);
   return options;
+}
+
+// "perplexity", or an encoder's: masked pseudo-perplexity (Salazar et al., 2020).
+std::string MeasureOf(const EvalCommand& command) {
+  return command.windows == "masked" ? "pseudo-perplexity" : "perplexity";
+}
+
+// Which positions were scored, for an encoder.
+std::string ScoredOf(const EvalCommand& command) {
+  if (command.windows != "masked") return {};
+  if (command.masked == 0) return ", every token masked in turn";
+  return fmt::format(", {} tokens of each masked in turn, seed {}", command.masked, command.seed);
 }
 
 inspect::Json ResultJson(const EvalCommand& command, const loader::EvalResult& r,
@@ -160,7 +219,8 @@ inspect::Json ResultJson(const EvalCommand& command, const loader::EvalResult& r
           {"top1_agreement_stderr", r.top1_agreement_stderr},
           {"tokens", r.tokens},
           {"context", r.context},
-          {"windows", command.windows},
+          {"windows", command.windows + ScoredOf(command)},
+          {"measure", MeasureOf(command)},
           {"text", text.origin},
           {"bits_per_weight_linear", summary.role("linear").stored_bits_per_weight()},
           {"bits_per_weight_total", summary.total.stored_bits_per_weight()},
@@ -171,25 +231,27 @@ inspect::Json ResultJson(const EvalCommand& command, const loader::EvalResult& r
 void PrintTable(const EvalCommand& command, const loader::EvalResult& r,
                 const inspect::Summary& summary, const EvalText& text) {
   fmt::print("{} against {}\n", command.file, command.reference);
-  fmt::print("  text                {}; {} windows of {}, {} scored tokens\n", text.origin,
-             command.windows, r.context, r.tokens);
+  fmt::print("  text                {}; {} windows of {}{}, {} scored tokens\n", text.origin,
+             command.windows, r.context, ScoredOf(command), r.tokens);
   fmt::print("  size                {}, {:.3f} bpw over linear weights, {:.3f} over all\n",
              inspect::HumanBytes(summary.file_bytes),
              summary.role("linear").stored_bits_per_weight(),
              summary.total.stored_bits_per_weight());
-  const auto line = [](std::string_view name, double value, double error,
-                       std::string_view unit = "") {
-    fmt::print("  {:<19} {:>10.4f} ± {:.4f}{}\n", name, value, error, unit);
+  const std::string measure = MeasureOf(command);
+  const std::size_t width = std::max<std::size_t>(19, measure.size() + 10);
+  const auto line = [&](std::string_view name, double value, double error,
+                        std::string_view unit = "") {
+    fmt::print("  {:<{}} {:>10.4f} ± {:.4f}{}\n", name, width, value, error, unit);
   };
-  line("reference perplexity", r.reference_perplexity, r.reference_perplexity_stderr);
-  line("perplexity", r.perplexity, r.perplexity_stderr);
-  line("delta perplexity", r.delta_perplexity_percent, r.delta_perplexity_percent_stderr, " %");
+  line("reference " + measure, r.reference_perplexity, r.reference_perplexity_stderr);
+  line(measure, r.perplexity, r.perplexity_stderr);
+  line("delta " + measure, r.delta_perplexity_percent, r.delta_perplexity_percent_stderr, " %");
   line("KL mean", r.kl_mean, r.kl_mean_stderr, " nats");
-  fmt::print("  {:<19} {:>10.4f} nats\n", "KL 99th percentile", r.kl_p99);
+  fmt::print("  {:<{}} {:>10.4f} nats\n", "KL 99th percentile", width, r.kl_p99);
   line("top-1 agreement", 100 * r.top1_agreement, 100 * r.top1_agreement_stderr, " %");
 }
 
-Status RunEval(const EvalCommand& command) {
+Status RunEval(EvalCommand command) {
   INGOT_TRY(inspect::CheckNotAModel(command.file));
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   artifact::OpenOptions open;
@@ -205,6 +267,18 @@ Status RunEval(const EvalCommand& command) {
   model_options.allow_truncated = true;
   INGOT_ASSIGN(const auto artifact, loader::Model::FromArtifact(reader, model_options));
 
+  if (reference->architecture().masked != artifact->architecture().masked)
+    return InvalidArgument(
+        fmt::format("{}: one of the two is an encoder, the other is not", command.reference));
+  if (reference->architecture().masked) {
+    if (command.texts.empty())
+      return InvalidArgument(
+          fmt::format("{}: an encoder writes no text of its own: give one with "
+                      "--text",
+                      command.reference));
+    command.windows = "masked";
+    command.context = std::min<std::size_t>(command.context, reference->bound().position_limit());
+  }
   INGOT_ASSIGN(const EvalText text, command.texts.empty()
                                         ? SampleText(reference, command)
                                         : ReadTexts(*reference, *artifact, command));
@@ -256,9 +330,15 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
                 "use the first N tokens of the text; 0: all, 2048 where it is sampled")
       ->type_name("N")
       ->capture_default_str();
+  c->add_option("--masked", o->masked,
+                "an encoder's: tokens of each window that are masked in turn, drawn by --seed; 0: "
+                "all of them")
+      ->type_name("N")
+      ->capture_default_str();
   c->add_option("--cache", o->cache, "keep the reference's answers in this file")
       ->type_name("FILE");
-  c->add_option("--seed", o->seed, "of the sampled text")->capture_default_str();
+  c->add_option("--seed", o->seed, "of the sampled text, or of the masked tokens")
+      ->capture_default_str();
   c->add_option("--levels", o->levels, "refinement levels to use, by default all")
       ->type_name("N")
       ->check(CLI::Range(1, 64));

@@ -44,6 +44,24 @@ std::string SpeedLine(const loader::GenerateResult& result, double load_seconds)
   return line + fmt::format("; load {:.2f} s", load_seconds);
 }
 
+// An encoder's: the prompt with its masks filled.
+Status RunEncoder(const RunCommand& command, loader::Session& session, std::string_view prompt,
+                  double load_seconds) {
+  INGOT_ASSIGN(const loader::FillResult result, loader::FillMasks(session, prompt));
+  const std::string_view end = ::isatty(STDOUT_FILENO) == 1 ? "\n" : "";
+  if (std::fwrite(result.text.data(), 1, result.text.size(), stdout) != result.text.size() ||
+      std::fwrite(end.data(), 1, end.size(), stdout) != end.size() || std::fflush(stdout) != 0)
+    return IoError("cannot write to stdout");
+  if (command.quiet) return OkStatus();
+  std::string line;
+  for (const loader::FilledMask& mask : result.masks)
+    line += fmt::format("{}position {} p {:.3f}", line.empty() ? "" : ", ", mask.position,
+                        mask.probability);
+  fmt::print(stderr, "{} masks filled ({}); {} tokens, {:.3f} s; load {:.2f} s\n",
+             result.masks.size(), line, result.tokens, result.seconds, load_seconds);
+  return OkStatus();
+}
+
 Status RunModel(const RunCommand& command) {
   INGOT_ASSIGN(const std::string prompt, PromptOf(command));
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
@@ -61,6 +79,7 @@ Status RunModel(const RunCommand& command) {
   loader::SessionOptions session_options;
   session_options.context = command.context;
   loader::Session session(model, session_options);
+  if (model->architecture().masked) return RunEncoder(command, session, prompt, load_seconds);
   bool written = true;
   INGOT_ASSIGN(const loader::GenerateResult result,
                loader::Generate(session, prompt, command.generate, [&](std::string_view piece) {
@@ -98,7 +117,8 @@ void AddSamplerOptions(CLI::App* c, RunCommand& o) {
 void AddRunCommand(CLI::App& app, Outcome& outcome) {
   auto o = std::make_shared<RunCommand>();
   o->generate.max_tokens = 128;
-  CLI::App* c = app.add_subcommand("run", "continue a prompt; the text alone goes to stdout");
+  CLI::App* c = app.add_subcommand(
+      "run", "continue a prompt, or fill an encoder's [MASK]s; the text alone goes to stdout");
   c->add_option("FILE", o->file, "artifact (- for stdin), Hugging Face directory or .gguf file")
       ->required();
   c->add_option("-p,--prompt", o->prompt, "text to continue; - reads it from stdin")
