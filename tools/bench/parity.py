@@ -73,7 +73,9 @@ def ingot_logits(program, model, sequences, vocab):
 
 def torch_logits(model, ids):
     with torch.no_grad():
-        return model(torch.tensor([ids])).logits[0].float().numpy()
+        out = model(torch.tensor([ids]))
+    logits = out.logits if hasattr(out, "logits") else out.prediction_logits
+    return logits[0].float().numpy()
 
 
 def nll(logits, ids, first):
