@@ -31,6 +31,8 @@ Status CheckFinite(std::span<const float> values, const char* what, std::uint64_
                          (std::isnan(*bad) ? "NaN" : "infinite") + "; calibrate again");
 }
 
+}  // namespace
+
 Status CheckGuide(const TensorGuide& guide) {
   const auto sized = [](std::size_t size, std::uint64_t want) { return size == 0 || size == want; };
   const auto square = CheckedMul(guide.cols, guide.cols);
@@ -48,8 +50,6 @@ Status CheckGuide(const TensorGuide& guide) {
   INGOT_TRY(CheckFinite(guide.mean_abs, "mean_abs", 0));
   return CheckFinite(guide.row_fisher, "row_fisher", 0);
 }
-
-}  // namespace
 
 Compensation::Compensation(std::uint64_t cols, Isa isa)
     : cols_(cols),

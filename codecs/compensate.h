@@ -27,6 +27,9 @@
 
 namespace ingot::codecs {
 
+// InvalidArgument where shapes disagree or a value is NaN or infinite (named).
+Status CheckGuide(const TensorGuide& guide);
+
 enum class ColumnOrder {
   kActivation,  // descending diagonal of the Hessian: the costly columns while all others can help
   kNatural,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/float_formats.h"
 #include "base/parallel.h"
@@ -18,29 +17,7 @@ namespace {
 // Targets may pass the block's largest weight by this much before fp8 cuts them off. It costs
 // nothing: e4m3 keeps its precision over fifteen octaves.
 constexpr float kHeadroom = 1.25f;
-constexpr float kLargestFp8 = 448.0f, kLargestFp16 = 65504.0f;
-
-// The columns whose rounding to fp8 would cost most: its error is a share of the weight, so w²
-// times what an error costs there. Ascending.
-std::vector<std::uint32_t> CostliestColumns(const float* row, const Compensation& compensation,
-                                            std::size_t count) {
-  const std::uint64_t cols = compensation.cols();
-  std::vector<float> cost(cols);
-  for (std::uint64_t j = 0; j < cols; ++j) {
-    const bool fits = std::fabs(row[j]) <= kLargestFp16 && (ToFp16(row[j]) & 0x7fffu) != 0;
-    cost[j] = fits ? row[j] * row[j] * compensation.weights()[compensation.ranks()[j]] : -1.0f;
-  }
-  std::vector<std::uint32_t> columns(cols);
-  std::iota(columns.begin(), columns.end(), 0u);
-  std::partial_sort(columns.begin(), columns.begin() + static_cast<std::ptrdiff_t>(count),
-                    columns.end(), [&](std::uint32_t a, std::uint32_t b) {
-                      return cost[a] != cost[b] ? cost[a] > cost[b] : a < b;
-                    });
-  columns.resize(count);
-  std::erase_if(columns, [&](std::uint32_t j) { return cost[j] < 0; });
-  std::sort(columns.begin(), columns.end());
-  return columns;
-}
+constexpr float kLargestFp8 = 448.0f;
 
 // Rounds a tile: outliers to f16, the others to e4m3 under their block's scale.
 class Fp8Tile : public ColumnRounder {

@@ -1,7 +1,10 @@
 #include "codecs/guided_slab.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
+#include "base/float_formats.h"
 #include "base/parallel.h"
 #include "codecs/int_fit.h"
 #include "codecs/slab_rows.h"
@@ -51,6 +54,26 @@ void FillLosses(const CompensatedTile& rounded, SlabTile& tile) {
     tile.losses[l].squared_error = rounded.SquaredError(l);
     tile.losses[l].loss = rounded.Loss(l);
   }
+}
+
+std::vector<std::uint32_t> CostliestColumns(const float* row, const Compensation& compensation,
+                                            std::size_t count) {
+  const std::uint64_t cols = compensation.cols();
+  std::vector<float> cost(cols);
+  for (std::uint64_t j = 0; j < cols; ++j) {
+    const bool fits = std::fabs(row[j]) <= kLargestFp16 && (ToFp16(row[j]) & 0x7fffu) != 0;
+    cost[j] = fits ? row[j] * row[j] * compensation.weights()[compensation.ranks()[j]] : -1.0f;
+  }
+  std::vector<std::uint32_t> columns(cols);
+  std::iota(columns.begin(), columns.end(), 0u);
+  std::partial_sort(columns.begin(), columns.begin() + static_cast<std::ptrdiff_t>(count),
+                    columns.end(), [&](std::uint32_t a, std::uint32_t b) {
+                      return cost[a] != cost[b] ? cost[a] > cost[b] : a < b;
+                    });
+  columns.resize(count);
+  std::erase_if(columns, [&](std::uint32_t j) { return cost[j] < 0; });
+  std::sort(columns.begin(), columns.end());
+  return columns;
 }
 
 }  // namespace ingot::codecs

@@ -36,4 +36,12 @@ Status EncodeTiles(const WeightSlab& slab, std::uint64_t row_begin,
 // The losses of the tile's rows as `rounded` has them.
 void FillLosses(const CompensatedTile& rounded, SlabTile& tile);
 
+inline constexpr float kLargestFp16 = 65504.0f;
+
+// At most `count` columns whose weights an f16 outlier helps most: those of the greatest w² times
+// what an error costs there (fp8's error is a share of the weight, an int grid widens or clips for
+// it). Ascending; none that f16 would store as 0 or cannot hold. REQUIRES: count <= cols.
+std::vector<std::uint32_t> CostliestColumns(const float* row, const Compensation& compensation,
+                                            std::size_t count);
+
 }  // namespace ingot::codecs

@@ -6,6 +6,7 @@
 
 #include "codecs/attributes.h"
 #include "codecs/entropy_encode.h"
+#include "codecs/guided_awq.h"
 #include "codecs/guided_fp8.h"
 #include "codecs/guided_int.h"
 #include "codecs/int_plane.h"
@@ -18,6 +19,8 @@ namespace ingot::codecs {
 namespace {
 
 constexpr double kOutlierDeviations = 3.0;
+constexpr double kAwqOutlierShare = 0.005;
+constexpr int kAwqRounds = 5;
 constexpr RoundingEffort kLongEffort{.rounds = 2, .turns = 3, .descents = 2, .refits = 2};
 
 // Effort of the other guided recipes. A sweep's cost a weight grows with the width: wide matrices
@@ -163,6 +166,24 @@ Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::u
                         true, UsualEffort(cols), cols, dtype);
 }
 
+Result<std::unique_ptr<TensorEncoder>> MakeAwq(const RecipeOptions& o, std::uint64_t cols,
+                                               DType dtype) {
+  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true}));
+  if (o.levels == "log")
+    return InvalidArgument("codec " + o.codec + " has levels symmetric and asymmetric, not log");
+  const PlaneSpec base =
+      IntSpec(4, o.group != 0 ? o.group : 256, o.levels.empty() ? "symmetric" : o.levels,
+              o.scales.empty() ? "f16" : o.scales, 0);
+  const PlaneSpec sparse{"sparse", {{"format", "f16"}}, 0};
+  for (const PlaneSpec* spec : std::initializer_list<const PlaneSpec*>{&base, &sparse}) {
+    const Result<std::uint64_t> bytes = PlaneFixedBytes(*spec, 1, cols);
+    if (!bytes.ok()) return bytes.status();
+  }
+  RoundingEffort effort = UsualEffort(cols);
+  effort.rounds = kAwqRounds;
+  return MakeAwqEncoder({base, ColumnScaleSpec(), sparse}, kAwqOutlierShare, effort, cols, dtype);
+}
+
 Result<std::unique_ptr<TensorEncoder>> MakeOptLlama(const RecipeOptions& o, std::uint64_t cols,
                                                     DType dtype) {
   INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true, .hadamard = true}));
@@ -224,6 +245,7 @@ constexpr std::array kRecipes = {
     RecipeInfo{"int6_gptq", "int4_gptq with 6 bits"},
     RecipeInfo{"int8_gptq", "int4_gptq with 8 bits"},
     RecipeInfo{"int4_g8_fp16_v1", "4 bits, an fp16 scale every 8 weights: 6 bits per weight"},
+    RecipeInfo{"int4_awq_v1", "4 bits g256 under activation-aware channel scales; 0.5 % in fp16"},
     RecipeInfo{"int4_opt_llama_v1",
                "4 bits; scales, zero points and codes improved in turns until the loss stays"},
     RecipeInfo{"int4_residual_v1", "4 bits g16, then 2 bits g16 of the residual as level 1"},
@@ -235,9 +257,9 @@ constexpr std::array kRecipes = {
     RecipeInfo{"raw", "the source's own values"},
 };
 constexpr std::array<Maker, kRecipes.size()> kMakers = {
-    MakeRtn<4>,   MakeRtn<2>,  MakeRtn<3>,  MakeRtn<8>,  MakeGptq<4>,  MakeGptq<2>,
-    MakeGptq<3>,  MakeGptq<5>, MakeGptq<6>, MakeGptq<8>, MakeG8,       MakeOptLlama,
-    MakeResidual, MakeFp8,     MakeNested,  MakeEntropy, MakeLossless, MakeRaw};
+    MakeRtn<4>,  MakeRtn<2>,  MakeRtn<3>,  MakeRtn<8>,   MakeGptq<4>, MakeGptq<2>,  MakeGptq<3>,
+    MakeGptq<5>, MakeGptq<6>, MakeGptq<8>, MakeG8,       MakeAwq,     MakeOptLlama, MakeResidual,
+    MakeFp8,     MakeNested,  MakeEntropy, MakeLossless, MakeRaw};
 
 }  // namespace
 

@@ -21,6 +21,7 @@ class EveryRecipe : public testing::TestWithParam<std::string> {};
 // Streams of slabs concatenate to the streams of the whole.
 TEST_P(EveryRecipe, SlabsConcatenate) {
   if (GetParam() == "entropy_v1") GTEST_SKIP() << "its slabs are bands of fixed rows";
+  if (GetParam() == "int4_awq_v1") GTEST_SKIP() << "its slab is the matrix";
   for (const std::uint64_t cols : kWidths) {
     const auto encoder = *MakeEncoder({.codec = GetParam()}, cols, DType::kBf16);
     const auto bytes = StoreAs(DType::kBf16, SampleWeights(11, cols, 3 * cols));
