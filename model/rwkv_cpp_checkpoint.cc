@@ -1,9 +1,6 @@
-// Files of rwkv.cpp ("ggmf"), versions 100 and 101, FP32 and FP16:
-//   u32 magic, version, n_vocab, n_embed, n_layer, data_type
-//   until the end: u32 dimensions, name bytes, data type | u32 sizes, innermost first | name | data
-// Names are the original project's. What its converter changed is undone: exponentials of decays
-// and bonuses, matrices that it turned, version 7's mixing vectors put into one tensor.
-// Source: docs/FILE_FORMAT.md and python/convert_pytorch_to_ggml.py of rwkv.cpp.
+// A source over a file of rwkv.cpp. Names are the original project's. What its converter changed is
+// undone: exponentials of decays and bonuses, matrices that it turned, version 7's mixing vectors
+// put into one tensor. Source: python/convert_pytorch_to_ggml.py of rwkv.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,20 +12,12 @@
 #include "base/file.h"
 #include "base/float_formats.h"
 #include "model/checkpoint_sources.h"
+#include "model/rwkv_cpp_file.h"
 
 namespace ingot::model {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x67676d66;
-constexpr std::uint64_t kHeaderBytes = 24;
-constexpr std::uint64_t kEntryBytes = 12;
-constexpr std::uint32_t kMaxDims = 4;
-constexpr std::uint32_t kMaxNameBytes = 256;
 constexpr const char* kMixes[] = {"x_r", "x_w", "x_k", "x_v", "x_a", "x_g"};  // of x_rwkvag
-
-std::uint32_t Word(ByteSpan file, std::uint64_t offset) {
-  return LoadLe<std::uint32_t>(file.data() + offset);
-}
 
 class RwkvCppCheckpoint final : public Checkpoint {
  public:
@@ -66,14 +55,7 @@ class RwkvCppCheckpoint final : public Checkpoint {
   }
 
  private:
-  // One tensor before the converter's changes are undone.
-  struct Entry {
-    std::string name;
-    std::vector<std::uint64_t> shape;  // outermost first
-    DType dtype;
-    ByteSpan data;
-  };
-
+  using Entry = RwkvCppEntry;
   using Tensors = std::vector<std::pair<TensorInfo, ByteSpan>>;
 
   ByteSpan BytesOf(const TensorInfo& own) const {
@@ -81,19 +63,11 @@ class RwkvCppCheckpoint final : public Checkpoint {
   }
 
   Status Parse() {
-    const ByteSpan file = file_.bytes();
-    if (file.size() < kHeaderBytes) return Corruption("shorter than the header of rwkv.cpp");
-    if (Word(file, 4) != 100 && Word(file, 4) != 101)
-      return Unsupported(
-          fmt::format("version {} of rwkv.cpp's files (known: 100, 101)", Word(file, 4)));
-    std::uint64_t offset = kHeaderBytes;
-    std::vector<Entry> entries;
+    INGOT_ASSIGN(const std::vector<Entry> entries, ParseRwkvCppFile(file_.bytes()));
     bool is5 = false;
-    while (offset < file.size()) {
-      INGOT_ASSIGN(Entry entry, ParseEntry(file, offset));
+    for (const Entry& entry : entries) {
       is6_ = is6_ || entry.name.ends_with(".time_maa_x");
       is5 = is5 || (entry.name.ends_with(".att.time_decay") && entry.shape.size() == 3);
-      entries.push_back(std::move(entry));
     }
     // rwkv.cpp divides the heads of version 5 by nothing before their norm.
     if (is5) config_["head_size_divisor"] = 1;
@@ -108,45 +82,6 @@ class RwkvCppCheckpoint final : public Checkpoint {
       data_.push_back(data);
     }
     return OkStatus();
-  }
-
-  Result<Entry> ParseEntry(ByteSpan file, std::uint64_t& offset) const {
-    const std::uint64_t left = file.size() - offset;
-    if (left < kEntryBytes)
-      return Corruption(fmt::format("{} bytes are left at {}, a tensor's head has {}", left, offset,
-                                    kEntryBytes));
-    const std::uint32_t dims = Word(file, offset), name_bytes = Word(file, offset + 4);
-    const std::uint32_t type = Word(file, offset + 8);
-    if (dims == 0 || dims > kMaxDims || name_bytes == 0 || name_bytes > kMaxNameBytes ||
-        left - kEntryBytes < 4 * dims + name_bytes)
-      return Corruption(fmt::format("at {}: a tensor of {} dimensions, its name of {} bytes",
-                                    offset, dims, name_bytes));
-    offset += kEntryBytes;
-    Entry entry;
-    std::uint64_t bytes = 1;
-    for (std::uint32_t i = 0; i < dims; ++i, offset += 4) {
-      const std::uint64_t size = Word(file, offset);
-      entry.shape.insert(entry.shape.begin(), size);
-      const auto product = CheckedMul(bytes, size);
-      if (!product || size == 0 || *product > (std::uint64_t{1} << 60))
-        return Corruption(fmt::format("at {}: a dimension of {}", offset, size));
-      bytes = *product;
-    }
-    entry.name = std::string(AsText(file.subspan(offset, name_bytes)));
-    offset += name_bytes;
-    if (type > 1)
-      return Unsupported(
-          fmt::format("tensor {} has data type {}; only FP32 (0) and FP16 (1) are "
-                      "read, not rwkv.cpp's quantized files",
-                      entry.name, type));
-    entry.dtype = type == 0 ? DType::kF32 : DType::kF16;
-    bytes *= DTypeBytes(entry.dtype);
-    if (bytes > file.size() - offset)
-      return Corruption(fmt::format("tensor {} needs {} bytes, {} are left", entry.name, bytes,
-                                    file.size() - offset));
-    entry.data = file.subspan(offset, bytes);
-    offset += bytes;
-    return entry;
   }
 
   void Add(const std::string& name, std::vector<std::uint64_t> shape, DType dtype, ByteSpan data,
@@ -256,7 +191,7 @@ class RwkvCppCheckpoint final : public Checkpoint {
 bool IsRwkvCppFile(const std::string& path) {
   const auto file = File::OpenRead(path);
   std::uint8_t head[4];
-  return file.ok() && file->ReadAt(0, head).ok() && LoadLe<std::uint32_t>(head) == kMagic;
+  return file.ok() && file->ReadAt(0, head).ok() && LoadLe<std::uint32_t>(head) == kRwkvCppMagic;
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenRwkvCppCheckpoint(const std::string& path) {
