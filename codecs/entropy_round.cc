@@ -13,6 +13,13 @@ constexpr double kDamping = 0.01;     // of the Hessian's mean diagonal
 constexpr double kFisherFloor = 0.1;  // of the rows' mean Fisher, added to each
 // A row whose codes would spread wider gets a larger step: beyond it too many would need escapes.
 constexpr double kWidestRow = 40;
+// Rounding minds the rate: of a normal weight of deviation sigma (in steps) the code q costs
+// q² / (2 sigma² ln 2) bits more than 0 does, and at the optimum a bit is worth ln(4) / 12 squared
+// steps. The cheaper of two neighbours by error plus rate is then what x / (1 + 1 / (12 sigma²)) is
+// nearest to.
+constexpr float kRateWeight = 1.0f / 12;
+// Lines of zeros.
+constexpr double kLeastVariance = 1e-6;
 // Scales that least squares may ask for; beyond, something is degenerate.
 constexpr double kLeastRescale = 0.5, kMostRescale = 2;
 
@@ -47,6 +54,38 @@ float Dithered(double factor, std::uint64_t row) {
   return std::floor((at + 1) * share) > std::floor(at * share) ? other : nearest;
 }
 
+// The weights' variance in steps, a product over rows and columns: inverted for what rounding
+// needs.
+struct Spreads {
+  std::vector<float> rows;     // mean over the matrix / mean of the row
+  std::vector<float> columns;  // 1 / mean of the column
+};
+
+Spreads SpreadsOf(const EntropyRows& rows, const EntropyCodes& band) {
+  std::vector<double> of_rows(band.rows), of_columns(band.cols);
+  double total = 0;
+  for (std::uint64_t i = 0; i < band.rows; ++i) {
+    const float* w = rows.weights.data() + i * band.cols;
+    const float inverse = 1 / band.row_factors[i];
+    for (std::uint64_t j = 0; j < band.cols; ++j) {
+      const double level = w[j] * inverse / band.column_factors[j];
+      of_rows[i] += level * level;
+      of_columns[j] += level * level;
+    }
+    total += of_rows[i];
+  }
+  Spreads spreads;
+  const auto count = static_cast<double>(rows.weights.size());
+  for (const double squares : of_rows)
+    spreads.rows.push_back(
+        static_cast<float>(std::max(total / count, kLeastVariance) /
+                           std::max(squares / static_cast<double>(band.cols), kLeastVariance)));
+  for (const double squares : of_columns)
+    spreads.columns.push_back(
+        static_cast<float>(1 / std::max(squares / static_cast<double>(band.rows), kLeastVariance)));
+  return spreads;
+}
+
 // The stored factors of a step constant. Column factors lie around one and depend on the statistics
 // alone, so that the bands of a large matrix share them; only steps far beyond what a row's 16 bits
 // hold move some of it, by a power of 2^8, to the columns.
@@ -78,21 +117,26 @@ void SetFactors(const EntropyRows& rows, const EntropyGuide& guide, double step,
 // Rounds to multiples of row times column factor.
 class StepRounder : public ColumnRounder {
  public:
-  // REQUIRES: row_factors has `rows` <= kTileRows values.
-  StepRounder(const float* row_factors, std::uint64_t rows, const std::vector<float>& columns)
-      : columns_(columns), codes_(columns.size() * kTileRows) {
+  // Of rows [first, first + rows), at most kTileRows.
+  StepRounder(const EntropyCodes& band, const Spreads& spreads, std::uint64_t first,
+              std::uint64_t rows)
+      : columns_(band.column_factors),
+        column_spreads_(spreads.columns),
+        codes_(band.cols * kTileRows) {
     for (std::size_t l = 0; l < kTileRows; ++l) {
-      rows_[l] = l < rows ? row_factors[l] : 1.0f;
+      rows_[l] = l < rows ? band.row_factors[first + l] : 1.0f;
       inverse_[l] = 1.0f / rows_[l];
+      spreads_[l] = l < rows ? spreads.rows[first + l] * kRateWeight : 0.0f;
     }
   }
 
   void Round(std::uint32_t column, const float* targets, float* values) override {
     const float factor = columns_[column];
     const float inverse = 1.0f / factor;
+    const float spread = column_spreads_[column];
     float* codes = codes_.data() + std::uint64_t{column} * kTileRows;
     for (std::size_t l = 0; l < kTileRows; ++l) {
-      const float scaled = targets[l] * inverse_[l] * inverse;
+      const float scaled = targets[l] * inverse_[l] * inverse / (1.0f + spreads_[l] * spread);
       const float bounded = std::min(std::max(scaled, -kMostCode), kMostCode);
       const float code = (bounded + kRounder) - kRounder;
       codes[l] = code;
@@ -106,8 +150,9 @@ class StepRounder : public ColumnRounder {
 
  private:
   const std::vector<float>& columns_;
+  const std::vector<float>& column_spreads_;
   std::vector<float> codes_;
-  float rows_[kTileRows], inverse_[kTileRows];
+  float rows_[kTileRows], inverse_[kTileRows], spreads_[kTileRows];
 };
 
 // The scale of a rounded row q that is best for its weights w, under H = M D Mᵀ: with t(x) = Mᵀx,
@@ -151,14 +196,20 @@ class TileFits {
 // One tile of rows: codes, losses, errors.
 class TileJob {
  public:
-  TileJob(const EntropyRows& rows, const EntropyGuide& guide, bool fit, EntropyRounded& out)
-      : rows_(rows), guide_(guide), fit_(fit), out_(out), tile_(guide.compensation()) {}
+  TileJob(const EntropyRows& rows, const EntropyGuide& guide, const Spreads& spreads, bool fit,
+          EntropyRounded& out)
+      : rows_(rows),
+        guide_(guide),
+        spreads_(spreads),
+        fit_(fit),
+        out_(out),
+        tile_(guide.compensation()) {}
 
   void Run(std::uint64_t first) {
     const std::uint64_t cols = rows_.cols;
     const std::uint64_t count = std::min<std::uint64_t>(kTileRows, rows_.index.size() - first);
     const float* weights = rows_.weights.data() + first * cols;
-    StepRounder rounder(out_.band.row_factors.data() + first, count, out_.band.column_factors);
+    StepRounder rounder(out_.band, spreads_, first, count);
     tile_.Load(weights, count);
     tile_.Round(rounder);
     for (std::uint64_t l = 0; l < count; ++l) {
@@ -203,6 +254,7 @@ class TileJob {
 
   const EntropyRows& rows_;
   const EntropyGuide& guide_;
+  const Spreads& spreads_;
   bool fit_;
   EntropyRounded& out_;
   CompensatedTile tile_;
@@ -212,7 +264,8 @@ class TileJob {
 
 Result<std::shared_ptr<const EntropyGuide>> EntropyGuide::Make(const TensorGuide& guide) {
   std::shared_ptr<EntropyGuide> made(new EntropyGuide);
-  INGOT_ASSIGN(made->compensation_, Compensation::Make(guide, {kDamping, ColumnOrder::kNatural}));
+  INGOT_ASSIGN(made->compensation_,
+               Compensation::Make(guide, {kDamping, ColumnOrder::kActivation}));
   const Compensation& c = *made->compensation_;
   double mean = 0;
   for (const float f : guide.row_fisher) {
@@ -247,9 +300,10 @@ EntropyRounded RoundEntropy(const EntropyRows& rows, const EntropyGuide& guide,
   out.losses.resize(out.band.rows);
   out.squared_errors.resize(out.band.rows);
   SetFactors(rows, guide, options.step, out.band);
+  const Spreads spreads = SpreadsOf(rows, out.band);
   const std::uint64_t tiles = CeilDiv(out.band.rows, kTileRows);
   ParallelFor(tiles, 1, [&](std::size_t begin, std::size_t end) {
-    TileJob job(rows, guide, options.fit_rows, out);
+    TileJob job(rows, guide, spreads, options.fit_rows, out);
     for (std::size_t t = begin; t < end; ++t) job.Run(t * kTileRows);
   });
   return out;
