@@ -40,6 +40,7 @@ constexpr std::array kAssetNames = {"tokenizer.json",
                                     "special_tokens_map.json",
                                     "chat_template.jinja",
                                     "vocab.json",
+                                    "vocab.txt",
                                     "merges.txt",
                                     "added_tokens.json"};
 constexpr std::uint64_t kMaxConfigBytes = 16u << 20;

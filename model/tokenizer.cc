@@ -11,14 +11,20 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromAssets(
     const std::map<std::string, std::string>& assets) {
   if (assets.contains("tokenizer.json")) return MakeJsonTokenizer(assets);
   if (assets.contains("tokenizer.model")) return MakeSentencePieceTokenizer(assets);
+  if (assets.contains("vocab.txt")) return MakeVocabTxtTokenizer(assets);
+  if (assets.contains("vocab.json") && assets.contains("merges.txt"))
+    return MakeVocabMergesTokenizer(assets);
   if (IsIn(assets)) return MakeRwkvTokenizer(assets);
-  return NotFound("the model has no tokenizer.json, tokenizer.model or rwkv_vocab_*.txt");
+  return NotFound(
+      "the model has no tokenizer.json, tokenizer.model, vocab.txt, vocab.json with merges.txt or "
+      "rwkv_vocab_*.txt");
 }
 
 bool Tokenizer::IsIn(const std::map<std::string, std::string>& assets) {
+  if (assets.contains("vocab.json") && assets.contains("merges.txt")) return true;
   return std::any_of(assets.begin(), assets.end(), [](const auto& asset) {
     return asset.first == "tokenizer.json" || asset.first == "tokenizer.model" ||
-           IsRwkvVocabulary(asset.first);
+           asset.first == "vocab.txt" || IsRwkvVocabulary(asset.first);
   });
 }
 

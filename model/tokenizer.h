@@ -29,8 +29,9 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // From a model's files by name (Checkpoint::assets, or an artifact's): tokenizer.json first, else
-  // tokenizer.model, else rwkv_vocab_*.txt; tokenizer_config.json and generation_config.json supply special ids and the
-  // chat template. NotFound where neither is there; Corruption and Unsupported name the part not
+  // tokenizer.model, vocab.txt (BERT), vocab.json with merges.txt (GPT-2, RoBERTa),
+  // rwkv_vocab_*.txt; tokenizer_config.json and generation_config.json supply special ids and the
+  // chat template. NotFound where none is there; Corruption and Unsupported name the part not
   // understood.
   static Result<std::unique_ptr<Tokenizer>> FromAssets(
       const std::map<std::string, std::string>& assets);

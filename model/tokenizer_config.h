@@ -33,6 +33,10 @@ Result<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(
     const std::map<std::string, std::string>& assets);
 Result<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(
     const std::map<std::string, std::string>& assets);
+Result<std::unique_ptr<Tokenizer>> MakeVocabTxtTokenizer(
+    const std::map<std::string, std::string>& assets);
+Result<std::unique_ptr<Tokenizer>> MakeVocabMergesTokenizer(
+    const std::map<std::string, std::string>& assets);
 Result<std::unique_ptr<Tokenizer>> MakeRwkvTokenizer(
     const std::map<std::string, std::string>& assets);
 
