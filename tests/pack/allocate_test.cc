@@ -1,0 +1,213 @@
+#include "pack/allocate.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <random>
+
+#include "artifact/reader.h"
+#include "calibration/statistics_writer.h"
+#include "pack/pipeline.h"
+
+namespace ingot::pack {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Curves as the ladder of int*_gptq has them: loss falls fourfold a bit.
+std::vector<TensorCurve> LadderCurves() {
+  const auto ladder = Ladder({.codec = "int4_gptq"}, 1e6);
+  std::vector<TensorCurve> curves;
+  for (int t = 0; t < 6; ++t) {
+    TensorCurve curve;
+    curve.tensor = "t" + std::to_string(t);
+    curve.role = t == 5 ? model::TensorRole::kEmbedding : model::TensorRole::kLinear;
+    curve.weights = 8000;
+    curve.recipes = *ladder;
+    for (const double bits : {2.0, 3.0, 4.0, 5.0, 6.0, 8.0})
+      curve.candidates.push_back({bits * 1000, std::pow(4.0, 2 * t - bits)});
+    curves.push_back(std::move(curve));
+  }
+  return curves;
+}
+
+double Bits(const Assignment& a) { return a.linear_bytes * 8 / (5 * 8000); }
+
+TEST(Allocate, LinearBudgetGoesWhereItMatters) {
+  const std::vector<TensorCurve> curves = LadderCurves();
+  const auto a = Assign(curves, {Budget::Kind::kLinearBits, 4.0});
+  ASSERT_TRUE(a.ok());
+  // Steps by loss saved per bit, worked out by hand: 10 bits to start with, then four for the fifth
+  // matrix, three for the fourth, one for the third, and its last two (7.5 a bit) for the fifth.
+  EXPECT_EQ(Bits(*a), 4.0);
+  const char* expected[] = {"int2_gptq", "int2_gptq", "int3_gptq", "int5_gptq", "int8_gptq"};
+  for (int t = 0; t < 5; ++t) EXPECT_EQ(a->recipes[static_cast<std::size_t>(t)].codec, expected[t]);
+  // The embedding is the most sensitive: the same price buys it the most bits.
+  EXPECT_EQ(a->recipes[5].codec, "int8_gptq");
+}
+
+TEST(Allocate, BudgetsAgree) {
+  const std::vector<TensorCurve> curves = LadderCurves();
+  const auto a = Assign(curves, {Budget::Kind::kBytes, 30000});
+  ASSERT_TRUE(a.ok());
+  EXPECT_LE(a->bytes, 30000);
+  const auto b = Assign(curves, {Budget::Kind::kKl, a->predicted_kl * (1 + 1e-6)});
+  ASSERT_TRUE(b.ok());
+  EXPECT_LE(b->predicted_kl, a->predicted_kl * (1 + 1e-6));
+  EXPECT_LE(b->bytes, a->bytes + 2000);
+}
+
+TEST(Allocate, SaysWhatIsPossible) {
+  const std::vector<TensorCurve> curves = LadderCurves();
+  const auto a = Assign(curves, {Budget::Kind::kLinearBits, 1.9});
+  EXPECT_EQ(a.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_FALSE(Assign(curves, {Budget::Kind::kKl, 1e-9}).ok());
+  EXPECT_FALSE(Ladder({.codec = "fp8_hybrid_v1"}, 1e6).ok());
+  EXPECT_FALSE(Ladder({.codec = "int4_gptq", .bits = 4}, 1e6).ok());
+}
+
+TEST(Allocate, PredictedKlHasAnInverse) {
+  double before = 0;
+  for (double loss = 1e-6; loss < 30; loss *= 1.7) {
+    const double kl = PredictedKl(loss);
+    EXPECT_GT(kl, before);
+    EXPECT_NEAR(LossOfKl(kl) / loss, 1, 1e-6);
+    before = kl;
+  }
+}
+
+// One step for all: rates between the grid's points are met to 0.01 bit where curves are straight.
+TEST(Allocate, EntropyStepMeetsAnyRate) {
+  const auto ladder = Ladder({.codec = "entropy_v1"}, 80000);
+  ASSERT_TRUE(ladder.ok());
+  std::vector<TensorCurve> curves;
+  for (int t = 0; t < 5; ++t) {
+    TensorCurve curve;
+    curve.tensor = "t" + std::to_string(t);
+    curve.weights = 16000;
+    curve.recipes = *ladder;
+    for (const codecs::RecipeOptions& recipe : *ladder) {
+      const double bits = std::max(0.2, t - std::log2(recipe.step * 100));
+      curve.candidates.push_back({bits * 2000, 16000 * recipe.step * recipe.step / 24});
+    }
+    curves.push_back(std::move(curve));
+  }
+  for (const double bits : {3.3, 4.01, 5.77, 7.2}) {
+    const auto a = Assign(curves, {Budget::Kind::kLinearBits, bits});
+    ASSERT_TRUE(a.ok()) << bits;
+    EXPECT_NEAR(a->linear_bytes * 8 / 80000, bits, 0.01);
+    EXPECT_LE(a->linear_bytes * 8 / 80000, bits);
+    EXPECT_EQ(a->recipes[0].step, a->recipes[4].step);
+  }
+}
+
+// A real checkpoint with made-up statistics, end to end.
+class AllocateModel : public testing::Test {
+ protected:
+  void SetUp() override {
+    work_ = fs::temp_directory_path() / ("ingot_allocate_" + std::to_string(::getpid()));
+    fs::create_directories(work_);
+    auto opened = model::Checkpoint::Open(INGOT_SOURCE_DIR "/tests/fixtures/models/llama");
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    checkpoint_ = *std::move(opened);
+    options_.require_tokenizer = false;
+    options_.preset = *TargetPreset("quality");
+    ASSERT_TRUE(WriteStats(*calibration::ModelFingerprint(*checkpoint_)).ok());
+    auto statistics = calibration::Statistics::Open(StatsPath());
+    ASSERT_TRUE(statistics.ok()) << statistics.status().message();
+    options_.statistics = *statistics;
+  }
+  void TearDown() override { fs::remove_all(work_); }
+
+  std::string StatsPath() const { return (work_ / "stats.safetensors").string(); }
+
+  Status WriteStats(const std::string& fingerprint) {
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    std::vector<std::vector<float>> values;
+    std::vector<calibration::StatisticsTensor> tensors;
+    values.reserve(1000);
+    for (const model::TensorInfo& tensor : checkpoint_->tensors()) {
+      if (tensor.shape.size() != 2 || tensor.name.find("embed") != std::string::npos) continue;
+      const std::size_t n = tensor.cols();
+      std::vector<float> x(n * 2 * n), h(n * n), fisher(tensor.rows());
+      for (float& v : x) v = normal(random);
+      for (std::size_t t = 0; t < 2 * n; ++t)
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t j = 0; j < n; ++j)
+            h[i * n + j] += x[t * n + i] * x[t * n + j] / static_cast<float>(2 * n);
+      for (float& g : fisher) g = 1e-4f * std::exp(normal(random));
+      values.push_back(std::move(h));
+      tensors.push_back({"hessian/" + tensor.name, {n, n}, values.back()});
+      values.push_back(std::move(fisher));
+      tensors.push_back({"fisher/" + tensor.name, {tensor.rows()}, values.back()});
+    }
+    return calibration::WriteStatistics(StatsPath(),
+                                        {{"format", std::string(calibration::kStatisticsFormat)},
+                                         {"model", fingerprint},
+                                         {"inputs", "{}"}},
+                                        tensors);
+  }
+
+  // Packs by a budget; returns stored bits per linear weight and what the artifact's tensors say.
+  double PackedBits(const std::string& codec, double bits) {
+    const auto plan = MakePlan(*checkpoint_, options_);
+    const auto curves = MeasureCurves(*checkpoint_, *plan, {.codec = codec, .group = 16}, {});
+    EXPECT_TRUE(curves.ok()) << curves.status().message();
+    const auto assignment = Assign(*curves, {Budget::Kind::kLinearBits, bits});
+    EXPECT_TRUE(assignment.ok()) << assignment.status().message();
+    PlanOptions chosen = options_;
+    for (std::size_t i = 0; i < curves->size(); ++i)
+      chosen.chosen[(*curves)[i].tensor] = assignment->recipes[i];
+    PackOptions pack;
+    pack.target = (work_ / "m.ingot").string();
+    pack.force = true;
+    const auto report = Pack(*checkpoint_, *MakePlan(*checkpoint_, chosen), pack);
+    EXPECT_TRUE(report.ok()) << report.status().message();
+    const auto reader = artifact::ArtifactReader::Open(pack.target, {});
+    double stored = 0, weights = 0, loss = 0;
+    for (const artifact::TensorRecord& tensor : (*reader)->manifest().tensors) {
+      if (tensor.role != "linear") continue;
+      weights += static_cast<double>(tensor.shape[0] * tensor.shape[1]);
+      for (const auto& plane : tensor.planes)
+        for (const auto& stream : plane.streams) stored += static_cast<double>(stream.bytes);
+      loss += tensor.extra.value("predicted_loss", 0.0);
+    }
+    EXPECT_GT(loss, assignment->predicted_loss / 3);
+    EXPECT_LT(loss, assignment->predicted_loss * 3);
+    return 8 * stored / weights;
+  }
+
+  fs::path work_;
+  std::unique_ptr<model::Checkpoint> checkpoint_;
+  PlanOptions options_;
+};
+
+TEST_F(AllocateModel, LadderKeepsItsBudget) {
+  const double bits = PackedBits("int4_gptq", 6);
+  EXPECT_LE(bits, 6.0);
+  EXPECT_GT(bits, 5);
+}
+
+TEST_F(AllocateModel, StatisticsOfAnotherModelAreRefused) {
+  ASSERT_TRUE(WriteStats("blake3:00").ok());
+  PlanOptions other = options_;
+  other.statistics = *calibration::Statistics::Open(StatsPath());
+  const auto plan = MakePlan(*checkpoint_, other);
+  EXPECT_EQ(plan.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(plan.status().message().find("another model"), std::string::npos);
+}
+
+TEST_F(AllocateModel, RuledMatricesAreNotChosen) {
+  options_.rules.push_back(*ParseRule("*mlp*=int8_rtn"));
+  const auto plan = MakePlan(*checkpoint_, options_);
+  ASSERT_TRUE(plan.ok());
+  const auto curves = MeasureCurves(*checkpoint_, *plan, {.codec = "entropy_v1"}, {});
+  ASSERT_TRUE(curves.ok()) << curves.status().message();
+  for (const TensorCurve& curve : *curves)
+    EXPECT_EQ(curve.tensor.find("mlp"), std::string::npos) << curve.tensor;
+}
+
+}  // namespace
+}  // namespace ingot::pack
