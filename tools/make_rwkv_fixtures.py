@@ -35,6 +35,9 @@ MODELS = {
     "rwkv6-pth": dict(version="6", hidden=36, heads=3, ffn=44, layers=2),
     "rwkv6-hf": dict(version="6", hidden=30, heads=5, ffn=36, layers=2, layout="hf"),
     "rwkv7-pth": dict(version="7", hidden=36, heads=3, ffn=60, layers=3),
+    # With a vocabulary, for the command line: every byte, and a few words.
+    "rwkv7-world": dict(version="7", hidden=24, heads=2, ffn=32, layers=2, vocab=264,
+                        words=[" the", "ing", "\n\n", " \u4e16\u754c"]),
     "rwkv7-fla": dict(version="7", hidden=40, heads=5, ffn=64, layers=2, layout="fla"),
 }
 
@@ -67,7 +70,7 @@ def random_tensors(m, rng):
         put(name + ".weight", width, scale=0.1, mean=1)
         put(name + ".bias", width, scale=0.1)
 
-    put("emb.weight", VOCAB, d)
+    put("emb.weight", m.get("vocab", VOCAB), d)
     for i in range(m["layers"]):
         b = f"blocks.{i}."
         if i == 0:
@@ -127,7 +130,7 @@ def random_tensors(m, rng):
             put(att + "k_a", 1, 1, inner, scale=0.3, mean=1)
             put(att + "r_k", heads, size, scale=0.3)
     layer_norm("ln_out", d)
-    matrix("head.weight", VOCAB, d)
+    matrix("head.weight", m.get("vocab", VOCAB), d)
     return z
 
 
@@ -355,7 +358,7 @@ def make(name, out):
     m = MODELS[name]
     rng = np.random.default_rng(sum(map(ord, name)))
     z = random_tensors(m, rng)
-    ids = [int(i) for i in rng.integers(0, VOCAB, LENGTH)]
+    ids = [int(i) for i in rng.integers(0, m.get("vocab", VOCAB), LENGTH)]
     reference = Reference(m, z)
     logits = np.stack([reference.step(i) for i in ids])
     folder = out / name
@@ -376,6 +379,10 @@ def make(name, out):
         if m["version"] == "4":
             agreed = np.abs(transformers_logits(folder, ids) - logits).max() / largest
             assert agreed < 1e-4, (name, agreed)
+    if "words" in m:
+        tokens = [bytes([b]) for b in range(256)] + [word.encode() for word in m["words"]]
+        (folder / "rwkv_vocab_tiny.txt").write_text("".join(
+            f"{i + 1} {token!r} {len(token)}\n" for i, token in enumerate(tokens)))
     (folder / "ids.txt").write_text(" ".join(map(str, ids)) + "\n")
     (folder / "logits.bin").write_bytes(logits.astype(np.float32).tobytes())
     size = sum(f.stat().st_size for f in folder.iterdir())
