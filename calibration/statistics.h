@@ -2,13 +2,22 @@
 // any tool can look into it. Keys, all F32; <w> is a stored weight matrix, <in> the first of the
 // matrices that read the same activations (q, k and v share one input):
 //   hessian/<in>    n x n   E[x xᵀ] over the calibration tokens
-//   diagonal/<in>   n       E[x_j²], where only that is known (an imported imatrix): no hessian/<in>
+//   diagonal/<in>   n       E[x_j²] in an imported imatrix, which has no hessian/<in>
 //   mean_abs/<in>   n       E|x_j|
 //   tokens/<in>     1       how many tokens were seen (an expert sees some)
-//   fisher/<w>      rows    E[(dL/dy_i)²], L = -log p of a token sampled from the model
+//   fisher/<w>      rows    E[(dL/dy_i)²], L = -log p of a token sampled from the model; over all
+//                           backward tokens, of which an expert's rows have zeros where it slept
 //   cosine/layers   layers  mean cosine of the hidden state that leaves a layer to the last one's
+// Beside these, for people and for token classes, over the tokens that had gradients:
+//   coverage/<w>    tokens that each expert saw, by the mixture's router <w>. One that saw too few
+//                   has as <in> its router (gate, up) and "pooled/<down of expert 0>" (down)
+//   importance/position/{attention,hidden_norm,gradient,cosine}   layers x 10, tenths of a window
+//   importance/position/entropy                                   10
+//   importance/token/{ids,counts,attention,hidden_norm,gradient,cosine,entropy}   by the 64 most
+//                   frequent token ids; what is by layer is the mean over layers
 // Metadata: format ("ingot-statistics-1"), model (fingerprint), inputs (JSON object <w> -> <in>),
-// and what was read: text, seed, tokens, backward_tokens, tool.
+// what was read: text, text_digest, seed, context, tokens, backward_tokens, tool; and notes (JSON
+// list): matrices that were damped, experts that fell back.
 //
 // Thread rule: immutable once opened.
 #pragma once
