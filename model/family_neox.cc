@@ -10,6 +10,8 @@
 namespace ingot::model {
 namespace {
 
+constexpr std::uint64_t kMaxHeadNorms = 65536;
+
 SizeDefaults Defaults(std::uint64_t positions, const char* activation) {
   SizeDefaults defaults;
   defaults.max_positions = positions;
@@ -118,6 +120,9 @@ Architecture BuildStableLm(FamilyContext& context) {
   const bool parallel = c.Flag("use_parallel_residual", false);
   const bool bias = c.Flag("use_qkv_bias", false);
   const bool head_norms = c.Flag("qk_layernorm", false);
+  if (head_norms && sizes.layers * sizes.heads > kMaxHeadNorms)
+    c.Fail(fmt::format("{} layers of {} heads with a norm each are more than {} norms",
+                       sizes.layers, sizes.heads, kMaxHeadNorms));
   for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i) {
     const std::string module = fmt::format("{}layers.{}", prefix, i);
     const std::string attention = module + ".self_attn";

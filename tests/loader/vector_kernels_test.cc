@@ -146,6 +146,7 @@ struct Shape {
   std::size_t rows, dim, positions, window;
   float softcap;
   bool alibi;
+  bool bias = false;  // a table of biases by position
 };
 
 template <typename T>
@@ -171,6 +172,10 @@ void CompareAttention(const VectorKernels& kernels, const Shape& shape) {
   tile.values = pages.value_pointers.data();
   tile.softcap = shape.softcap;
   tile.alibi = shape.alibi ? slopes.data() : nullptr;
+  const auto biases = Normal(shape.rows * shape.positions, 1, 9);
+  std::vector<const float*> bias_rows(shape.rows);
+  for (std::size_t r = 0; r < shape.rows; ++r) bias_rows[r] = biases.data() + r * shape.positions;
+  tile.bias = shape.bias ? bias_rows.data() : nullptr;
   std::vector<float> got(shape.rows * stride), want(shape.rows * stride);
   const auto run = [&](const VectorKernels& k, std::vector<float>& out) {
     tile.out = out.data();
@@ -189,7 +194,8 @@ TEST_P(VectorKernelsTest, Attention) {
                              Shape{16, 64, 300, 0, 0, false}, Shape{5, 10, 130, 0, 0, false},
                              Shape{7, 8, 65, 20, 0, false}, Shape{16, 128, 257, 64, 0, false},
                              Shape{4, 24, 100, 0, 5, false}, Shape{6, 80, 129, 0, 0, true},
-                             Shape{2, 256, 64, 1, 2, true}}) {
+                             Shape{2, 256, 64, 1, 2, true}, Shape{9, 16, 150, 0, 0, false, true},
+                             Shape{4, 12, 70, 30, 0, true, true}}) {
     SCOPED_TRACE(testing::Message() << shape.rows << " rows of " << shape.dim << " over "
                                     << shape.positions << ", window " << shape.window);
     CompareAttention<float>(*kernels_, shape);

@@ -24,6 +24,7 @@ constexpr std::size_t kSampledTokens = 2048;
 struct EvalCommand {
   std::string file, reference, windows = "llama", cache, key;
   std::vector<std::string> texts;
+  bool context_given = false;  // else learned positions may shorten it
   std::size_t context = 512, stride = 0, tokens = 0, masked = 32;
   std::uint64_t seed = 1;
   int levels = -1;
@@ -279,6 +280,12 @@ Status RunEval(EvalCommand command) {
     command.windows = "masked";
     command.context = std::min<std::size_t>(command.context, reference->bound().position_limit());
   }
+  const model::Architecture& architecture = reference->architecture();
+  if (!command.context_given)
+    command.context = std::min<std::size_t>(command.context, reference->bound().position_limit());
+  if (command.context > architecture.max_positions && architecture.max_positions > 0)
+    Warn(fmt::format("windows of {} tokens are longer than the {} that the model was trained for",
+                     command.context, architecture.max_positions));
   INGOT_ASSIGN(const EvalText text, command.texts.empty()
                                         ? SampleText(reference, command)
                                         : ReadTexts(*reference, *artifact, command));
@@ -313,10 +320,10 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
        "text to evaluate on, may be given several times; without it the reference writes one")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  c->add_option("--context", o->context, "tokens of a window")
-      ->type_name("N")
-      ->check(CLI::Range(2, 1 << 20))
-      ->capture_default_str();
+  CLI::Option* context = c->add_option("--context", o->context, "tokens of a window")
+                             ->type_name("N")
+                             ->check(CLI::Range(2, 1 << 20))
+                             ->capture_default_str();
   c->add_option(
        "--windows", o->windows,
        "llama: back to back, second half scored, as llama-perplexity; strided: Hugging Face's")
@@ -346,7 +353,10 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
   c->add_flag("--json", o->json, "one JSON object");
   c->add_flag("-q,--quiet", o->quiet, "no progress");
   AddThreadsOption(c);
-  OnRun(c, outcome, [o] { return RunEval(*o); });
+  OnRun(c, outcome, [o, context] {
+    o->context_given = context->count() > 0;
+    return RunEval(*o);
+  });
 }
 
 }  // namespace ingot::cli
