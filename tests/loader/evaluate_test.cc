@@ -196,5 +196,105 @@ TEST(Evaluate, RefusesWhatMakesNoSense) {
   EXPECT_NE(status.message().find("artifact"), std::string::npos);
 }
 
+// Logits at a masked position that depend on its neighbours alone.
+class FakeEncoder : public FakeModel {
+ public:
+  using FakeModel::FakeModel;
+  Result<std::span<const float>> MaskedLogits(std::span<const std::int32_t> window,
+                                              std::span<const std::uint32_t> positions,
+                                              std::int32_t mask_id) override {
+    windows.emplace_back(window.begin(), window.end());
+    masks.emplace_back(positions.begin(), positions.end());
+    EXPECT_EQ(mask_id, 4);
+    rows_.clear();
+    for (const std::uint32_t position : positions)
+      for (std::size_t v = 0; v < vocab_size(); ++v)
+        rows_.push_back(Logit(window[position - 1] * 31 + window[position + 1], v));
+    return std::span<const float>(rows_);
+  }
+  std::vector<std::vector<std::int32_t>> windows;
+  std::vector<std::vector<std::uint32_t>> masks;
+
+ private:
+  std::vector<float> rows_;
+};
+
+EvalOptions Masked(std::size_t positions) {
+  EvalOptions options{.windows = WindowKind::kMasked, .context = 10};
+  options.mask_id = 4;
+  options.before = {2};
+  options.after = {3};
+  options.masked_positions = positions;
+  return options;
+}
+
+// The pseudo-perplexity of Salazar et al. (2020) by its definition: every token of every window
+// once, each predicted from its own window between [CLS] and [SEP].
+TEST(Evaluate, MasksEveryTokenInTurn) {
+  FakeEncoder reference(50, 1, 0.0);
+  FakeEncoder artifact(50, 2, 0.4);
+  const auto ids = Tokens(27, 50);
+  const auto result = Evaluate(reference, artifact, ids, Masked(0));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(result->tokens, 24u);
+  double nll = 0, reference_nll = 0;
+  for (std::size_t begin = 0; begin < 24; begin += 8) {
+    std::vector<std::int32_t> window = {2};
+    window.insert(window.end(), ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                  ids.begin() + static_cast<std::ptrdiff_t>(begin + 8));
+    window.push_back(3);
+    EXPECT_EQ(artifact.windows[begin / 8], window);
+    for (std::size_t i = 1; i < 9; ++i) {
+      const std::int32_t around = window[i - 1] * 31 + window[i + 1];
+      nll -= LogSoftmax(artifact, around)[static_cast<std::size_t>(window[i])];
+      reference_nll -= LogSoftmax(reference, around)[static_cast<std::size_t>(window[i])];
+    }
+  }
+  EXPECT_NEAR(result->perplexity, std::exp(nll / 24), 1e-4 * std::exp(nll / 24));
+  EXPECT_NEAR(result->reference_perplexity, std::exp(reference_nll / 24),
+              1e-4 * std::exp(reference_nll / 24));
+}
+
+TEST(Evaluate, MasksASeededChoiceOfPositions) {
+  FakeEncoder a(50, 1, 0.0), b(50, 2, 0.4), c(50, 2, 0.4);
+  const auto ids = Tokens(200, 50);
+  EvalOptions options = Masked(3);
+  const auto result = Evaluate(a, b, ids, options);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->tokens, 75u);
+  EXPECT_EQ(a.masks, b.masks);
+  std::vector<int> drawn(10);
+  for (const auto& mask : b.masks) {
+    ASSERT_EQ(mask.size(), 3u);
+    EXPECT_TRUE(mask[0] < mask[1] && mask[1] < mask[2]);
+    for (const std::uint32_t position : mask) ++drawn[position];
+  }
+  EXPECT_EQ(drawn[0] + drawn[9], 0);  // [CLS] and [SEP]
+  for (std::size_t i = 1; i < 9; ++i) EXPECT_GT(drawn[i], 0) << i;
+  ASSERT_TRUE(Evaluate(a, c, ids, options).ok());
+  EXPECT_EQ(b.masks, c.masks);
+  options.seed = 2;
+  FakeEncoder d(50, 2, 0.4);
+  ASSERT_TRUE(Evaluate(a, d, ids, options).ok());
+  EXPECT_NE(b.masks, d.masks);
+}
+
+TEST(Evaluate, MaskedWindowsKeepAShortText) {
+  EXPECT_EQ(CutWindows(5, Masked(0)).size(), 1u);
+  EXPECT_EQ(CutWindows(5, Masked(0))[0].end, 5u);
+  EXPECT_EQ(CutWindows(17, Masked(0)).size(), 2u);
+  FakeEncoder a(50, 1, 0.0);
+  EvalOptions options = Masked(0);
+  EXPECT_EQ(Evaluate(a, a, {}, options).status().code(), StatusCode::kInvalidArgument);
+  options.context = 2;
+  EXPECT_EQ(Evaluate(a, a, Tokens(9, 50), options).status().code(), StatusCode::kInvalidArgument);
+  options = Masked(0);
+  options.mask_id = -1;
+  EXPECT_EQ(Evaluate(a, a, Tokens(9, 50), options).status().code(), StatusCode::kInvalidArgument);
+  FakeModel causal(50, 1, 0.0);
+  EXPECT_EQ(Evaluate(causal, causal, Tokens(9, 50), Masked(0)).status().code(),
+            StatusCode::kUnsupported);
+}
+
 }  // namespace
 }  // namespace ingot::loader
