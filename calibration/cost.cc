@@ -59,6 +59,13 @@ StageCost CostOf(const model::Architecture& a, std::size_t stage, double routed_
   return cost;
 }
 
+// Floats a token that a layer's mixer keeps for its scores, or its states.
+double ScoreFloats(const model::LayerSpec& layer, double context) {
+  return static_cast<double>(layer.attention.heads + layer.mamba2.heads + layer.retention.heads) *
+             context +
+         static_cast<double>(layer.mamba.inner * layer.mamba.state);
+}
+
 double RoutedShare(const model::Architecture& a, std::size_t stage) {
   if (stage == 0 || stage > a.layers.size()) return 1;
   const model::MlpSpec& mlp = a.layers[stage - 1].mlp;
@@ -84,8 +91,7 @@ CalibrationCost EstimateCost(const model::Architecture& a, const RunSize& size) 
     const StageCost s = CostOf(a, stage, RoutedShare(a, stage));
     const bool layer = stage > 0 && stage <= a.layers.size();
     const bool head = stage > a.layers.size();
-    const double heads = layer ? static_cast<double>(a.layers[stage - 1].attention.heads) : 0;
-    const double scores = heads * context;  // floats a token
+    const double scores = layer ? ScoreFloats(a.layers[stage - 1], context) : 0;  // a token
     // Twice the largest sum of outer products: its factorisation is a copy.
     fixed = std::max(fixed, s.weights + s.outer + s.largest_outer);
     waiting = std::max(waiting, context * s.inputs);

@@ -53,10 +53,30 @@ void VisitStage(const model::Architecture& a, std::size_t stage, const LinearVis
     const model::LayerSpec& layer = a.layers[stage - 1];
     const model::AttentionSpec& attention = layer.attention;
     norms({&layer.pre_mixer_norm, &attention.q_norm, &attention.k_norm, &layer.post_mixer_norm,
-           &layer.pre_mlp_norm, &layer.post_mlp_norm});
+           &layer.pre_mlp_norm, &layer.mlp.inner_norm, &layer.post_mlp_norm});
+    norms({&layer.mamba.dt_norm, &layer.mamba.b_norm, &layer.mamba.c_norm, &layer.mamba2.norm,
+           &layer.retention.norm});
     VisitRefs({&attention.q, &attention.k, &attention.v, &attention.qkv, &attention.o}, linear);
+    const model::MambaSpec& mamba = layer.mamba;
+    VisitRefs({&mamba.x, &mamba.z, &mamba.dt, &mamba.b, &mamba.c, &mamba.time_step, &mamba.out},
+              linear);
+    const model::Mamba2Spec& mamba2 = layer.mamba2;
+    VisitRefs({&mamba2.z, &mamba2.xbc, &mamba2.dt, &mamba2.out}, linear);
+    const model::RetentionSpec& retention = layer.retention;
+    VisitRefs({&retention.q, &retention.k, &retention.v, &retention.gate, &retention.out}, linear);
     VisitMlp(layer.mlp, linear);
   }
+}
+
+void VisitValues(const model::Architecture& a, std::size_t stage,
+                 const std::function<void(const std::string&)>& visit) {
+  if (stage == 0 || stage > a.layers.size()) return;
+  const model::MambaSpec& mamba = a.layers[stage - 1].mamba;
+  const model::Mamba2Spec& mamba2 = a.layers[stage - 1].mamba2;
+  for (const std::string* name :
+       {&mamba.conv.weight, &mamba.conv.bias, &mamba.a_log, &mamba.d, &mamba2.conv.weight,
+        &mamba2.conv.bias, &mamba2.a_log, &mamba2.d, &mamba2.dt_bias})
+    if (!name->empty()) visit(*name);
 }
 
 void VisitInputs(const model::Architecture& a, std::size_t stage,
@@ -68,6 +88,9 @@ void VisitInputs(const model::Architecture& a, std::size_t stage,
   }
   const model::LayerSpec& layer = a.layers[stage - 1];
   VisitRefs({&layer.attention.q, &layer.attention.qkv, &layer.attention.o, &layer.mlp.router},
+            each);
+  VisitRefs({&layer.mamba.x, &layer.mamba.dt, &layer.mamba.time_step, &layer.mamba.out,
+             &layer.mamba2.z, &layer.mamba2.out, &layer.retention.q, &layer.retention.out},
             each);
   VisitMlpInputs(layer.mlp, each);
   for (const model::MlpSpec& expert : layer.mlp.experts)

@@ -23,6 +23,11 @@ void VisitStage(const model::Architecture& architecture, std::size_t stage,
                 const std::function<void(const model::LinearRef&)>& linear,
                 const std::function<void(const model::NormSpec&)>& norm);
 
+// Calls `visit` on the names of a stage's small tensors, which are part of the architecture: those
+// of convolutions and scans.
+void VisitValues(const model::Architecture& architecture, std::size_t stage,
+                 const std::function<void(const std::string&)>& visit);
+
 // Calls `visit` on the matrices that stand first over their input: k and v follow q, up follows
 // gate. `expert` tells those of a mixture, which see some of the tokens.
 void VisitInputs(const model::Architecture& architecture, std::size_t stage,

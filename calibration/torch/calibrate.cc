@@ -170,8 +170,8 @@ Status CheckCanCalibrate(const model::Architecture& architecture) {
   for (std::size_t i = 0; i < architecture.layers.size(); ++i)
     if (!model::CanRun<TorchOps>(architecture.layers[i].mixer))
       return Unsupported(
-          fmt::format("layer {} of family '{}' is recurrent: calibration runs "
-                      "attention layers",
+          fmt::format("layer {} of family '{}' has a mixer that calibration does not run "
+                      "(known: attention, Mamba, Mamba-2, retention)",
                       i, architecture.family));
   return OkStatus();
 }

@@ -108,6 +108,14 @@ Result<std::unique_ptr<StageWeights>> StageWeights::Load(const model::Checkpoint
       [&](const model::NormSpec& norm) {
         if (status.ok()) status = weights->AddNorm(norm);
       });
+  VisitValues(architecture, stage, [&](const std::string& name) {
+    if (!status.ok()) return;
+    Result<at::Tensor> values = weights->Read(name, false);
+    if (values.ok())
+      weights->values_[&name] = *std::move(values);
+    else
+      status = std::move(values).status();
+  });
   if (!status.ok()) return std::move(status).At(StageName(architecture, stage));
   return weights;
 }

@@ -44,6 +44,9 @@ class StageWeights {
   const Linear& Of(const model::LinearRef& ref) const { return linears_.at(&ref); }
   const Norm& Of(const model::NormSpec& norm) const { return norms_.at(&norm); }
 
+  // A small tensor that is no matrix of a product, as rows x the rest; by the address of its name.
+  const at::Tensor& Values(const std::string& name) const { return values_.at(&name); }
+
   // Rows of a table, ids.size() x cols, read from the file. InvalidArgument for an id outside it.
   Result<at::Tensor> Rows(const std::string& table, std::span<const std::int32_t> ids) const;
 
@@ -56,6 +59,7 @@ class StageWeights {
   const model::Checkpoint* checkpoint_;
   std::unordered_map<const model::LinearRef*, Linear> linears_;
   std::unordered_map<const model::NormSpec*, Norm> norms_;
+  std::unordered_map<const std::string*, at::Tensor> values_;
   std::map<std::string, at::Tensor, std::less<>> tensors_;
 };
 

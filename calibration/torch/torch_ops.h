@@ -91,6 +91,16 @@ class TorchOps {
   Tensor Columns(const Tensor& x, const model::ColumnSlice& slice);
   Tensor GateRows(Tensor x, const Tensor& gate);
 
+  // State-space and retention mixers (recurrent_torch_ops.cc).
+  Tensor GroupNorm(const model::NormSpec& norm, Tensor x, std::size_t groups);
+  Tensor CausalConv(const model::CausalConvSpec& spec, std::size_t layer, const Tensor& x);
+  Tensor SelectiveScan(const model::MambaSpec& spec, std::size_t layer, const Tensor& x,
+                       const Tensor& step, const Tensor& b, const Tensor& c);
+  Tensor SsdScan(const model::Mamba2Spec& spec, std::size_t layer, const Tensor& xbc,
+                 const Tensor& dt);
+  Tensor Retention(const model::RetentionSpec& spec, std::size_t layer, const Tensor& q,
+                   const Tensor& k, const Tensor& v);
+
  private:
   struct RopeTable {
     at::Tensor cosine, sine;  // length x dims / 2
@@ -111,5 +121,6 @@ class TorchOps {
 };
 
 static_assert(model::OpSet<TorchOps>);
+static_assert(model::MambaOps<TorchOps> && model::RetentionOps<TorchOps>);
 
 }  // namespace ingot::calibration
