@@ -122,8 +122,12 @@ EntropyBand::EntropyBand(const PlaneView& plane, const EntropyLayout& layout, st
   }
   if (plane.streams[kEscapes].empty()) return;
   const std::uint64_t before = CountZeros({plane.streams[kCodes].data(), row_begin_ * cols});
-  for (std::uint64_t p = 0; p < (row_end_ - row_begin_) * cols; ++p)
-    if (codes_[p] == 0) escape_places_.push_back(p);
+  const std::uint8_t* const end = codes_ + (row_end_ - row_begin_) * cols;
+  for (const std::uint8_t* p = codes_; p < end; ++p) {
+    p = static_cast<const std::uint8_t*>(std::memchr(p, 0, static_cast<std::size_t>(end - p)));
+    if (p == nullptr) break;
+    escape_places_.push_back(static_cast<std::uint64_t>(p - codes_));
+  }
   for (std::uint64_t i = 0; i < escape_places_.size(); ++i)
     escapes_.push_back(LoadLe<std::int32_t>(plane.streams[kEscapes].data() + 4 * (before + i)));
 }

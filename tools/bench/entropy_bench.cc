@@ -24,10 +24,10 @@ constexpr std::uint64_t kRows = 2048, kCols = 2048;
 std::vector<std::uint8_t> Weights() {
   Random random(1);
   std::vector<double> columns(kCols);
-  for (double& c : columns) c = 0.02 * std::exp2(0.7 * random.Normal());
+  for (double& c : columns) c = 0.02 * std::exp2(0.5 * random.Normal());
   std::vector<std::uint8_t> bytes(kRows * kCols * 4);
   for (std::uint64_t i = 0; i < kRows; ++i) {
-    const double row = std::exp2(0.5 * random.Normal());
+    const double row = std::exp2(0.3 * random.Normal());
     for (std::uint64_t j = 0; j < kCols; ++j)
       StoreLe(bytes.data() + 4 * (i * kCols + j),
               static_cast<float>(row * columns[j] * random.Normal()));
