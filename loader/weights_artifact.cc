@@ -21,6 +21,8 @@ namespace {
 
 // Weights turned raw per task.
 constexpr std::uint64_t kTurnWeights = 256 << 10;
+// Of these so many at a time, in cache.
+constexpr std::uint64_t kTurnBlockWeights = 16 << 10;
 // Tables of all transforms of a model: thousands of times what any real one has.
 constexpr std::uint64_t kMaxTransformBytes = std::uint64_t{1} << 30;
 
@@ -171,10 +173,13 @@ void TurnRaw(ResidentMatrix& matrix, std::size_t plane, DType dtype, std::size_t
   ByteBuffer values(matrix.rows * row_bytes);
   const std::uint64_t grain = std::max<std::uint64_t>(1, kTurnWeights / matrix.cols);
   ParallelFor(matrix.rows, grain, [&](std::size_t begin, std::size_t end) {
-    std::vector<float> row(matrix.cols);
-    for (std::size_t r = begin; r < end; ++r) {
-      codecs::ApplyPlanes(std::span(matrix.planes).first(plane + 1), r, r + 1, row.data());
-      StoreValues(dtype, row, values.data() + r * row_bytes);
+    const std::size_t block = std::max<std::size_t>(1, kTurnBlockWeights / matrix.cols);
+    std::vector<float> weights(std::min(block, end - begin) * matrix.cols);
+    for (std::size_t r = begin; r < end; r += block) {
+      const std::size_t last = std::min(end, r + block);
+      weights.resize((last - r) * matrix.cols);
+      codecs::ApplyPlanes(std::span(matrix.planes).first(plane + 1), r, last, weights.data());
+      StoreValues(dtype, weights, values.data() + r * row_bytes);
     }
   });
   matrix.specs[plane] = {
