@@ -135,8 +135,12 @@ class RwkvCheckpoint final : public Checkpoint {
     const std::string mix = RwkvBlock(layout_, 0) + layout_.time_mix + ".";
     const std::string channel = RwkvBlock(layout_, 0) + layout_.channel_mix + ".";
     const int version = Version(mix);
-    // The original project's files are described by themselves alone.
-    if (layout_.original && config_.contains("model_type")) config_ = Json::object();
+    // The original project's files have no config.json: one of another kind of model, beside them
+    // by chance, says nothing. An exported folder has RWKV's.
+    const auto type = config_.find("model_type");
+    if (layout_.original && type != config_.end() &&
+        !(type->is_string() && type->get_ref<const std::string&>().starts_with("rwkv")))
+      config_ = Json::object();
     Fill("model_type", version == 4 ? "rwkv" : fmt::format("rwkv{}", version));
     Fill("vocab_size", Dimension(layout_.embedding, 0));
     Fill("hidden_size", Dimension(layout_.embedding, 1));

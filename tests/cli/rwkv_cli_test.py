@@ -78,6 +78,14 @@ class Rwkv(Case):
         self.assertEqual(self.evaluate(by_file, folder)["perplexity"],
                          self.evaluate(by_folder, folder)["perplexity"])
 
+    def test_what_is_exported_is_the_same_model(self):
+        for name in ("rwkv50-pth", "rwkv52-pth", "rwkv6-pth", "rwkv6-hf", "rwkv7-pth", "rwkv7-fla"):
+            with self.subTest(name):
+                target = self.pack(f"{name}.whole", "--codec", "raw", model=self.work / name)
+                folder = self.work / f"{name}.exported"
+                self.run_ok("export", target, "-o", folder, "-q")
+                self.assertEqual(self.evaluate(target, folder)["kl_mean"], 0)
+
     def test_a_source_is_inspected(self):
         text = self.run_ok("inspect", self.work / "rwkv7-world").stdout.decode()
         self.assertIn("rwkv7, 2 layers, hidden 24, vocabulary 264, context of any length", text)
