@@ -177,23 +177,18 @@ class BackwardStage {
     const std::int64_t vocab = p.size(1);
     for (std::int64_t r = 0; r < p.size(0); ++r) {
       float* row = p.data_ptr<float>() + r * vocab;
-      double total = 0, entropy = 0;
+      float total = 0;
+      double entropy = 0;
       for (std::int64_t i = 0; i < vocab; ++i) total += row[i];
       if (!std::isfinite(total))
         return InvalidArgument(fmt::format(
             "head: logits of window {}, position {} are not finite: weights are damaged",
             run_.kept[window], first + r));
+      for (std::int64_t i = 0; i < vocab; ++i)
+        if (row[i] > 0) entropy -= row[i] * std::log(static_cast<double>(row[i]));
       const std::uint64_t place =
           run_.kept[window] * run_.context() + static_cast<std::uint64_t>(first + r);
-      Random random(run_.options->seed * 0x9e3779b97f4a7c15u + place);
-      double left = random.Uniform() * total;
-      std::int64_t drawn = 0;
-      for (std::int64_t i = 0; i < vocab; ++i) {
-        if (row[i] > 0) entropy -= row[i] * std::log(static_cast<double>(row[i]));
-        if (left >= 0 && row[i] > 0) drawn = i;
-        left -= row[i];
-      }
-      row[drawn] -= 1;
+      row[DrawToken({row, static_cast<std::size_t>(vocab)}, run_.options->seed, place)] -= 1;
       entropies.push_back(static_cast<float>(entropy));
     }
     return OkStatus();
@@ -223,6 +218,19 @@ class BackwardStage {
 };
 
 }  // namespace
+
+std::size_t DrawToken(std::span<const float> p, std::uint64_t seed, std::uint64_t place) {
+  double total = 0;
+  for (const float each : p) total += each;
+  Random random(seed * 0x9e3779b97f4a7c15u + place);
+  double left = random.Uniform() * total;
+  std::size_t drawn = 0;
+  for (std::size_t i = 0; i < p.size() && left >= 0; ++i) {
+    if (p[i] > 0) drawn = i;
+    left -= p[i];
+  }
+  return drawn;
+}
 
 Status BackwardPass(const RunState& run) {
   if (run.kept.empty()) return OkStatus();

@@ -4,6 +4,9 @@
 // Thread rule: as calibrate.h.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,10 @@ std::string ForwardPart(std::size_t stage);
 std::string BackwardPart(std::size_t stage);
 std::string Border(std::size_t stage);
 std::string KeptBorder(std::size_t stage);
+
+// The token drawn at a place (window * context + position) from probabilities, by inversion: the
+// same for a seed, whatever draws before or beside it. REQUIRES: some p is above zero, none is NaN.
+std::size_t DrawToken(std::span<const float> p, std::uint64_t seed, std::uint64_t place);
 
 // Stages in order. Part: hessian, mean_abs, tokens, coverage of the stage's inputs.
 Status ForwardPass(const RunState& run);

@@ -65,7 +65,11 @@ void StageSums::Add(std::span<StageRecord> records) {
     std::vector<const std::string*> key_of_input(record.inputs.size(), nullptr);
     for (const StageRecord::Use& use : record.uses) {
       const std::string*& key = key_of_input[use.input];
-      if (key == nullptr) key = &inputs_.try_emplace(use.ref->weight).first->first;
+      if (key == nullptr) {
+        const auto [it, is_new] = inputs_.try_emplace(use.ref->weight);
+        if (is_new) order_.push_back(it->first);
+        key = &it->first;
+      }
       key_of_[use.ref->weight] = *key;
     }
     for (std::size_t i = 0; i < record.inputs.size(); ++i) {
@@ -117,7 +121,9 @@ void StageSums::AddOuter(std::span<StageRecord> records) {
 }
 
 Status StageSums::Means() {
-  for (auto& [key, input] : inputs_) {
+  // In execution order, so that an error names the first matrix that damage reaches.
+  for (const std::string& key : order_) {
+    Input& input = inputs_.at(key);
     input.outer.div_(static_cast<double>(input.tokens));
     Mirror(input.outer);
     input.magnitude.div_(static_cast<double>(input.tokens));

@@ -46,6 +46,7 @@ class StageSums {
   const model::Architecture* architecture_;
   std::size_t stage_;
   std::map<std::string, Input> inputs_;        // by key: the first matrix that reads it
+  std::vector<std::string> order_;             // keys as they were first seen
   std::map<std::string, std::string> key_of_;  // matrix -> key
   std::map<std::string, std::vector<float>> coverage_;
 };

@@ -18,6 +18,8 @@
 namespace ingot::cli {
 namespace {
 
+constexpr std::size_t kNotesShown = 8;
+
 struct CalibrateCommand {
   std::string model, output, memory;
   std::vector<std::string> texts;
@@ -90,9 +92,12 @@ Status RunCalibrate(const CalibrateCommand& command) {
   options.backward_windows = command.backward_tokens / command.context;
   options.metadata["tool"] = "ingot-calibrate " INGOT_VERSION;
   options.metadata["text"] = fmt::format("{}", fmt::join(text.sources, "; "));
+  std::size_t notes = 0;
   options.on_note = [&](const std::string& note) {
     progress.Clear();
-    Warn(note);
+    if (++notes <= kNotesShown) Warn(note);
+    if (notes == kNotesShown + 1)
+      Warn("more of the kind: all are in the file's metadata, under 'notes'");
   };
   options.on_progress = [&](std::size_t done, std::size_t total, const std::string& what) {
     progress.Count(done, total, what);

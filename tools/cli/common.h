@@ -72,5 +72,10 @@ void AddSignCommand(CLI::App& app, Outcome& outcome);
 void AddRunCommand(CLI::App& app, Outcome& outcome);
 void AddEvalCommand(CLI::App& app, Outcome& outcome);
 void AddExportCommand(CLI::App& app, Outcome& outcome);
+void AddImatrixCommand(CLI::App& app, Outcome& outcome);
+void AddCalibrateCommand(CLI::App& app, Outcome& outcome);
+// `ingot calibrate ...` becomes the program beside this one; returns only where it cannot.
+bool IsCalibrate(int argc, char** argv);
+int RunCalibrateBeside(int argc, char** argv);
 
 }  // namespace ingot::cli

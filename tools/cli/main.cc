@@ -34,6 +34,9 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(kFooter);
   Outcome outcome;
+  if (IsCalibrate(argc, argv)) return RunCalibrateBeside(argc, argv);
+  AddCalibrateCommand(app, outcome);
+  AddImatrixCommand(app, outcome);
   AddPackCommand(app, outcome);
   AddInspectCommand(app, outcome);
   AddVerifyCommand(app, outcome);

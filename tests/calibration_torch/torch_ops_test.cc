@@ -1,0 +1,165 @@
+// The forward over LibTorch against the CPU op set, stage by stage as calibration runs it, on every
+// model that has a fixture and whose layers it can run.
+#include "calibration/torch/torch_ops.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <sstream>
+
+#include "base/file.h"
+#include "calibration/torch/calibrate.h"
+#include "calibration/torch/run_state.h"
+#include "loader/session.h"
+
+namespace ingot::calibration {
+namespace {
+
+using model::TokenId;
+
+// Largest difference over largest magnitude, as for the CPU op set against transformers.
+constexpr double kTolerance = 1e-4;
+
+std::string FixturePath(const std::string& name) {
+  return std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name;
+}
+
+std::vector<TokenId> FixtureIds(const std::string& name) {
+  std::istringstream text(*ReadFileToString(FixturePath(name) + "/ids.txt"));
+  std::vector<TokenId> ids;
+  for (TokenId id; text >> id;) ids.push_back(id);
+  return ids;
+}
+
+struct Opened {
+  std::unique_ptr<model::Checkpoint> checkpoint;
+  model::Architecture architecture;
+};
+
+Opened Open(const std::string& name) {
+  Opened opened;
+  auto checkpoint = model::Checkpoint::Open(FixturePath(name));
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  opened.checkpoint = *std::move(checkpoint);
+  auto architecture = model::BuildArchitecture(
+      opened.checkpoint->config(),
+      [&](std::string_view tensor) { return opened.checkpoint->Find(tensor) != nullptr; });
+  EXPECT_TRUE(architecture.ok()) << architecture.status().message();
+  opened.architecture = *std::move(architecture);
+  return opened;
+}
+
+// Logits of `sequences` copies of ids, one batch.
+at::Tensor TorchLogits(const Opened& model, const std::vector<TokenId>& ids,
+                       std::size_t sequences) {
+  const c10::NoGradGuard no_gradients;
+  std::vector<TokenId> all;
+  std::vector<std::int32_t> positions;
+  for (std::size_t s = 0; s < sequences; ++s)
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      all.push_back(ids[i]);
+      positions.push_back(static_cast<std::int32_t>(i));
+    }
+  at::Tensor x;
+  for (std::size_t stage = 0; stage < StageCount(model.architecture); ++stage) {
+    auto weights = StageWeights::Load(*model.checkpoint, model.architecture, stage);
+    EXPECT_TRUE(weights.ok()) << weights.status().message();
+    TorchOps ops(model.architecture, **weights);
+    ops.Prepare(sequences, ids.size());
+    x = RunStage(ops, model.architecture, stage, x, {all, positions});
+    EXPECT_TRUE(ops.status().ok()) << ops.status().message();
+  }
+  return x.contiguous();
+}
+
+std::vector<float> CpuLogits(const std::string& name, const std::vector<TokenId>& ids) {
+  loader::ModelOptions options;
+  options.compute = loader::Compute::kExact;
+  const auto model = loader::Model::Open(FixturePath(name), options);
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  loader::Session session(*model);
+  const auto hidden = session.Hidden(ids, 0);
+  EXPECT_TRUE(hidden.ok()) << hidden.status().message();
+  const loader::Tensor logits = session.Logits(*hidden, 0, ids.size());
+  return {logits.data(), logits.data() + logits.size()};
+}
+
+double RelativeError(const float* got, std::span<const float> want) {
+  double difference = 0, largest = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    if (std::isnan(got[i])) return HUGE_VAL;
+    difference = std::max(difference, std::abs(static_cast<double>(got[i]) - want[i]));
+    largest = std::max(largest, std::abs(static_cast<double>(want[i])));
+  }
+  return difference / largest;
+}
+
+class TorchOpsTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(TorchOpsTest, LogitsEqualTheCpuOpSets) {
+  UseOneTorchThread();
+  const Opened model = Open(GetParam());
+  if (const Status can = CheckCanCalibrate(model.architecture); !can.ok())
+    GTEST_SKIP() << can.message();
+  const std::vector<TokenId> ids = FixtureIds(GetParam());
+  const std::vector<float> want = CpuLogits(GetParam(), ids);
+  const at::Tensor one = TorchLogits(model, ids, 1);
+  ASSERT_EQ(static_cast<std::size_t>(one.numel()), want.size());
+  EXPECT_LE(RelativeError(one.data_ptr<float>(), want), kTolerance);
+  // A batch of sequences is each of them.
+  const at::Tensor two = TorchLogits(model, ids, 2);
+  ASSERT_EQ(static_cast<std::size_t>(two.numel()), 2 * want.size());
+  EXPECT_LE(RelativeError(two.data_ptr<float>(), want), kTolerance);
+  EXPECT_LE(RelativeError(two.data_ptr<float>() + want.size(), want), kTolerance);
+}
+
+std::vector<std::string> FixtureNames() {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(FixturePath(""), error))
+    if (std::filesystem::exists(entry.path() / "logits.bin"))
+      names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TorchOpsTest, testing::ValuesIn(FixtureNames()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(TorchOpsRecordTest, MatricesThatReadOneTensorShareItsInput) {
+  UseOneTorchThread();
+  const c10::NoGradGuard no_gradients;
+  const Opened model = Open("llama");
+  const std::vector<TokenId> ids = FixtureIds("llama");
+  auto weights = StageWeights::Load(*model.checkpoint, model.architecture, 1);
+  ASSERT_TRUE(weights.ok());
+  StageRecord record;
+  record.keep_outputs = record.want_attention = true;
+  TorchOps ops(model.architecture, **weights, &record);
+  ops.Prepare(1, ids.size());
+  const auto hidden = static_cast<std::int64_t>(model.architecture.hidden_size);
+  RunStage(ops, model.architecture, 1, at::randn({static_cast<std::int64_t>(ids.size()), hidden}),
+           {});
+  ASSERT_EQ(record.uses.size(), 7u);  // q k v | o | gate up | down
+  ASSERT_EQ(record.inputs.size(), 4u);
+  const std::size_t inputs[] = {0, 0, 0, 1, 2, 2, 3};
+  for (std::size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(record.uses[i].input, inputs[i]);
+    EXPECT_EQ(record.uses[i].output.size(1), static_cast<std::int64_t>(record.uses[i].ref->rows));
+  }
+  // Every query gives one in all: what keys receive, times the queries that see them, adds up.
+  double sum = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    sum += record.attention.data_ptr<float>()[i] * static_cast<double>(ids.size() - i);
+  EXPECT_NEAR(sum, static_cast<double>(ids.size()), 1e-3);
+}
+
+}  // namespace
+}  // namespace ingot::calibration
