@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "model/json_text.h"
@@ -122,7 +122,7 @@ using Uses = std::map<std::string, Use, std::less<>>;
 
 void AddTensors(const model::Checkpoint& checkpoint, const Uses& uses, bool known,
                 SourceSummary& summary) {
-  std::map<std::pair<std::string, std::vector<std::uint64_t>>, std::size_t> index;
+  std::map<std::tuple<std::string, std::string, std::vector<std::uint64_t>>, std::size_t> index;
   for (const model::TensorInfo& tensor : checkpoint.tensors()) {
     const auto use = uses.find(tensor.name);
     if (use == uses.end() && model::IsKnownBuffer(tensor.name)) continue;
@@ -133,7 +133,7 @@ void AddTensors(const model::Checkpoint& checkpoint, const Uses& uses, bool know
     summary.bytes_by_type[tensor.stored_type] += tensor.stored_bytes;
     const std::string pattern = PatternOf(tensor.name);
     const auto [it, inserted] =
-        index.emplace(std::pair(pattern, tensor.shape), summary.groups.size());
+        index.emplace(std::tuple(pattern, found.role, tensor.shape), summary.groups.size());
     if (inserted)
       summary.groups.push_back(
           {pattern, tensor.shape, tensor.stored_type, found.role, found.codec, {}});
@@ -292,7 +292,14 @@ SourceSummary SummarizeSource(const model::Checkpoint& checkpoint) {
     summary.architecture = *std::move(built);
     const auto plan = PlanOf(checkpoint, *preset);
     known = true;
-    if (!plan.ok()) summary.problems.push_back(plan.status().message());
+    if (!plan.ok()) {
+      summary.problems.push_back(plan.status().message());
+    } else if (const Status unused =
+                   model::CheckTensors(summary.architecture, checkpoint.tensors(), false);
+               !unused.ok()) {
+      summary.problems.push_back(std::string(unused.message()) +
+                                 "; pack refuses it without --allow-unused");
+    }
     // Without a plan (a tensor is missing, say) the uses still tell roles.
     for (const model::TensorUse& use : model::TensorUses(summary.architecture))
       uses[use.name] = {std::string(RoleName(use.role)), ""};
@@ -306,11 +313,6 @@ SourceSummary SummarizeSource(const model::Checkpoint& checkpoint) {
   summary.active_weights = summary.total.weights;
   for (const model::LayerSpec& layer : summary.architecture.layers)
     summary.active_weights -= std::min(summary.active_weights, IdleWeights(layer.mlp));
-  if (!summary.unused.empty())
-    summary.problems.push_back(fmt::format(
-        "tensor '{}'{} has no use in the architecture; pack refuses it without --allow-unused",
-        summary.unused[0],
-        summary.unused.size() > 1 ? fmt::format(" and {} others", summary.unused.size() - 1) : ""));
   return summary;
 }
 

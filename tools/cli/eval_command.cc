@@ -283,7 +283,8 @@ Status RunEval(EvalCommand command) {
   const model::Architecture& architecture = reference->architecture();
   if (!command.context_given)
     command.context = std::min<std::size_t>(command.context, reference->bound().position_limit());
-  if (command.context > architecture.max_positions && architecture.max_positions > 0)
+  if (!command.quiet && architecture.max_positions > 0 &&
+      command.context > architecture.max_positions)
     Warn(fmt::format("windows of {} tokens are longer than the {} that the model was trained for",
                      command.context, architecture.max_positions));
   INGOT_ASSIGN(const EvalText text, command.texts.empty()
