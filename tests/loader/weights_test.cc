@@ -1,6 +1,7 @@
 // Weights from artifacts written here and from checkpoints: values, and hostile manifests.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -44,9 +45,11 @@ artifact::Json ToJson(const codecs::Attributes& attributes) {
 
 // Writes an artifact of one tensor "w"; `edit` may bend its manifest before it is signed off.
 Result<std::string> Write(const std::string& name, const std::string& codec,
-                          const std::function<void(artifact::TensorRecord&)>& edit = {}) {
+                          const std::function<void(artifact::TensorRecord&)>& edit = {},
+                          const std::string& transform = {}) {
   const std::vector<std::uint8_t> source = Source();
-  INGOT_ASSIGN(auto encoder, codecs::MakeEncoder({codec, 0, 0, "", ""}, kCols, DType::kBf16));
+  INGOT_ASSIGN(auto encoder,
+               codecs::MakeEncoder({codec, 0, 0, "", "", transform}, kCols, DType::kBf16));
   INGOT_ASSIGN(auto slab,
                encoder->EncodeSlab({DType::kBf16, kRows, kCols, {source.data(), source.size()}}));
   artifact::ArtifactPlan plan;
@@ -156,6 +159,48 @@ TEST(WeightsTest, BadPlanesAreNamed) {
         << weights.status().message();
     EXPECT_NE(weights.status().message().find(part), std::string::npos)
         << weights.status().message();
+    std::filesystem::remove(*path);
+  }
+}
+
+TEST(WeightsTest, TransformsStayAtEveryLevelAndBadOnesAreNamed) {
+  const auto good = Write("rotated", "nested_v1", {}, "hadamard");
+  ASSERT_TRUE(good.ok()) << good.status().message();
+  const auto base = Load(*good, 1), all = Load(*good, -1);
+  ASSERT_TRUE(base.ok() && all.ok());
+  EXPECT_EQ((*base)->Find("w")->planes.size(), 2u);
+  EXPECT_EQ((*base)->Find("w")->specs[1].kind, "hadamard");
+  const std::vector<float> coarse = AllRows(*(*base)->Find("w"));
+  const std::vector<float> exact = AllRows(*(*all)->Find("w"));
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    error += std::pow(static_cast<double>(coarse[i]) - exact[i], 2);
+    norm += std::pow(static_cast<double>(exact[i]), 2);
+  }
+  EXPECT_LT(error, 0.04 * norm);
+  std::filesystem::remove(*good);
+  using Record = artifact::TensorRecord;
+  const std::pair<std::function<void(Record&)>, std::string> cases[] = {
+      {[](Record& t) { t.planes[1].attributes["block"] = 0; }, "block"},
+      {[](Record& t) { t.planes[1].attributes["block"] = kCols - 1; }, "block"},
+      {[](Record& t) { t.planes[1].attributes["seed"] = -1; }, "seed"},
+      {[](Record& t) { t.planes[1].attributes["seed"] = 0.5; }, "seed"},
+      {[](Record& t) { t.planes[1].level = 1; }, "level"},
+      {[](Record& t) {
+         t.planes[1].kind = "column_scale";
+         t.planes[1].attributes = {{"format", "f16"}};
+       },
+       "streams"}};
+  std::size_t number = 0;
+  for (const auto& [edit, part] : cases) {
+    const auto path =
+        Write("bad_rotation" + std::to_string(number++), "int4_rtn", edit, "hadamard");
+    ASSERT_TRUE(path.ok()) << path.status().message();
+    const auto weights = Load(*path, -1);
+    ASSERT_FALSE(weights.ok()) << part;
+    for (const std::string& words : {std::string("tensor 'w'"), std::string("plane 1"), part})
+      EXPECT_NE(weights.status().message().find(words), std::string::npos)
+          << weights.status().message();
     std::filesystem::remove(*path);
   }
 }
