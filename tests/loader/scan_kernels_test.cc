@@ -132,7 +132,8 @@ TEST_P(ScanKernelsTest, StepsAreSoftplus) {
     for (auto* ones : {&in.x, &in.b, &in.c}) std::fill(ones->begin(), ones->end(), 1.0f);
     for (auto* zeros : {&in.h, &in.skip}) std::fill(zeros->begin(), zeros->end(), 0.0f);
     in.Selective(*kernels_, 0, 1);
-    const double want = std::max<double>(step, 0) + std::log1p(std::exp(-std::abs(static_cast<double>(step))));
+    const double want =
+        std::max<double>(step, 0) + std::log1p(std::exp(-std::abs(static_cast<double>(step))));
     for (const float y : in.y) EXPECT_NEAR(y, want, 5e-7 * want + 1e-37) << step;
   }
 }
