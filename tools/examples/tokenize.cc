@@ -6,10 +6,12 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <map>
 #include <string>
 
 #include "base/file.h"
+#include "model/rwkv_layout.h"
 #include "model/tokenizer.h"
 
 namespace {
@@ -40,6 +42,13 @@ int main(int argc, char** argv) {
         "special_tokens_map.json"}) {
     if (spm && std::strcmp(name, "tokenizer.model") != 0) continue;
     auto bytes = ingot::ReadFileToString(std::string(argv[1]) + "/" + name);
+    if (bytes.ok()) assets[name] = *std::move(bytes);
+  }
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(argv[1], error)) {
+    const std::string name = entry.path().filename().string();
+    if (!ingot::model::IsRwkvVocabulary(name)) continue;
+    auto bytes = ingot::ReadFileToString(entry.path().string());
     if (bytes.ok()) assets[name] = *std::move(bytes);
   }
   const double start = Seconds();
