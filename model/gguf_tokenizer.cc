@@ -32,6 +32,31 @@ enum TokenKind : std::uint64_t {
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 constexpr std::size_t kMaxMergedBytes = 256;             // of a piece that merges can build
 
+// A JSON string. REQUIRES: valid UTF-8.
+void AppendJsonText(std::string_view text, std::string& out) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+// One more pair of the list that `out` ends in.
+void AppendMerge(std::string_view left, std::string_view right, std::string& out) {
+  out += out.back() == '[' ? "[" : ",[";
+  AppendJsonText(left, out);
+  out += ',';
+  AppendJsonText(right, out);
+  out += ']';
+}
+
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -57,12 +82,13 @@ class TokenizerMaker {
   Status ReadVocabulary();
   Status MakeByteLevel();
   Status MakeSentencePiece();
-  Json MergesFromScores(const GgufValue& scores) const;
+  std::string MergesFromScores(const GgufValue& scores) const;
   Json AddedTokens() const;
   void AddPostProcessor(bool add_bos, bool add_eos);
   std::optional<std::uint64_t> SpecialId(std::string_view key);
   Json TokenizerConfig();
   Json GenerationConfig();
+  std::string WithBulk(std::string text) const;
 
   TokenKind KindOf(std::size_t id) const {
     const auto kind = kinds_ == nullptr ? kNormal : kinds_->Unsigned(id).value_or(kNormal);
@@ -73,7 +99,10 @@ class TokenizerMaker {
   GgufKeys keys_;
   const GgufValue* tokens_ = nullptr;
   const GgufValue* kinds_ = nullptr;
-  Json json_ = Json::object();  // tokenizer.json
+  Json json_ = Json::object();  // tokenizer.json without vocabulary and merges, which are its bulk:
+  std::string vocabulary_;      // their JSON
+  std::string merges_;
+  std::unordered_map<std::string_view, std::size_t> ids_;  // the first of equal tokens
   bool add_bos_ = false, add_eos_ = false;
 };
 
@@ -84,12 +113,18 @@ Status TokenizerMaker::ReadVocabulary() {
   if (tokens_ == nullptr) return Corruption("metadata key 'tokenizer.ggml.tokens' is missing");
   if (kinds_ != nullptr && kinds_->count != tokens_->count)
     return Corruption(fmt::format("{} token types for {} tokens", kinds_->count, tokens_->count));
-  Json vocab = Json::object();
+  ids_.reserve(tokens_->texts.size());
+  vocabulary_ = "{";
   for (std::size_t id = 0; id < tokens_->texts.size(); ++id) {
     const std::string_view token = tokens_->texts[id];
     if (!IsUtf8(token)) return Corruption(fmt::format("token {} is not UTF-8", id));
-    vocab.emplace(token, id);  // the first of equal ones stays
+    if (!ids_.emplace(token, id).second) continue;
+    if (vocabulary_.size() > 1) vocabulary_ += ',';
+    AppendJsonText(token, vocabulary_);
+    vocabulary_ += ':';
+    vocabulary_ += std::to_string(id);
   }
+  vocabulary_ += '}';
   json_ = {{"version", "1.0"},          {"truncation", nullptr},
            {"padding", nullptr},        {"added_tokens", AddedTokens()},
            {"normalizer", nullptr},     {"pre_tokenizer", nullptr},
@@ -102,7 +137,8 @@ Status TokenizerMaker::ReadVocabulary() {
                     {"fuse_unk", false},
                     {"byte_fallback", false},
                     {"ignore_merges", false},
-                    {"vocab", std::move(vocab)}};
+                    {"vocab", Json::object()},
+                    {"merges", Json::array()}};
   return OkStatus();
 }
 
@@ -162,18 +198,21 @@ Status TokenizerMaker::MakeByteLevel() {
   if (merges == nullptr) return Corruption("metadata key 'tokenizer.ggml.merges' is missing");
   INGOT_ASSIGN(GgufPreTokenizer pre,
                MakePreTokenizer(keys_.Text("tokenizer.ggml.pre").value_or("default")));
-  const Json& vocab = json_["model"]["vocab"];
-  Json list = Json::array();
+  std::string joined;
+  merges_ = "[";
   for (std::size_t i = 0; i < merges->texts.size(); ++i) {
     const std::string_view merge = merges->texts[i];
     const std::size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || !IsUtf8(merge))
       return Corruption(fmt::format("merge {} is not two tokens", i));
-    std::string left(merge.substr(0, space)), right(merge.substr(space + 1));
-    if (!vocab.contains(left) || !vocab.contains(right) || !vocab.contains(left + right))
+    const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
+    joined.assign(left);
+    joined += right;
+    if (!ids_.contains(left) || !ids_.contains(right) || !ids_.contains(joined))
       return Corruption(fmt::format("merge {} ('{}') is of tokens that do not exist", i, merge));
-    list.push_back({std::move(left), std::move(right)});
+    AppendMerge(left, right, merges_);
   }
+  merges_ += ']';
   json_["normalizer"] = std::move(pre.normalizer);
   json_["pre_tokenizer"] = std::move(pre.pre_tokenizer);
   json_["decoder"] = {{"type", "ByteLevel"},
@@ -181,7 +220,6 @@ Status TokenizerMaker::MakeByteLevel() {
                       {"trim_offsets", true},
                       {"use_regex", true}};
   json_["model"]["ignore_merges"] = pre.ignore_merges;
-  json_["model"]["merges"] = std::move(list);
   AddPostProcessor(keys_.Flag("tokenizer.ggml.add_bos_token").value_or(pre.add_bos),
                    keys_.Flag("tokenizer.ggml.add_eos_token").value_or(false));
   return keys_.status();
@@ -189,7 +227,7 @@ Status TokenizerMaker::MakeByteLevel() {
 
 // A piece can come from any two pieces that it is made of; higher scores first, then the longer
 // left part, then the longer right one; among equals the order of the vocabulary.
-Json TokenizerMaker::MergesFromScores(const GgufValue& scores) const {
+std::string TokenizerMaker::MergesFromScores(const GgufValue& scores) const {
   struct Merge {
     double score;
     std::size_t left_length, right_length;
@@ -227,9 +265,9 @@ Json TokenizerMaker::MergesFromScores(const GgufValue& scores) const {
     if (a.left_length != b.left_length) return a.left_length > b.left_length;
     return a.right_length > b.right_length;
   });
-  Json list = Json::array();
-  for (const Merge& merge : merges) list.push_back({merge.left, merge.right});
-  return list;
+  std::string list = "[";
+  for (const Merge& merge : merges) AppendMerge(merge.left, merge.right, list);
+  return list + "]";
 }
 
 Status TokenizerMaker::MakeSentencePiece() {
@@ -243,7 +281,7 @@ Status TokenizerMaker::MakeSentencePiece() {
       return Corruption(fmt::format("the score of token {} is not a number", i));
   const bool add_space = keys_.Flag("tokenizer.ggml.add_space_prefix").value_or(true);
   Json& model = json_["model"];
-  model["merges"] = MergesFromScores(*scores);
+  merges_ = MergesFromScores(*scores);
   model["byte_fallback"] = true;
   model["fuse_unk"] = true;
   for (std::size_t id = 0; id < tokens_->texts.size() && model["unk_token"].is_null(); ++id)
@@ -295,6 +333,19 @@ Json TokenizerMaker::GenerationConfig() {
   return config;
 }
 
+// Puts vocabulary and merges where their keys stand; inside of strings quotes are escaped, so that
+// nothing else looks like them.
+std::string TokenizerMaker::WithBulk(std::string text) const {
+  const auto put = [&](std::string_view key, std::string_view empty, const std::string& bulk) {
+    const std::size_t at = text.find(std::string(key) + std::string(empty));
+    INGOT_CHECK(at != std::string::npos);
+    text.replace(at + key.size(), empty.size(), bulk);
+  };
+  put("\"vocab\":", "{}", vocabulary_);
+  put("\"merges\":", "[]", merges_);
+  return text;
+}
+
 Result<Assets> TokenizerMaker::Make() {
   const auto model = keys_.Text("tokenizer.ggml.model");
   INGOT_TRY(keys_.status());
@@ -306,7 +357,7 @@ Result<Assets> TokenizerMaker::Make() {
   INGOT_TRY(ReadVocabulary());
   INGOT_TRY(byte_level ? MakeByteLevel() : MakeSentencePiece());
   Assets assets;
-  assets["tokenizer.json"] = Dump(json_);
+  assets["tokenizer.json"] = WithBulk(Dump(json_));
   assets["tokenizer_config.json"] = Dump(TokenizerConfig());
   assets["generation_config.json"] = Dump(GenerationConfig());
   INGOT_TRY(keys_.status());

@@ -1,7 +1,8 @@
 // The reader of tokenizer.model: libsentencepiece, whose exceptions and aborts end here.
 //
-// Text is encoded by the library alone, unless tokenizer_config.json lists added tokens: those are
-// cut out first, as the Hugging Face tokenizers over such a file do.
+// Added tokens are cut out of a text first, as the Hugging Face tokenizers over such a file do:
+// those that tokenizer_config.json lists or, without such a list, the model's control symbols and
+// its unknown token (<s>, </s>, <unk>). The library encodes what lies between.
 #include <sentencepiece_processor.h>
 
 #include <exception>
@@ -43,11 +44,13 @@ class SentencePieceTokenizer : public Tokenizer {
  private:
   friend class SentencePieceStream;
   void EncodePart(std::string_view text, std::vector<TokenId>& out) const;
+  void AddControlSymbols();
   // Whether an added token begins at `position`; the longest wins.
   const AddedToken* AddedAt(std::string_view text, std::size_t position, TokenId& id) const;
 
   sentencepiece::SentencePieceProcessor model_;
   TokenizerConfig config_;
+  bool starts_added_[256] = {};  // the first bytes of added tokens
   bool drops_first_space_ = false;
   bool add_bos_ = false, add_eos_ = false;
 };
@@ -146,9 +149,23 @@ Result<std::unique_ptr<Tokenizer>> SentencePieceTokenizer::Make(
   TokenizerConfig& config = made->config_;
   if (config.bos_id < 0) config.bos_id = model.bos_id();
   if (config.eos_ids.empty() && model.eos_id() >= 0) config.eos_ids.push_back(model.eos_id());
+  if (config.added.empty()) made->AddControlSymbols();
+  for (const auto& [id, token] : config.added)
+    made->starts_added_[static_cast<unsigned char>(token.content[0])] = true;
   made->add_bos_ = config.add_bos.value_or(true) && config.bos_id >= 0;
   made->add_eos_ = config.add_eos.value_or(false) && !config.eos_ids.empty();
   return std::unique_ptr<Tokenizer>(std::move(made));
+}
+
+void SentencePieceTokenizer::AddControlSymbols() {
+  for (TokenId id = 0; id < model_.GetPieceSize(); ++id) {
+    if (!model_.IsControl(id) && !model_.IsUnknown(id)) continue;
+    AddedToken token;
+    token.content = model_.IdToPiece(id);
+    token.special = true;
+    token.normalized = false;
+    if (!token.content.empty()) config_.added.emplace(id, std::move(token));
+  }
 }
 
 void SentencePieceTokenizer::EncodePart(std::string_view text, std::vector<TokenId>& out) const {
@@ -179,7 +196,8 @@ std::vector<TokenId> SentencePieceTokenizer::Encode(std::string_view text, bool 
   std::size_t done = 0;
   for (std::size_t i = 0; !config_.added.empty() && i < text.size();) {
     TokenId id = -1;
-    const AddedToken* token = AddedAt(text, i, id);
+    const bool may_start = starts_added_[static_cast<unsigned char>(text[i])];
+    const AddedToken* token = may_start ? AddedAt(text, i, id) : nullptr;
     if (token == nullptr) {
       ++i;
       continue;

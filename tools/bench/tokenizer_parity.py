@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,7 @@ class Reference:
     def encode(self, content, special, fresh=False):
         """Returns the ids and the seconds that they took, 0 when they were kept."""
         text = hashlib.sha256(content.encode("utf-8")).hexdigest()[:24]
-        kept = self.cache and self.cache / f"{self.digest}-{text}-{int(special)}.ids"
+        kept = self.cache and self.cache / f"{self.digest}-{text}-{2 if self.file.suffix == '.model' else int(special)}.ids"
         if kept and kept.exists() and not fresh:
             return array.array("i", kept.read_bytes()).tolist(), 0.0
         spm = self.file.name == "tokenizer.model"
@@ -68,13 +69,23 @@ class Reference:
         elif self.package is None:
             self.package = tokenizers.Tokenizer.from_file(str(self.file))
         begin = time.perf_counter()
-        ids = self.package.encode(content) if spm else self.package.encode(content, add_special_tokens=special).ids
+        ids = self.pieces(content) if spm else self.package.encode(content, add_special_tokens=special).ids
         seconds = time.perf_counter() - begin
         if kept:
             self.cache.mkdir(parents=True, exist_ok=True)
             kept.with_suffix(".part").write_bytes(array.array("i", ids).tobytes())
             kept.with_suffix(".part").rename(kept)
         return ids, seconds
+
+
+    def pieces(self, content):
+        """SentencePiece's ids, control symbols and the unknown token cut out first, as Hugging Face's tokenizers do."""
+        package, ids = self.package, []
+        marks = [i for i in range(package.get_piece_size()) if package.is_control(i) or package.is_unknown(i)]
+        cut = re.split("(" + "|".join(re.escape(package.id_to_piece(i)) for i in marks) + ")", content)
+        for i, part in enumerate(cut):
+            ids += [package.piece_to_id(part)] if i % 2 else package.encode(part) if part else []
+        return ids
 
 
 def ours(program, folder, text, *flags):
