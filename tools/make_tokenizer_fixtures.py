@@ -129,7 +129,7 @@ def shapes():
     yield "bert_cased", wordpiece(False, None), decoders.WordPiece(cleanup=False)
     yield "bert_accents", wordpiece(True, False, max_input_chars_per_word=6), decoders.WordPiece()
     yield "roberta", train(None, P.ByteLevel(add_prefix_space=True), True), bl
-    yield "unigram_metaspace", unigram(N.Sequence([N.Precompiled(charsmap()), N.Replace(Regex(" {2,}"), " ")]), P.Metaspace(), False), decoders.Metaspace()
+    yield "unigram_metaspace", unigram(N.Sequence([N.Precompiled(charsmap())]), P.Metaspace(), False), decoders.Metaspace()
     yield "unigram_bytes", unigram(N.Sequence([N.Prepend("\u2581"), N.Replace(" ", "\u2581")]), None, True), spm
     for behavior in ("removed", "merged_with_previous", "merged_with_next", "contiguous"):
         yield f"split_{behavior}", train(N.Replace(Regex(r"[\t\n]+"), " "), split(r"[aeiou ]", behavior, behavior == "removed"), False), decoders.Fuse()
