@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -19,11 +20,14 @@ namespace ingot::cli {
 namespace {
 
 constexpr std::size_t kNotesShown = 8;
+constexpr std::uint64_t kBackwardTokens = 16384;
 
 struct CalibrateCommand {
   std::string model, output, memory;
   std::vector<std::string> texts;
-  std::uint64_t tokens = 65536, backward_tokens = 16384, seed = 0;
+  std::uint64_t tokens = 65536, seed = 0;
+  std::uint64_t backward_tokens = kBackwardTokens;  // no more than tokens where nobody says
+  bool names_backward = false;
   std::size_t context = 512;
   bool plan_only = false, quiet = false;
 };
@@ -74,9 +78,11 @@ Status RunCalibrate(const CalibrateCommand& command) {
   if (!command.memory.empty()) {
     INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory));
   }
-  if (command.backward_tokens > command.tokens)
+  const std::uint64_t backward_tokens =
+      command.names_backward ? command.backward_tokens : std::min(kBackwardTokens, command.tokens);
+  if (backward_tokens > command.tokens)
     return InvalidArgument(fmt::format("--backward-tokens {} are more than --tokens {}",
-                                       command.backward_tokens, command.tokens));
+                                       backward_tokens, command.tokens));
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
   INGOT_ASSIGN(const model::Architecture architecture,
                model::BuildArchitecture(checkpoint->config(), [&](std::string_view name) {
@@ -89,7 +95,7 @@ Status RunCalibrate(const CalibrateCommand& command) {
   options.output = command.output;
   options.seed = command.seed;
   options.plan_only = command.plan_only;
-  options.backward_windows = command.backward_tokens / command.context;
+  options.backward_windows = backward_tokens / command.context;
   options.metadata["tool"] = "ingot-calibrate " INGOT_VERSION;
   options.metadata["text"] = fmt::format("{}", fmt::join(text.sources, "; "));
   std::size_t notes = 0;
@@ -142,6 +148,7 @@ int Main(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);
     return Fail(InvalidArgument(std::string(error.what()) + " (see ingot calibrate --help)"));
   }
+  command.names_backward = app.count("--backward-tokens") > 0;
   if (const Status status = RunCalibrate(command); !status.ok()) return Fail(status);
   return kOk;
 }
