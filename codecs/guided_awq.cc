@@ -103,7 +103,7 @@ class AwqEncoder : public TensorEncoder {
     for (std::uint64_t j = 0; j < cols_ && !diagonal.empty(); ++j) diagonal[j] *= s[j] * s[j];
     INGOT_ASSIGN(std::shared_ptr<const Compensation> compensation,
                  Compensation::Make({slab.rows, cols_, hessian, diagonal, {}, kept.row_fisher},
-                                    {.descent = effort_.turns > 0}));
+                                    {.damping = kGuidedDamping, .descent = effort_.turns > 0}));
     return ScaledSpace{std::move(found.scales), std::move(compensation)};
   }
 

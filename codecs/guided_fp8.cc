@@ -115,7 +115,8 @@ class GuidedFp8Encoder : public TensorEncoder {
 
   Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
     INGOT_TRY(CheckGuideWidth(guide, cols_));
-    INGOT_ASSIGN(std::shared_ptr<const Compensation> made, Compensation::Make(guide, {}));
+    INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
+                 Compensation::Make(guide, {.damping = kGuidedDamping}));
     return std::shared_ptr<const PreparedGuide>(std::move(made));
   }
 

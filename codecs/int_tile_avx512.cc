@@ -3,7 +3,7 @@
 #if defined(__x86_64__)
 #define INGOT_LANES 16
 #include "codecs/lanes.h"
-//
+// After lanes.h, whose vectors it uses.
 #include "codecs/int_tile_body.h"
 
 namespace ingot::codecs {

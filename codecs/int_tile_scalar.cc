@@ -2,7 +2,7 @@
 
 #define INGOT_LANES 1
 #include "codecs/lanes.h"
-//
+// After lanes.h, whose vectors it uses.
 #include "codecs/int_tile_body.h"
 
 namespace ingot::codecs {
