@@ -1,7 +1,9 @@
 // tokenize: ids of a file's text by the tokenizer in a directory.
-// usage: tokenize DIR TEXT [--special] [--repeat N] [--spm]
+// usage: tokenize DIR TEXT [--special] [--lines] [--repeat N] [--spm]
+//        --lines: every line is a text of its own
 //        prints an id a line; with --repeat seconds of loading and of the best encode on stderr, by
 //        the clock and of the processor
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -9,6 +11,8 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/file.h"
 #include "model/rwkv_layout.h"
@@ -20,18 +24,33 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+std::vector<ingot::model::TokenId> EncodeAll(const ingot::model::Tokenizer& tokenizer,
+                                             std::string_view text, bool special, bool lines) {
+  if (!lines) return tokenizer.Encode(text, special);
+  std::vector<ingot::model::TokenId> all;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const auto ids = tokenizer.Encode(text.substr(0, end), special);
+    all.insert(all.end(), ids.begin(), ids.end());
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return all;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: tokenize DIR TEXT [--special] [--repeat N] [--spm]\n");
+    std::fprintf(stderr, "usage: tokenize DIR TEXT [--special] [--lines] [--repeat N] [--spm]\n");
     return 2;
   }
   bool special = false;
   bool spm = false;
+  bool lines = false;
   int repeat = 0;
   for (int i = 3; i < argc; ++i) {
     if (std::strcmp(argv[i], "--special") == 0) special = true;
+    if (std::strcmp(argv[i], "--lines") == 0) lines = true;
     if (std::strcmp(argv[i], "--spm") == 0) spm = true;
     if (std::strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) repeat = std::atoi(argv[++i]);
   }
@@ -66,13 +85,13 @@ int main(int argc, char** argv) {
   for (int i = 0; i < repeat; ++i) {
     const double begin = Seconds();
     const std::clock_t begin_cpu = std::clock();
-    (void)(*tokenizer)->Encode(*text, special);
+    (void)EncodeAll(**tokenizer, *text, special, lines);
     best = std::min(best, Seconds() - begin);
     best_cpu = std::min(best_cpu, static_cast<double>(std::clock() - begin_cpu) / CLOCKS_PER_SEC);
   }
   if (repeat > 0)
     std::fprintf(stderr, "load %.4f encode %.6f load_cpu %.4f encode_cpu %.6f\n", loaded, best,
                  loaded_cpu, best_cpu);
-  for (const auto id : (*tokenizer)->Encode(*text, special)) std::printf("%d\n", id);
+  for (const auto id : EncodeAll(**tokenizer, *text, special, lines)) std::printf("%d\n", id);
   return 0;
 }
