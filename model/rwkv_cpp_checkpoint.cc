@@ -46,12 +46,16 @@ class RwkvCppCheckpoint final : public Checkpoint {
     return OkStatus();
   }
 
-  // Names are as long as they like: kernels load whole elements, wherever they start.
+  // Of the file alone: callers drop such pages when they are done. Names are as long as they like,
+  // so that tensors start anywhere; kernels load whole elements.
   ByteSpan Mapped(const TensorInfo& tensor) const override {
     const TensorInfo* own = Find(tensor.name);
     if (own == nullptr) return {};
     const ByteSpan bytes = BytesOf(*own);
-    return reinterpret_cast<std::uintptr_t>(bytes.data()) % 4 == 0 ? bytes : ByteSpan();
+    const ByteSpan file = file_.bytes();
+    const bool in_file = bytes.data() >= file.data() && bytes.data() < file.data() + file.size();
+    const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % 4 == 0;
+    return in_file && aligned ? bytes : ByteSpan();
   }
 
  private:

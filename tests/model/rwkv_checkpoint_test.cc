@@ -215,6 +215,9 @@ TEST(RwkvCppTest, TheConvertersChangesAreUndone) {
   EXPECT_NEAR(Values(c, "blocks.0.att.time_first")[0], 0.5, 1e-6);
   EXPECT_EQ(c.Find("blocks.0.att.w1")->shape, (std::vector<std::uint64_t>{3, 2}));
   EXPECT_EQ(Values(c, "blocks.0.att.w1"), (std::vector<float>{1, 4, 2, 5, 3, 6}));
+  // What is not the file's own bytes is not said to be mapped.
+  EXPECT_TRUE(c.Mapped(*c.Find("blocks.0.att.w1")).empty());
+  EXPECT_TRUE(c.Mapped(*c.Find("blocks.0.att.time_decay")).empty());
   EXPECT_EQ(Values(c, "blocks.0.att.x_v"), (std::vector<float>{6, 7}));
   EXPECT_EQ(Values(c, "blocks.0.att.x_g"), (std::vector<float>{10, 11}));
 }
