@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/parallel.h"
@@ -19,6 +20,9 @@ constexpr std::uint64_t kTaskWeights = 64 << 10;
 // Codes beyond 4 bits, of all, for which a sparse plane still takes less than 8 bits a weight, and
 // little time.
 constexpr double kSparseShare = 0.003;
+
+// Times a factor of 7 bits it is exact in float32, and so are the sums of its parts.
+constexpr std::int32_t kMostCode = 1 << 16;
 
 // A code that its int plane clips, and what it lacks, as one or two f16 numbers that add up.
 struct Rest {
@@ -115,7 +119,7 @@ class RowTurner {
       if (bytes_[p] == 0) code = band.Escape(row, before, p);
       const std::int32_t kept = std::clamp(code, least, most);
       Rest rest{band.order()[p], 0, 0};
-      if (!Split(factor * (code - kept), rest)) return false;
+      if (std::abs(code) > kMostCode || !Split(factor * (code - kept), rest)) return false;
       out[rest.column] = static_cast<std::uint8_t>(kept + 128);
       turn_.rests[row].push_back(rest);
     }
@@ -196,7 +200,7 @@ std::optional<std::vector<OwnedPlane>> ResidentEntropy(const codecs::PlaneView& 
   const Result<codecs::EntropyLayout> layout =
       codecs::EntropyLayout::Parse(*plane.spec, plane.cols);
   INGOT_CHECK(layout.ok());
-  if (!ColumnsAgree(plane)) return std::nullopt;
+  if (plane.rows == 0 || !ColumnsAgree(plane)) return std::nullopt;
   const ByteSpan codes = plane.streams[0];
   Turn turn{plane, *layout};
   const bool narrow =

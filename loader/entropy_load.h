@@ -19,7 +19,7 @@ struct OwnedPlane {
 };
 
 // nullopt where kernels have no form for the plane, and the codec's own decoder has to serve: bands
-// whose columns differ in factor, codes far beyond a byte. REQUIRES: the plane is of kind
+// whose columns differ in factor, codes far beyond a byte, no rows. REQUIRES: the plane is of kind
 // `entropy`, validated, and the only one of its tensor.
 std::optional<std::vector<OwnedPlane>> ResidentEntropy(const codecs::PlaneView& plane);
 
