@@ -76,7 +76,8 @@ class GuidedIntEncoder : public TensorEncoder {
 
   Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
     INGOT_TRY(CheckGuideWidth(guide, cols_));
-    const CompensationOptions options{.damping = kGuidedDamping, .descent = effort_.turns > 0};
+    const CompensationOptions options{.damping = rotation_ ? kRotatedDamping : kGuidedDamping,
+                                      .descent = effort_.turns > 0};
     INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
                  rotation_ ? PrepareRotated(guide, *rotation_, options)
                            : Compensation::Make(guide, options));
