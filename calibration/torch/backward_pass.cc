@@ -85,6 +85,7 @@ class BackwardStage {
       run_.Progress((head_ - stage_) * windows + begin + count, (head_ + 1) * windows,
                     "windows backward, " + StageName(*run_.architecture, stage_));
     }
+    weights_.reset();
     return WritePart(squares, per_token);
   }
 
@@ -235,7 +236,10 @@ std::size_t DrawToken(std::span<const float> p, std::uint64_t seed, std::uint64_
 Status BackwardPass(const RunState& run) {
   if (run.kept.empty()) return OkStatus();
   for (std::size_t stage = StageCount(*run.architecture); stage-- > 0;) {
-    if (!run.work->HasPart(BackwardPart(stage))) INGOT_TRY(BackwardStage(run, stage).Run());
+    if (!run.work->HasPart(BackwardPart(stage))) {
+      BackwardStage work(run, stage);
+      INGOT_TRY(work.Run());
+    }
     run.work->RemoveActivations(GradientBorder(stage + 1));
   }
   return OkStatus();

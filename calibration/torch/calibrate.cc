@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <new>
 #include <nlohmann/json.hpp>
@@ -75,6 +76,20 @@ double MeasureSpeed(const model::Architecture& architecture, std::size_t context
 
 // What is not a matrix product, as a share of what is; measured on models of 135M and 1.1B.
 constexpr double kOtherWork = 0.6;
+
+// Limit where the disk of the output has no room for the work and the result.
+Status CheckDisk(const std::string& output, const CalibrationCost& cost) {
+  std::error_code error;
+  const auto parent = std::filesystem::absolute(output, error).parent_path();
+  const auto space = std::filesystem::space(parent, error);
+  const std::uint64_t need = cost.work_bytes + cost.output_bytes;
+  if (error || space.available >= need)
+    return OkStatus();  // creating the output says what is wrong
+  return LimitExceeded(
+      fmt::format("{} has {} MiB free, calibration needs {} MiB: less text, or "
+                  "another place for the output",
+                  parent.string(), space.available >> 20, CeilDiv(need, 1 << 20)));
+}
 
 Result<TokenValues> ReadTokenValues(const RunState& run) {
   TokenValues tokens;
@@ -157,6 +172,12 @@ Status CalibrateInside(const model::Checkpoint& checkpoint, const model::Archite
   }
   if (options.on_plan) options.on_plan(cost, run.fit, seconds, work != nullptr && work->resumed());
   if (options.plan_only) return OkStatus();
+  if (!work->resumed()) {
+    if (Status room = CheckDisk(options.output, cost); !room.ok()) {
+      INGOT_TRY(work->Remove());
+      return room;
+    }
+  }
   run.work = work.get();
   INGOT_TRY(ForwardPass(run));
   INGOT_TRY(BackwardPass(run));

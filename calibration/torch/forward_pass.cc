@@ -93,7 +93,8 @@ Status ForwardPass(const RunState& run) {
   for (std::size_t stage = 0; stage < StageCount(*run.architecture); ++stage) {
     if (!run.work->HasPart(ForwardPart(stage))) {
       std::vector<std::string> notes;
-      INGOT_TRY(ForwardStage(run, stage).Run(notes));
+      ForwardStage work(run, stage);
+      INGOT_TRY(work.Run(notes));
       if (run.options->on_note)
         for (const std::string& note : notes) run.options->on_note(note);
     }
