@@ -14,6 +14,7 @@ constexpr double kChunkBytes = 4 + 128;
 constexpr double kEntryBytes = 64;
 // A word half used, frequencies rounded to 12 bits.
 constexpr double kCoderWaste = 1.001;
+constexpr double kZstdBytes = 60;  // frame, block and Huffman table of a few hundred records
 constexpr std::uint64_t kMaxChunkSymbols = std::uint64_t{1} << 22;  // the container's limit
 
 std::uint8_t ByteOf(std::int32_t code) {
@@ -148,8 +149,18 @@ EntropyStreamsOut PackEntropy(const EntropyCodes& band) {
   return out;
 }
 
-double EntropySideBytes(std::uint64_t rows, std::uint64_t cols) {
-  return 2.0 * static_cast<double>(rows + cols);
+double EntropyRecordBytes(std::span<const float> factors, std::span<const std::uint8_t> classes,
+                          double count) {
+  ByteCounts counts{};
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    const std::uint16_t record = EntropyRecord(factors[i], classes[i]);
+    ++counts[record & 0xffu];
+    ++counts[record >> 8];
+  }
+  const auto bytes = 2.0 * static_cast<double>(factors.size());
+  double bits = Information(bytes);
+  for (const std::uint32_t c : counts) bits -= Information(c);
+  return std::min(2 * count, bits / 8 * count / static_cast<double>(factors.size()) + kZstdBytes);
 }
 
 }  // namespace ingot::codecs

@@ -51,7 +51,8 @@ struct EntropyStreamsOut {
 };
 EntropyStreamsOut PackEntropy(const EntropyCodes& band);
 
-// Bytes that rows' and columns' records take.
-double EntropySideBytes(std::uint64_t rows, std::uint64_t cols);
+// Bytes that `count` records like these will take under zstd, estimated from their bytes' entropy.
+double EntropyRecordBytes(std::span<const float> factors, std::span<const std::uint8_t> classes,
+                          double count);
 
 }  // namespace ingot::codecs

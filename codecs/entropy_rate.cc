@@ -18,7 +18,8 @@ constexpr std::uint64_t kSearchWeights = 256 << 10;  // rows that the first roun
 
 // Stored bytes of a matrix of `total` rows of which `band` is a sample.
 double StoredBytes(const EntropyCodes& band, std::uint64_t total) {
-  ClassCounts counts = CountClasses(band, ClassifyLines(band));
+  const LineClasses classes = ClassifyLines(band);
+  ClassCounts counts = CountClasses(band, classes);
   std::uint64_t escapes = 0;
   const double factor = static_cast<double>(total) / static_cast<double>(band.rows);
   for (ByteCounts& of_class : counts) {
@@ -27,7 +28,9 @@ double StoredBytes(const EntropyCodes& band, std::uint64_t total) {
       c = static_cast<std::uint32_t>(
           std::min(static_cast<double>(c) * factor + (c > 0 ? 0.5 : 0.0), 4294967295.0));
   }
-  return PlanChunks(counts).bytes + EntropySideBytes(total, band.cols) +
+  return PlanChunks(counts).bytes +
+         EntropyRecordBytes(band.row_factors, classes.rows, static_cast<double>(total)) +
+         EntropyRecordBytes(band.column_factors, classes.columns, static_cast<double>(band.cols)) +
          2.5 * factor * static_cast<double>(escapes);
 }
 
@@ -159,7 +162,7 @@ Result<double> FindEntropyStep(const EntropyRows& rows, const EntropyGuide& guid
                                double bits_per_weight) {
   const std::uint64_t total = rows.index.size();
   const double first = std::log2(FirstStep(rows, guide, bits_per_weight));
-  const double side = 8 * (EntropySideBytes(total, rows.cols) + kTinyChunks) /
+  const double side = 8 * (2 * static_cast<double>(total + rows.cols) + kTinyChunks) /
                       static_cast<double>(rows.weights.size());
   if (side > kSideShare * bits_per_weight) return std::exp2(first);
   double log_step = first;
