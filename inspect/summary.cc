@@ -52,6 +52,8 @@ TensorSummary SummarizeTensor(const artifact::TensorRecord& record,
   tensor.layer = record.layer;
   if (record.extra.contains("relative_error") && record.extra["relative_error"].is_number())
     tensor.relative_error = record.extra["relative_error"].get<double>();
+  if (record.extra.contains("predicted_loss") && record.extra["predicted_loss"].is_number())
+    tensor.predicted_loss = record.extra["predicted_loss"].get<double>();
   tensor.size.tensors = 1;
   tensor.size.weights = 1;
   for (const std::uint64_t n : record.shape) tensor.size.weights *= n;  // checked by the manifest
@@ -102,6 +104,7 @@ Json TensorJson(const TensorSummary& tensor) {
                {"bits_per_weight", tensor.size.stored_bits_per_weight()},
                {"bits_per_weight_resident", tensor.size.resident_bits_per_weight()}};
   if (tensor.relative_error >= 0) json["relative_error"] = tensor.relative_error;
+  if (tensor.predicted_loss >= 0) json["predicted_loss"] = tensor.predicted_loss;
   return json;
 }
 

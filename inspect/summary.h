@@ -46,6 +46,7 @@ struct TensorSummary {
   std::string role;
   int layer = -1;
   double relative_error = -1;  // RMS of the error over RMS of the weights; -1 where not recorded
+  double predicted_loss = -1;  // nats a token, by the statistics it was rounded with; < 0: none
   std::vector<PlaneSummary> planes;
   SizeSum size;
 };

@@ -83,6 +83,27 @@ std::string SourceLine(const Json& provenance) {
                      more > 0 ? fmt::format(" and {} more", more) : "", HumanBytes(bytes));
 }
 
+std::string Number(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  return it != object.end() && it->is_number() ? fmt::format("{:.4g}", it->get<double>()) : "?";
+}
+
+// What the bits were spent by.
+void AddAllocation(const Json& provenance, Rows& rows) {
+  if (!provenance.is_object()) return;
+  if (const auto it = provenance.find("calibration"); it != provenance.end() && it->is_object())
+    rows.push_back(
+        {"calibrated",
+         fmt::format("{} tokens, {} with gradients", TextAt(provenance, {"calibration", "tokens"}),
+                     TextAt(provenance, {"calibration", "backward_tokens"}))});
+  const auto it = provenance.find("allocation");
+  if (it == provenance.end() || !it->is_object()) return;
+  rows.push_back({"allocated", fmt::format("{} over {}; predicted KL {} nats a token",
+                                           TextAt(provenance, {"allocation", "budget"}),
+                                           TextAt(provenance, {"allocation", "codec"}),
+                                           Number(*it, "predicted_kl"))});
+}
+
 void AddOrigin(const Summary& summary, Rows& rows) {
   rows.push_back({"model", ModelLine(summary)});
   const Json& provenance = summary.provenance;
@@ -97,6 +118,7 @@ void AddOrigin(const Summary& summary, Rows& rows) {
       provenance["recipe"].contains("rules"))
     for (const Json& rule : provenance["recipe"]["rules"])
       if (rule.is_string()) rows.push_back({"", "rule " + rule.get<std::string>()});
+  AddAllocation(provenance, rows);
   rows.push_back({"root", "blake3:" + summary.root_digest});
   if (summary.signatures.empty()) rows.push_back({"signed", "no"});
   for (const SignatureSummary& s : summary.signatures)

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "artifact/signature.h"
 #include "base/status.h"
@@ -77,5 +78,8 @@ void AddCalibrateCommand(CLI::App& app, Outcome& outcome);
 // `ingot calibrate ...` becomes the program beside this one; returns only where it cannot.
 bool IsCalibrate(int argc, char** argv);
 int RunCalibrateBeside(int argc, char** argv);
+// The statistics of `model` over `texts` (files, or "self") into `output`, by that program.
+Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
+                    const std::string& output, bool quiet);
 
 }  // namespace ingot::cli

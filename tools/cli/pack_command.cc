@@ -22,7 +22,7 @@ struct PackCommand {
   std::string model, output, target, sign, stats, memory = "1GiB";
   codecs::RecipeOptions recipe{"", 0, 0, "", ""};
   BudgetOptions budget;
-  std::vector<std::string> rules;
+  std::vector<std::string> rules, calib;
   bool plan_only = false;
   bool force = false, dry_run = false, json = false, quiet = false;
   bool allow_nonfinite = false, allow_unused = false, no_tokenizer = false;
@@ -115,7 +115,13 @@ Status RunPack(const PackCommand& command) {
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   const auto start = std::chrono::steady_clock::now();
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
-  INGOT_ASSIGN(const pack::PlanOptions plan_options, PlanOptionsOf(command));
+  PackCommand calibrated = command;
+  if (!command.calib.empty()) {
+    // Beside the artifact, so that the next pack of this model can take it by --stats.
+    calibrated.stats = command.output + ".stats.safetensors";
+    INGOT_TRY(CalibrateFor(command.model, command.calib, calibrated.stats, command.quiet));
+  }
+  INGOT_ASSIGN(const pack::PlanOptions plan_options, PlanOptionsOf(calibrated));
   if (command.plan_only) {
     INGOT_ASSIGN(const std::string sweep, BudgetSweep(*checkpoint, command.recipe, command.json,
                                                       command.quiet || command.json, plan_options));
@@ -206,6 +212,10 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("RULE")
       ->allow_extra_args(false);
   c->add_option("--stats", o->stats, "statistics of this model (see calibrate)")->type_name("FILE");
+  c->add_option("--calib", o->calib,
+                "take them now, over these texts or 'self'; kept as OUTPUT.stats.safetensors")
+      ->type_name("TEXT...")
+      ->excludes("--stats");
   c->add_option("--memory", o->memory, "peak memory, at most")
       ->type_name("SIZE")
       ->capture_default_str();
@@ -222,6 +232,8 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   OnRun(c, outcome, [o, output]() -> Status {
     if (output->count() == 0 && !o->dry_run && !o->plan_only)
       return InvalidArgument("-o FILE is required (or --dry-run)");
+    if (output->count() == 0 && !o->calib.empty())
+      return InvalidArgument("--calib keeps its statistics beside the artifact: give -o FILE");
     return RunPack(*o);
   });
 }
