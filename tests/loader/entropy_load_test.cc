@@ -2,6 +2,7 @@
 #include "loader/entropy_load.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -53,7 +54,9 @@ std::string KindsOf(const ResidentMatrix& matrix) {
 class EntropyLoad : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = (std::filesystem::temp_directory_path() / "ingot_entropy_load.ingot").string();
+    path_ = (std::filesystem::temp_directory_path() /
+             ("ingot_entropy_load_" + std::to_string(::getpid()) + ".ingot"))
+                .string();
     const Status status = WriteEntropyArtifact(path_);
     ASSERT_TRUE(status.ok()) << status.message();
     reader_ = *artifact::ArtifactReader::Open(path_, {});

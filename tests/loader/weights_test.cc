@@ -1,5 +1,6 @@
 // Weights from artifacts written here and from checkpoints: values, and hostile manifests.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -25,7 +26,9 @@ namespace {
 constexpr std::uint64_t kRows = 48, kCols = 576;
 
 std::string TempPath(const std::string& name) {
-  return (std::filesystem::temp_directory_path() / ("ingot_weights_" + name)).string();
+  return (std::filesystem::temp_directory_path() /
+          ("ingot_weights_" + std::to_string(::getpid()) + "_" + name))
+      .string();
 }
 
 std::vector<std::uint8_t> Source() {

@@ -1,6 +1,7 @@
 #include "pack/allocate.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
