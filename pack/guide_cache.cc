@@ -3,22 +3,14 @@
 #include <utility>
 
 namespace ingot::pack {
-namespace {
 
-Result<codecs::TensorGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor) {
-  return plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols);
-}
-
-bool Known(const codecs::TensorGuide& guide) {
-  return !guide.hessian.empty() || !guide.mean_abs.empty() || !guide.row_fisher.empty();
-}
-
-}  // namespace
-
-Result<bool> HasGuide(const PackPlan& plan, const PlannedTensor& tensor) {
-  if (plan.statistics == nullptr || !tensor.encoder->takes_guide()) return false;
-  INGOT_ASSIGN(const codecs::TensorGuide guide, GuideOf(plan, tensor));
-  return Known(guide);
+Result<MatrixGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor) {
+  MatrixGuide guide;
+  INGOT_ASSIGN(guide.view, plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
+  if (tensor.role != model::TensorRole::kEmbedding) return guide;
+  for (const float g : guide.view.row_fisher) guide.fisher.push_back(kTiedFisher * g);
+  guide.view.row_fisher = guide.fisher;
+  return guide;
 }
 
 GuideCache::GuideCache(const PackPlan& plan, std::vector<std::uint32_t> slabs_left) : plan_(plan) {
@@ -37,9 +29,9 @@ Result<std::shared_ptr<const codecs::PreparedGuide>> GuideCache::Get(std::size_t
   if (!entry.made) {
     entry.made = true;
     entry.status = [&]() -> Status {
-      INGOT_ASSIGN(const codecs::TensorGuide guide, GuideOf(plan_, tensor));
-      if (!Known(guide)) return OkStatus();
-      INGOT_ASSIGN(entry.guide, tensor.encoder->Prepare(guide));
+      INGOT_ASSIGN(const MatrixGuide guide, GuideOf(plan_, tensor));
+      if (!guide.known()) return OkStatus();
+      INGOT_ASSIGN(entry.guide, tensor.encoder->Prepare(guide.view));
       return OkStatus();
     }();
   }
