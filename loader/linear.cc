@@ -223,8 +223,8 @@ void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_st
   Scratch<float> packed(any(&Needs::packed) ? groups.size() * packed_size : 0);
   Scratch<InputRecord> records(any(&Needs::records) ? groups.size() * records_size : 0);
   for (std::size_t g = 0; g < groups.size(); ++g) {
-    groups[g].packed = packed.data() + g * packed_size;
-    groups[g].records = records.data() + g * records_size;
+    if (packed.data() != nullptr) groups[g].packed = packed.data() + g * packed_size;
+    if (records.data() != nullptr) groups[g].records = records.data() + g * records_size;
   }
   for (std::size_t first = 0; first < tokens; first += kTokenBlock) {
     const std::size_t count = std::min(kTokenBlock, tokens - first);

@@ -247,7 +247,7 @@ TEST(ColumnScale, RefusesScalesThatAreNoScales) {
   const PlaneSpec spec = ColumnScaleSpec();
   const auto validate = [&](std::vector<std::uint16_t> halves, std::uint64_t cols) {
     std::vector<std::uint8_t> bytes(2 * halves.size());
-    std::memcpy(bytes.data(), halves.data(), bytes.size());
+    if (!halves.empty()) std::memcpy(bytes.data(), halves.data(), bytes.size());
     return ColumnScaleValidate({&spec, 4, cols, {bytes}}).code();
   };
   EXPECT_EQ(validate({0x3c00, 0x4000, 0x0001}, 3), StatusCode::kOk);
