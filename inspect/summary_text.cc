@@ -101,7 +101,7 @@ void AddAllocation(const Json& provenance, Rows& rows) {
   rows.push_back({"allocated", fmt::format("{} over {}; predicted KL {} nats a token",
                                            TextAt(provenance, {"allocation", "budget"}),
                                            TextAt(provenance, {"allocation", "codec"}),
-                                           Number(*it, "predicted_kl"))});
+                                           Number(*it, "predicted_loss"))});
 }
 
 void AddOrigin(const Summary& summary, Rows& rows) {

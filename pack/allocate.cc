@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <mutex>
 #include <utility>
 
@@ -29,6 +28,7 @@ constexpr double kFirstLoss = 4e-5;
 constexpr int kGridSteps = 10;
 // Of sampled estimates against what is stored: measured .007 bit at 4 bits.
 constexpr double kBitMargin = 0.008, kByteMargin = 0.002;
+
 // Rows spread evenly over a matrix, gathered, with their share of the Fisher weights.
 struct Sample {
   std::vector<std::uint8_t> bytes;
@@ -105,8 +105,7 @@ Result<calibration::Candidates> EntropyCandidates(
     const std::uint64_t begin = tensor.SlabBegin(slab) * row_bytes;
     const MutableByteSpan out =
         bytes.span().subspan(begin, tensor.SlabEnd(slab) * row_bytes - begin);
-    INGOT_ASSIGN(const ByteSpan read, ReadSlab(checkpoint, tensor, slab, out));
-    if (read.data() != out.data()) std::memcpy(out.data(), read.data(), read.size());
+    INGOT_TRY(ReadSlab(checkpoint, tensor, slab, out).status());
   }
   INGOT_ASSIGN(const auto prepared, codecs::EntropyGuide::Make(guide));
   std::vector<double> steps;
@@ -186,7 +185,7 @@ double Spent(const Assignment& assignment, const Budget& budget, double linear_w
     case Budget::Kind::kBytes:
       return assignment.bytes;
     case Budget::Kind::kKl:
-      return PredictedKl(assignment.predicted_loss);
+      return assignment.predicted_loss;
   }
   return 0;
 }
@@ -261,7 +260,7 @@ Result<Assignment> AssignLadder(const std::vector<TensorCurve>& curves, const Bu
     INGOT_ASSIGN(const auto allocation, calibration::AllocateBytes(all, budget.value));
     return FromChoice(curves, allocation.choice);
   }
-  INGOT_ASSIGN(const auto allocation, calibration::AllocateLoss(all, LossOfKl(budget.value)));
+  INGOT_ASSIGN(const auto allocation, calibration::AllocateLoss(all, budget.value));
   return FromChoice(curves, allocation.choice);
 }
 
@@ -333,14 +332,7 @@ Result<std::vector<TensorCurve>> MeasureCurves(
 
 Result<Assignment> Assign(const std::vector<TensorCurve>& curves, const Budget& budget) {
   const bool stepped = curves.front().recipes.front().codec == kEntropyCodec;
-  INGOT_ASSIGN(Assignment assignment,
-               stepped ? AssignStep(curves, budget) : AssignLadder(curves, budget));
-  assignment.predicted_kl = PredictedKl(assignment.predicted_loss);
-  return assignment;
+  return stepped ? AssignStep(curves, budget) : AssignLadder(curves, budget);
 }
-
-// The estimate as it is, until measured points say more.
-double PredictedKl(double predicted_loss) { return predicted_loss; }
-double LossOfKl(double kl) { return kl; }
 
 }  // namespace ingot::pack

@@ -40,7 +40,7 @@ struct Budget {
   enum class Kind {
     kLinearBits,  // stored bits per linear weight; other matrices at the same price per byte
     kBytes,       // stored bytes of all matrices
-    kKl,          // predicted KL divergence, nats a token
+    kKl,          // predicted loss, nats a token
   };
   Kind kind = Kind::kLinearBits;
   double value = 0;
@@ -50,17 +50,10 @@ struct Assignment {
   std::vector<codecs::RecipeOptions> recipes;  // parallel to the curves
   double linear_bytes = 0;                     // estimates
   double bytes = 0;
-  double predicted_loss = 0;
-  double predicted_kl = 0;
+  double predicted_loss = 0;  // nats a token: the KL divergence to expect
 };
 
 // InvalidArgument where the budget cannot be met; says what can. REQUIRES: curves of one ladder.
 Result<Assignment> Assign(const std::vector<TensorCurve>& curves, const Budget& budget);
-
-// KL that a predicted loss stands for. The second-order estimate is too low where errors are large:
-// on smollm2-135m the measured divergence was as docs/benchmarks.md tells.
-double PredictedKl(double predicted_loss);
-// Its inverse.
-double LossOfKl(double kl);
 
 }  // namespace ingot::pack

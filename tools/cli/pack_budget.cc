@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "inspect/text_format.h"
@@ -107,7 +108,6 @@ Status ChooseByBudget(const model::Checkpoint& checkpoint, const BudgetOptions& 
   options.allocation = {{"budget", BudgetText(budget)},
                         {"codec", pack::RecipeText(LadderCodec(codec))},
                         {"predicted_loss", assignment.predicted_loss},
-                        {"predicted_kl", assignment.predicted_kl},
                         {"predicted_linear_bits", LinearBits(measured.curves, assignment)}};
   return OkStatus();
 }
@@ -117,7 +117,7 @@ Result<std::string> BudgetSweep(const model::Checkpoint& checkpoint,
                                 const pack::PlanOptions& options) {
   INGOT_ASSIGN(const Measured measured, Measure(checkpoint, codec, quiet, options));
   std::vector<std::vector<std::string>> rows = {
-      {"bpw", "linear bytes", "file (about)", "predicted loss", "predicted KL"}};
+      {"bpw", "linear bytes", "file (about)", "predicted KL"}};
   pack::Json list = pack::Json::array();
   for (const double bits : kSweepBits) {
     const auto assignment = pack::Assign(measured.curves, {pack::Budget::Kind::kLinearBits, bits});
@@ -127,13 +127,11 @@ Result<std::string> BudgetSweep(const model::Checkpoint& checkpoint,
     rows.push_back({fmt::format("{:.3f}", linear_bits),
                     fmt::format("{:.0f}", assignment->linear_bytes),
                     inspect::HumanBytes(static_cast<std::uint64_t>(file)),
-                    fmt::format("{:.5f}", assignment->predicted_loss),
-                    fmt::format("{:.5f}", assignment->predicted_kl)});
+                    fmt::format("{:.5f}", assignment->predicted_loss)});
     list.push_back({{"bits_per_weight_linear", linear_bits},
                     {"linear_bytes", assignment->linear_bytes},
                     {"file_bytes", file},
-                    {"predicted_loss", assignment->predicted_loss},
-                    {"predicted_kl", assignment->predicted_kl}});
+                    {"predicted_loss", assignment->predicted_loss}});
   }
   return json ? list.dump(1) + "\n" : inspect::AlignTable(rows, "");
 }
