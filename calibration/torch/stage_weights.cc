@@ -32,18 +32,54 @@ Status ReadFloats(const model::Checkpoint& checkpoint, const model::TensorInfo& 
 
 std::int64_t Signed(std::uint64_t n) { return static_cast<std::int64_t>(n); }
 
+class CheckpointReader : public WeightReader {
+ public:
+  explicit CheckpointReader(const model::Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  Result<at::Tensor> Matrix(const std::string& name, bool transposed) const override {
+    INGOT_ASSIGN(const model::TensorInfo* tensor, Find(name));
+    at::Tensor values = at::empty({Signed(tensor->rows()), Signed(tensor->cols())}, at::kFloat);
+    INGOT_TRY(ReadFloats(checkpoint_, *tensor, 0, tensor->rows(), values.data_ptr<float>())
+                  .At(fmt::format("tensor '{}'", name)));
+    return transposed ? values.t().contiguous() : values;
+  }
+
+  Result<at::Tensor> Rows(const std::string& table,
+                          std::span<const std::int32_t> ids) const override {
+    INGOT_ASSIGN(const model::TensorInfo* tensor, Find(table));
+    const std::uint64_t cols = tensor->cols();
+    at::Tensor out = at::empty({Signed(ids.size()), Signed(cols)}, at::kFloat);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] < 0 || static_cast<std::uint64_t>(ids[i]) >= tensor->rows())
+        return InvalidArgument(
+            fmt::format("row {} of '{}', which has {}", ids[i], table, tensor->rows()));
+      const auto row = static_cast<std::uint64_t>(ids[i]);
+      INGOT_TRY(ReadFloats(checkpoint_, *tensor, row, row + 1, out.data_ptr<float>() + i * cols)
+                    .At(table));
+    }
+    return out;
+  }
+
+ private:
+  Result<const model::TensorInfo*> Find(const std::string& name) const {
+    const model::TensorInfo* tensor = checkpoint_.Find(name);
+    if (tensor != nullptr) return tensor;
+    return NotFound(fmt::format("{}: tensor '{}' is missing", checkpoint_.path(), name));
+  }
+
+  const model::Checkpoint& checkpoint_;
+};
+
 }  // namespace
+
+std::shared_ptr<const WeightReader> ReaderOf(const model::Checkpoint& checkpoint) {
+  return std::make_shared<CheckpointReader>(checkpoint);
+}
 
 Result<at::Tensor> StageWeights::Read(const std::string& name, bool transposed) {
   const std::string key = (transposed ? "t:" : ":") + name;
   if (const auto it = tensors_.find(key); it != tensors_.end()) return it->second;
-  const model::TensorInfo* tensor = checkpoint_->Find(name);
-  if (tensor == nullptr)
-    return NotFound(fmt::format("{}: tensor '{}' is missing", checkpoint_->path(), name));
-  at::Tensor values = at::empty({Signed(tensor->rows()), Signed(tensor->cols())}, at::kFloat);
-  INGOT_TRY(ReadFloats(*checkpoint_, *tensor, 0, tensor->rows(), values.data_ptr<float>())
-                .At(fmt::format("tensor '{}'", name)));
-  if (transposed) values = values.t().contiguous();
+  INGOT_ASSIGN(const at::Tensor values, reader_->Matrix(name, transposed));
   tensors_[key] = values;
   return values;
 }
@@ -98,7 +134,13 @@ Status StageWeights::AddNorm(const model::NormSpec& norm) {
 Result<std::unique_ptr<StageWeights>> StageWeights::Load(const model::Checkpoint& checkpoint,
                                                          const model::Architecture& architecture,
                                                          std::size_t stage) {
-  std::unique_ptr<StageWeights> weights(new StageWeights(checkpoint));
+  return Load(ReaderOf(checkpoint), architecture, stage);
+}
+
+Result<std::unique_ptr<StageWeights>> StageWeights::Load(std::shared_ptr<const WeightReader> reader,
+                                                         const model::Architecture& architecture,
+                                                         std::size_t stage) {
+  std::unique_ptr<StageWeights> weights(new StageWeights(std::move(reader)));
   Status status;
   VisitStage(
       architecture, stage,
@@ -118,24 +160,6 @@ Result<std::unique_ptr<StageWeights>> StageWeights::Load(const model::Checkpoint
   });
   if (!status.ok()) return std::move(status).At(StageName(architecture, stage));
   return weights;
-}
-
-Result<at::Tensor> StageWeights::Rows(const std::string& table,
-                                      std::span<const std::int32_t> ids) const {
-  const model::TensorInfo* tensor = checkpoint_->Find(table);
-  if (tensor == nullptr)
-    return NotFound(fmt::format("{}: tensor '{}' is missing", checkpoint_->path(), table));
-  const std::uint64_t cols = tensor->cols();
-  at::Tensor out = at::empty({Signed(ids.size()), Signed(cols)}, at::kFloat);
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || static_cast<std::uint64_t>(ids[i]) >= tensor->rows())
-      return InvalidArgument(
-          fmt::format("row {} of '{}', which has {}", ids[i], table, tensor->rows()));
-    const auto row = static_cast<std::uint64_t>(ids[i]);
-    INGOT_TRY(ReadFloats(*checkpoint_, *tensor, row, row + 1, out.data_ptr<float>() + i * cols)
-                  .At(table));
-  }
-  return out;
 }
 
 }  // namespace ingot::calibration

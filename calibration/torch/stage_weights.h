@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -22,6 +23,23 @@
 #include "model/checkpoint.h"
 
 namespace ingot::calibration {
+
+// Where weights come from: a source model, or one that is being changed.
+//
+// Thread rule: const methods may be called from several threads.
+class WeightReader {
+ public:
+  virtual ~WeightReader() = default;
+  // A stored tensor as float32, rows (outputs) x cols; a vector is 1 x n. `transposed`: the source
+  // holds the matrix the other way round. NotFound, Io.
+  virtual Result<at::Tensor> Matrix(const std::string& name, bool transposed) const = 0;
+  // Rows of a table, ids.size() x cols. InvalidArgument for an id outside it.
+  virtual Result<at::Tensor> Rows(const std::string& table,
+                                  std::span<const std::int32_t> ids) const = 0;
+};
+
+// Reads a checkpoint, which must outlive it.
+std::shared_ptr<const WeightReader> ReaderOf(const model::Checkpoint& checkpoint);
 
 class StageWeights {
  public:
@@ -39,6 +57,9 @@ class StageWeights {
   static Result<std::unique_ptr<StageWeights>> Load(const model::Checkpoint& checkpoint,
                                                     const model::Architecture& architecture,
                                                     std::size_t stage);
+  static Result<std::unique_ptr<StageWeights>> Load(std::shared_ptr<const WeightReader> reader,
+                                                    const model::Architecture& architecture,
+                                                    std::size_t stage);
 
   // REQUIRES: the argument lies inside the stage.
   const Linear& Of(const model::LinearRef& ref) const { return linears_.at(&ref); }
@@ -48,15 +69,17 @@ class StageWeights {
   const at::Tensor& Values(const std::string& name) const { return values_.at(&name); }
 
   // Rows of a table, ids.size() x cols, read from the file. InvalidArgument for an id outside it.
-  Result<at::Tensor> Rows(const std::string& table, std::span<const std::int32_t> ids) const;
+  Result<at::Tensor> Rows(const std::string& table, std::span<const std::int32_t> ids) const {
+    return reader_->Rows(table, ids);
+  }
 
  private:
-  explicit StageWeights(const model::Checkpoint& checkpoint) : checkpoint_(&checkpoint) {}
+  explicit StageWeights(std::shared_ptr<const WeightReader> reader) : reader_(std::move(reader)) {}
   Result<at::Tensor> Read(const std::string& name, bool transposed);
   Status AddLinear(const model::LinearRef& ref);
   Status AddNorm(const model::NormSpec& norm);
 
-  const model::Checkpoint* checkpoint_;
+  std::shared_ptr<const WeightReader> reader_;
   std::unordered_map<const model::LinearRef*, Linear> linears_;
   std::unordered_map<const model::NormSpec*, Norm> norms_;
   std::unordered_map<const std::string*, at::Tensor> values_;
