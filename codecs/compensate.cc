@@ -6,7 +6,6 @@
 
 #include "base/bytes.h"
 #include "base/parallel.h"
-#include "codecs/cholesky.h"
 
 namespace ingot::codecs {
 namespace {
@@ -129,31 +128,38 @@ Status Compensation::Factor(const TensorGuide& guide, double damping, Isa isa) {
   FactorMatrix a(n);
   ParallelFor(n, kRowGrain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      const std::uint64_t from = std::uint64_t{order_[n - 1 - i]} * n;
-      for (std::size_t j = i; j < n; ++j)
-        a.row(i)[j] = static_cast<double>(guide.hessian[from + order_[n - 1 - j]]) / unit_;
-      a.row(i)[i] += damping;
-      diagonal_[n - 1 - i] = static_cast<float>(a.row(i)[i]);
+      const float* row = guide.hessian.data() + std::uint64_t{order_[n - 1 - i]} * n;
+      for (std::size_t j = i; j < n; ++j) a.at(i, j) = row[order_[n - 1 - j]];
+      diagonal_[n - 1 - i] = static_cast<float>(a.at(i, i) / unit_ + damping);
     }
   });
   // Exactly, no pivot of a positive semidefinite matrix is below what was added to its diagonal.
-  if (!CholeskyInPlace(a, 0.5 * std::min(damping, 1.0), CompensateFor(isa)))
+  std::vector<double> pivots;
+  if (!CholeskyInPlace(a, {unit_, damping, 0.5 * std::min(damping, 1.0)}, CompensateFor(isa),
+                       pivots))
     return InvalidArgument("not positive definite");
   damping_ = damping;
-  const std::uint64_t panels = RoundUp8(n) / kPanelColumns;
+  TakeFeedback(a, pivots);
+  return OkStatus();
+}
+
+void Compensation::TakeFeedback(const FactorMatrix& a, const std::vector<double>& pivots) {
+  const std::uint64_t n = cols_, panels = RoundUp8(n) / kPanelColumns;
   panels_ = AlignedArray<float>(32 * panels * (panels + 1));
   ParallelFor(panels, 4, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t c = begin * kPanelColumns; c < std::min(end * kPanelColumns, n); ++c) {
-      const double* row = a.row(n - 1 - c);
-      const double pivot = row[n - 1 - c];
-      weights_[c] = static_cast<float>(pivot * pivot);
-      const std::uint64_t p = c / kPanelColumns;
-      float* column = panels_.data() + 32 * p * (p + 1) + c % kPanelColumns;
-      for (std::size_t k = 0; k < c; ++k)
-        column[k * kPanelColumns] = static_cast<float>(row[n - 1 - k] / pivot);
+    for (std::size_t p = begin; p < end; ++p) {
+      const std::size_t first = p * kPanelColumns, last = std::min(first + kPanelColumns, n);
+      float* panel = panels_.data() + 32 * p * (p + 1);
+      float inverse[kPanelColumns];
+      for (std::size_t c = first; c < last; ++c) {
+        weights_[c] = static_cast<float>(pivots[n - 1 - c]);
+        inverse[c - first] = static_cast<float>(1 / std::sqrt(pivots[n - 1 - c]));
+      }
+      for (std::size_t k = 0; k < last; ++k)
+        for (std::size_t c = std::max(first, k + 1); c < last; ++c)
+          panel[k * kPanelColumns + c - first] = a.at(n - 1 - c, n - 1 - k) * inverse[c - first];
     }
   });
-  return OkStatus();
 }
 
 void Compensation::KeepWhole(const TensorGuide& guide) {

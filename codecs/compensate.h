@@ -22,6 +22,7 @@
 #include "base/cpu.h"
 #include "base/status.h"
 #include "codecs/aligned_array.h"
+#include "codecs/cholesky.h"
 #include "codecs/compensate_kernels.h"
 #include "codecs/guide.h"
 
@@ -96,6 +97,7 @@ class Compensation : public PreparedGuide {
   void SetOrder(const TensorGuide& guide, ColumnOrder order);
   Status SetDiagonal(const TensorGuide& guide, double damping);
   Status Factor(const TensorGuide& guide, double damping, Isa isa);
+  void TakeFeedback(const FactorMatrix& factor, const std::vector<double>& pivots);
   void KeepWhole(const TensorGuide& guide);
 
   std::uint64_t cols_;

@@ -107,8 +107,15 @@ void FactorSolve(const double* r, double* c, std::size_t stride) {
   }
 }
 
-constexpr CompensateKernels kTable = {FeedBack, FeedOne,      FeedForward,
-                                      Settle,   FactorUpdate, FactorSolve};
+void FactorSubtract(const float* sums, double* c, std::size_t part) {
+  for (std::size_t l = 0; l < kTileRows; l += kFactorColumns, c += part)
+    for (std::size_t a = 0; a < kFactorRows; ++a)
+      for (std::size_t b = 0; b < kFactorColumns; ++b)
+        c[a * kFactorColumns + b] -= static_cast<double>(sums[a * kTileRows + l + b]);
+}
+
+constexpr CompensateKernels kTable = {FeedBack,     FeedOne,     FeedForward,   Settle,
+                                      FactorUpdate, FactorSolve, FactorSubtract};
 
 }  // namespace
 }  // namespace ingot::codecs

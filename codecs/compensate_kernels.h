@@ -34,6 +34,8 @@ struct CompensateKernels {
   // Solves Rᵀ x = c in place for 16 columns, R the 8 x 8 upper triangle at `r` (rows `stride`
   // apart): rows in order, c[a] /= r[a][a], then c[b] = fma(-r[a][b], c[a], c[b]) for b > a.
   void (*factor_solve)(const double* r, double* c, std::size_t stride);
+  // c[l / 16 * part + 16 a + l % 16] -= sums[64 a + l], for a < 8, l < 64.
+  void (*factor_subtract)(const float* sums, double* c, std::size_t part);
 };
 
 extern const CompensateKernels kCompensateScalar, kCompensateAvx2, kCompensateAvx512;
