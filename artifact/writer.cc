@@ -68,17 +68,21 @@ Digest Identity(const ArtifactPlan& plan) {
   return hasher.Finish();
 }
 
+// TARGET.tmp.XXXXXX (mkostemp's) is the artifact on its way, TARGET.tmp.draft its draft.
+constexpr std::string_view kTemporary = ".tmp.", kDraft = "draft";
+constexpr std::size_t kUniqueChars = 6;
+
 // Temporary files that killed runs left beside the target. REQUIRES: the target's spool is locked.
 void RemoveStale(const std::string& target) {
   const std::filesystem::path path(target);
-  const std::string stem = path.filename().string() + ".tmp.";
-  constexpr std::size_t kSuffix = 6;  // mkostemp's XXXXXX
+  const std::string stem = path.filename().string() + std::string(kTemporary);
   std::error_code error;
   const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
   for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
     const std::string name = entry.path().filename().string();
-    if (name.size() == stem.size() + kSuffix && name.rfind(stem, 0) == 0)
-      ::unlink(entry.path().c_str());
+    if (!name.starts_with(stem)) continue;
+    const std::string_view suffix = std::string_view(name).substr(stem.size());
+    if (suffix.size() == kUniqueChars || suffix.starts_with(kDraft)) ::unlink(entry.path().c_str());
   }
 }
 
@@ -93,6 +97,9 @@ class SpoolingWriter : public ArtifactWriter {
     slabs_.resize(plan_.tensors.size());
     for (std::size_t t = 0; t < slabs_.size(); ++t) slabs_[t].resize(plan_.tensors[t].slab_count);
   }
+  ~SpoolingWriter() override {
+    if (!draft_.empty()) ::unlink(draft_.c_str());
+  }
 
   Status Resume();
   bool HasSlab(std::size_t tensor, std::uint32_t slab) const override;
@@ -102,6 +109,7 @@ class SpoolingWriter : public ArtifactWriter {
   std::vector<Json> Notes(std::size_t tensor) const override;
   Result<Finished> Finish(const SigningKey* key,
                           const std::function<void(Manifest&)>& patch) override;
+  Result<std::string> Draft(const std::function<void(Manifest&)>& patch) override;
   void Discard() override { spool_->Remove(); }
   std::uint64_t spooled_bytes() const override {
     const std::lock_guard lock(mutex_);
@@ -124,6 +132,7 @@ class SpoolingWriter : public ArtifactWriter {
   ArtifactPlan plan_;
   Manifest manifest_;
   std::unique_ptr<Spool> spool_;
+  std::string draft_;  // path of the last draft; empty: none
   mutable std::mutex mutex_;
   std::vector<std::vector<std::optional<SlabRecord>>> slabs_;
   std::uint64_t spooled_bytes_ = 0;
@@ -166,8 +175,8 @@ Status SpoolingWriter::CheckSlab(std::size_t tensor, std::uint32_t slab,
   return OkStatus();
 }
 
-Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(
-    ByteSpan bytes, CodingHint hint, std::span<const std::uint64_t> cuts) {
+Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(ByteSpan bytes, CodingHint hint,
+                                                              std::span<const std::uint64_t> cuts) {
   std::vector<SpooledChunk> chunks;
   const std::uint64_t total = bytes.size();
   for (; !bytes.empty(); bytes = bytes.subspan(chunks.back().entry.decoded_bytes)) {
@@ -188,8 +197,8 @@ Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(
 }
 
 Status SpoolingWriter::AddSlab(std::size_t tensor, std::uint32_t slab,
-                               const std::vector<std::vector<ByteSpan>>& streams,
-                               const Json& note, std::span<const StreamCuts> cuts) {
+                               const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
+                               std::span<const StreamCuts> cuts) {
   INGOT_TRY(CheckSlab(tensor, slab, streams).At(target_));
   INGOT_TRY(CheckCuts(streams, cuts).At(target_));
   SlabRecord record;
@@ -260,6 +269,14 @@ Result<ArtifactWriter::Finished> SpoolingWriter::Finish(
                AssembleArtifact(target_, *spool_, manifest_, pieces, key, patch));
   spool_->Remove();
   return finished;
+}
+
+Result<std::string> SpoolingWriter::Draft(const std::function<void(Manifest&)>& patch) {
+  INGOT_TRY(CheckComplete());
+  INGOT_ASSIGN(const Pieces pieces, CollectPieces());
+  draft_ = target_ + std::string(kTemporary) + std::string(kDraft);
+  INGOT_TRY(AssembleArtifact(draft_, *spool_, manifest_, pieces, nullptr, patch).status());
+  return draft_;
 }
 
 }  // namespace

@@ -78,6 +78,10 @@ class ArtifactWriter {
   virtual Result<Finished> Finish(const SigningKey* key,
                                   const std::function<void(Manifest&)>& patch) = 0;
 
+  // The artifact as Finish would make it, unsigned, in a file beside the target that goes with the
+  // writer: to learn from the artifact itself what belongs into its manifest. Returns its path.
+  virtual Result<std::string> Draft(const std::function<void(Manifest&)>& patch) = 0;
+
   // Removes the spool: what was asked for cannot be packed, so nothing is to be resumed. Call last.
   virtual void Discard() = 0;
 

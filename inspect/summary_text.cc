@@ -104,6 +104,19 @@ void AddAllocation(const Json& provenance, Rows& rows) {
                                            Number(*it, "predicted_loss"))});
 }
 
+// What pack measured, where it did.
+void AddMeasured(const Json& provenance, Rows& rows) {
+  if (!provenance.is_object()) return;
+  const auto it = provenance.find("measured");
+  if (it == provenance.end() || !it->is_object()) return;
+  rows.push_back({"measured", fmt::format("KL {} +- {} nats a token, perplexity {} +- {} %",
+                                          Number(*it, "kl_mean"), Number(*it, "kl_mean_stderr"),
+                                          Number(*it, "delta_perplexity_percent"),
+                                          Number(*it, "delta_perplexity_percent_stderr"))});
+  rows.push_back({"", fmt::format("over {} positions of {}", TextAt(*it, {"positions"}),
+                                  TextAt(*it, {"text"}))});
+}
+
 void AddOrigin(const Summary& summary, Rows& rows) {
   rows.push_back({"model", ModelLine(summary)});
   const Json& provenance = summary.provenance;
@@ -119,6 +132,7 @@ void AddOrigin(const Summary& summary, Rows& rows) {
     for (const Json& rule : provenance["recipe"]["rules"])
       if (rule.is_string()) rows.push_back({"", "rule " + rule.get<std::string>()});
   AddAllocation(provenance, rows);
+  AddMeasured(provenance, rows);
   rows.push_back({"root", "blake3:" + summary.root_digest});
   if (summary.signatures.empty()) rows.push_back({"signed", "no"});
   for (const SignatureSummary& s : summary.signatures)

@@ -296,6 +296,16 @@ void PatchTensor(const Summary& summary, std::size_t t, artifact::TensorRecord& 
   if (summary.predicted_loss[t] > 0) record.extra["predicted_loss"] = summary.predicted_loss[t];
 }
 
+// What options.measure says of a draft.
+Result<Json> Measured(const PackOptions& options, artifact::ArtifactWriter& writer,
+                      const std::function<void(artifact::Manifest&)>& patch) {
+  INGOT_ASSIGN(const std::string draft, writer.Draft(patch));
+  auto measured = options.measure(draft);
+  // Refused for what it is: nothing to resume.
+  if (!measured.ok() && measured.status().code() == StatusCode::kLimit) writer.Discard();
+  return measured;
+}
+
 }  // namespace
 
 std::uint64_t SlabMemory(const PackPlan& plan) {
@@ -336,8 +346,16 @@ Result<PackReport> Pack(const model::Checkpoint& checkpoint, const PackPlan& pla
     for (std::size_t t = 0; t < manifest.tensors.size(); ++t)
       if (plan.tensors[t].recipe.codec != kRawCodec) PatchTensor(summary, t, manifest.tensors[t]);
   };
+  Json measured;
+  if (options.measure) {
+    INGOT_ASSIGN(measured, Measured(options, *writer, patch));
+  }
+  const auto patch_all = [&](artifact::Manifest& manifest) {
+    patch(manifest);
+    if (!measured.is_null()) manifest.provenance["measured"] = measured;
+  };
   INGOT_ASSIGN(const artifact::ArtifactWriter::Finished finished,
-               writer->Finish(options.key, patch));
+               writer->Finish(options.key, patch_all));
   return PackReport{finished.root_hex, summary.source_digest, finished.file_bytes,
                     run.progress().bytes_total, run.progress().bytes_resumed};
 }

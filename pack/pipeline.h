@@ -36,6 +36,9 @@ struct PackOptions {
   const artifact::SigningKey* key = nullptr;
   std::string tool;                                   // "ingot 0.1.0", recorded
   std::function<void(const PackProgress&)> progress;  // may be empty
+  // Told the path of the artifact's unsigned draft, which is gone after: what it says goes into
+  // provenance.measured. An error ends the pack without an artifact. May be empty.
+  std::function<Result<Json>(const std::string& draft)> measure;
 };
 
 struct PackReport {

@@ -168,6 +168,24 @@ TEST(Writer, NotesComeBackInSlabOrderAndPatchIsWritten) {
   EXPECT_EQ((*reader)->manifest().tensors[1].extra["error"], 0.25);
 }
 
+TEST(Writer, ADraftIsTheArtifactAndGoesWithTheWriter) {
+  const TempDir dir;
+  const Sample sample = MakeSample(3);
+  const auto expected = Pack(dir / "a.ingot", sample);
+  auto writer = ArtifactWriter::Open(dir / "b.ingot", sample.plan, false);
+  ASSERT_TRUE(writer.ok());
+  EXPECT_FALSE((*writer)->Draft(nullptr).ok());  // slabs are missing
+  ASSERT_TRUE(AddAll(**writer, sample).ok());
+  const auto draft = (*writer)->Draft(nullptr);
+  ASSERT_TRUE(draft.ok()) << draft.status().message();
+  EXPECT_EQ(ReadAll(*draft), expected);
+  EXPECT_FALSE(std::filesystem::exists(dir / "b.ingot"));
+  ASSERT_TRUE((*writer)->Finish(nullptr, nullptr).ok());
+  EXPECT_EQ(ReadAll(dir / "b.ingot"), expected);
+  writer->reset();
+  EXPECT_FALSE(std::filesystem::exists(*draft));
+}
+
 TEST(Writer, RequestsThatMakeNoSenseAreRefused) {
   const TempDir dir;
   const Sample sample = MakeSample(1);
@@ -199,9 +217,11 @@ TEST(Writer, RequestsThatMakeNoSenseAreRefused) {
 TEST(Writer, StaleTemporariesOfAKilledRunAreRemoved) {
   const TempDir dir;
   WriteAll(dir / "a.ingot.tmp.AbCdEf", AsBytes("left behind"));
+  WriteAll(dir / "a.ingot.tmp.draft", AsBytes("a draft"));
   WriteAll(dir / "a.ingot.tmp.notes.txt", AsBytes("the user's"));
   Pack(dir / "a.ingot", MakeSample(1));
   EXPECT_FALSE(std::filesystem::exists(dir / "a.ingot.tmp.AbCdEf"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "a.ingot.tmp.draft"));
   EXPECT_TRUE(std::filesystem::exists(dir / "a.ingot.tmp.notes.txt"));
 }
 

@@ -132,6 +132,25 @@ class Calibrate(Case):
         self.fails(USAGE, "required", "calibrate", self.model)
         self.fails(NOT_FOUND, "nowhere", "calibrate", self.work / "nowhere", "-o", self.work / "x")
 
+    def test_max_kl_is_kept_by_measurement(self):
+        stats, _ = self.calibrate("max_kl.safetensors")
+        target = self.work / "max_kl.ingot"
+        pack = ["pack", self.model, "-o", target, "--force", "--stats", stats, "--max-kl"]
+        measure = ["--measure", self.text, "--measure-tokens", 1536]
+
+        def measured(limit):
+            self.run_ok(*pack, limit, *measure)
+            provenance = json.loads(self.run_ok("inspect", target, "--json").stdout)["provenance"]
+            self.assertLessEqual(provenance["measured"]["kl_mean"], limit)
+            return provenance
+
+        # The prediction alone would miss some of these.
+        corrected = ["loss_correction" in measured(limit)["allocation"] for limit in (1e-3, 3e-3, 1e-2)]
+        self.assertIn(True, corrected)
+        before = target.read_bytes()
+        self.fails(USAGE, "possible", *pack, 1e-12, *measure)
+        self.assertEqual(target.read_bytes(), before)
+
     def test_imatrix_out_and_in(self):
         target, _ = self.calibrate("i.safetensors")
         gguf, back = self.work / "i.gguf", self.work / "back.safetensors"

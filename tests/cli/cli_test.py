@@ -140,6 +140,29 @@ class Commands(Case):
         self.assertEqual(first["reference_perplexity"], second["reference_perplexity"])
         self.assertAlmostEqual(first["kl_mean"], second["kl_mean"], delta=0.01 * first["kl_mean"])
 
+    def test_what_pack_measured_is_what_eval_measures(self):
+        words = self.work / "words.txt"
+        words.write_text("The quick brown fox jumps over the lazy dog. " * 30)
+        target = self.pack("measured.ingot", "--codec", "int4_rtn", "--measure", words, "--measure-tokens", 768)
+        summary = json.loads(self.run_ok("inspect", target, "--json").stdout)
+        measured = summary["provenance"]["measured"]
+        result = json.loads(self.run_ok("eval", target, "--reference", self.model, "--text", words, "--tokens", 768,
+                                        "--json").stdout)
+        self.assertEqual((measured["positions"], measured["context"]), (result["tokens"], 512))
+        for name in ("kl_mean", "delta_perplexity_percent", "top1_agreement"):
+            for key in (name, name + "_stderr"):
+                self.assertEqual(measured[key], float(f"{result[key]:.4g}"), key)
+        self.assertRegex(self.run_ok("inspect", target).stdout.decode(),
+                         r"measured  KL \S+ \+- \S+ nats a token, .*\n +over 255 positions of words.txt")
+        self.run_ok("verify", target)
+        self.fails(NOT_FOUND, "no-such.txt", "pack", self.model, "-o", self.work / "none.ingot", "-q", "--measure",
+                   self.work / "no-such.txt")
+        self.assertEqual(list(self.work.glob("none.ingot*")), [])  # refused before the work
+        words.write_text("too short")
+        self.fails(USAGE, "words.txt: .*9 tokens", "pack", self.model, "-o", self.work / "none.ingot", "-q",
+                   "--measure", words)
+        self.assertFalse((self.work / "none.ingot").exists())
+
     def test_dry_run_writes_nothing_and_is_exact(self):
         target = self.work / "dry.ingot"
         args = ("--codec", "int4_rtn", "--group", "64", "--rule", "*=int8_rtn", "--rule", "*mlp*=int4_rtn:group=16")

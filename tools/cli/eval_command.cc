@@ -15,6 +15,7 @@
 #include "inspect/text_format.h"
 #include "loader/ingot.h"
 #include "tools/cli/common.h"
+#include "tools/cli/evaluation.h"
 
 namespace ingot::cli {
 namespace {
@@ -30,56 +31,6 @@ struct EvalCommand {
   int levels = -1;
   bool json = false, quiet = false;
 };
-
-// A model as the evaluator wants it: windows in, float32 logits out.
-class SessionLogits : public loader::LogitSource {
- public:
-  explicit SessionLogits(std::shared_ptr<const loader::Model> model) : session_(std::move(model)) {}
-  std::size_t vocab_size() const override { return session_.model().architecture().vocab_size; }
-  Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
-                                        std::size_t first) override {
-    session_.Reset();
-    INGOT_ASSIGN(const auto hidden, session_.Hidden(window.first(window.size() - 1), first));
-    logits_ = session_.Logits(hidden, 0, window.size() - 1 - first);
-    return std::span<const float>(logits_.data(), logits_.size());
-  }
-  Result<std::span<const float>> MaskedLogits(std::span<const std::int32_t> window,
-                                              std::span<const std::uint32_t> positions,
-                                              std::int32_t mask_id) override {
-    std::vector<std::int32_t> ids(window.begin(), window.end());
-    masked_logits_.clear();
-    masked_logits_.reserve(positions.size() * vocab_size());
-    for (const std::uint32_t position : positions) {
-      const std::int32_t token = std::exchange(ids[position], mask_id);
-      session_.Reset();
-      INGOT_ASSIGN(const auto hidden, session_.Hidden(ids, position));
-      const loader::Tensor row = session_.Logits(hidden, 0, 1);
-      masked_logits_.insert(masked_logits_.end(), row.data(), row.data() + row.size());
-      ids[position] = token;
-    }
-    return std::span<const float>(masked_logits_);
-  }
-
- private:
-  loader::Session session_;
-  loader::Tensor logits_;
-  std::vector<float> masked_logits_;
-};
-
-struct EvalText {
-  std::vector<model::TokenId> tokens;
-  std::int32_t bos_id = -1;
-  std::string origin;  // what the table names
-  // An encoder's: the mask token and what stands around each window.
-  std::int32_t mask_id = -1;
-  std::vector<std::int32_t> before, after;
-};
-
-// BOS where the model's tokenizer puts one in front of a text, else -1.
-std::int32_t BosOf(const model::Tokenizer& tokenizer) {
-  const std::vector<model::TokenId> ids = tokenizer.Encode("", true);
-  return !ids.empty() && ids.front() == tokenizer.bos_id() ? tokenizer.bos_id() : -1;
-}
 
 // Text that the reference writes itself at temperature 1, a sequence of `context` tokens from an
 // empty context after the other, so that every window is one sequence.
@@ -112,40 +63,6 @@ Result<EvalText> SampleText(const std::shared_ptr<const loader::Model>& referenc
                  }));
     text.tokens.push_back(first);
     text.tokens.insert(text.tokens.end(), result.tokens.begin(), result.tokens.end());
-  }
-  return text;
-}
-
-// What the tokenizer puts before and after a text, seen around one word.
-void SplitSurroundings(const model::Tokenizer& tokenizer, EvalText& text) {
-  const std::vector<model::TokenId> word = tokenizer.Encode("a", false);
-  const std::vector<model::TokenId> all = tokenizer.Encode("a", true);
-  const auto at = std::search(all.begin(), all.end(), word.begin(), word.end());
-  if (at == all.end()) return;
-  text.before.assign(all.begin(), at);
-  text.after.assign(at + static_cast<std::ptrdiff_t>(word.size()), all.end());
-}
-
-Result<EvalText> ReadTexts(const loader::Model& reference, const loader::Model& artifact,
-                           const EvalCommand& command) {
-  auto found = reference.tokenizer();
-  if (!found.ok()) found = artifact.tokenizer();
-  INGOT_ASSIGN(const model::Tokenizer* tokenizer, std::move(found));
-  std::string content;
-  EvalText text;
-  for (const std::string& path : command.texts) {
-    INGOT_ASSIGN(const std::string part, ReadFileToString(path));
-    content += part;
-    text.origin += text.origin.empty() ? "" : ", ";
-    text.origin += std::filesystem::path(path).filename().string();
-  }
-  if (reference.architecture().masked) {
-    text.tokens = tokenizer->Encode(content, false);
-    text.mask_id = tokenizer->mask_id();
-    SplitSurroundings(*tokenizer, text);
-  } else {
-    text.tokens = tokenizer->Encode(content, true);
-    text.bos_id = BosOf(*tokenizer);
   }
   return text;
 }
@@ -289,15 +206,15 @@ Status RunEval(EvalCommand command) {
                      command.context, architecture.max_positions));
   INGOT_ASSIGN(const EvalText text, command.texts.empty()
                                         ? SampleText(reference, command)
-                                        : ReadTexts(*reference, *artifact, command));
+                                        : ReadTexts(*reference, *artifact, command.texts));
   loader::EvalOptions options = OptionsOf(command, text);
   ProgressLine line(command.quiet || command.json);
   options.progress = [&](std::size_t done, std::size_t windows) {
     line.Count(done, windows, "windows");
   };
-  SessionLogits reference_logits(reference), artifact_logits(artifact);
+  const auto reference_logits = LogitsOf(reference), artifact_logits = LogitsOf(artifact);
   INGOT_ASSIGN(const loader::EvalResult result,
-               loader::Evaluate(reference_logits, artifact_logits, text.tokens, options));
+               loader::Evaluate(*reference_logits, *artifact_logits, text.tokens, options));
   line.Clear();
   if (command.json)
     fmt::print("{}\n", ResultJson(command, result, summary, text).dump(1));

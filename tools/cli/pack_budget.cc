@@ -44,29 +44,6 @@ double FixedBytes(const model::Checkpoint& checkpoint, const pack::PackPlan& pla
   return bytes;
 }
 
-struct Measured {
-  std::vector<pack::TensorCurve> curves;
-  double fixed_bytes = 0;
-};
-
-Result<Measured> Measure(const model::Checkpoint& checkpoint, const codecs::RecipeOptions& codec,
-                         bool quiet, const pack::PlanOptions& options) {
-  if (options.statistics == nullptr)
-    return InvalidArgument(
-        "a budget is spent by what calibration knows: give --stats FILE (see calibrate) or "
-        "--calib");
-  INGOT_ASSIGN(const pack::PackPlan plan, pack::MakePlan(checkpoint, options));
-  ProgressLine line(quiet);
-  Measured measured;
-  INGOT_ASSIGN(measured.curves, pack::MeasureCurves(checkpoint, plan, LadderCodec(codec),
-                                                    [&](std::size_t done, std::size_t total) {
-                                                      line.Count(done, total, "matrices tried");
-                                                    }));
-  line.Clear();
-  measured.fixed_bytes = FixedBytes(checkpoint, plan, measured.curves);
-  return measured;
-}
-
 Result<pack::Budget> BudgetOf(const BudgetOptions& options, double fixed_bytes) {
   using Kind = pack::Budget::Kind;
   if ((options.bits > 0) + !options.size.empty() + (options.max_kl > 0) != 1)
@@ -98,32 +75,50 @@ double LinearBits(const std::vector<pack::TensorCurve>& curves, const pack::Assi
 
 }  // namespace
 
-Status ChooseByBudget(const model::Checkpoint& checkpoint, const BudgetOptions& budget,
-                      const codecs::RecipeOptions& codec, bool quiet, pack::PlanOptions& options) {
-  INGOT_ASSIGN(const Measured measured, Measure(checkpoint, codec, quiet, options));
-  INGOT_ASSIGN(const pack::Budget wanted, BudgetOf(budget, measured.fixed_bytes));
-  INGOT_ASSIGN(const pack::Assignment assignment, pack::Assign(measured.curves, wanted));
-  for (std::size_t i = 0; i < measured.curves.size(); ++i)
-    options.chosen[measured.curves[i].tensor] = assignment.recipes[i];
+Result<BudgetCurves> MeasureBudget(const model::Checkpoint& checkpoint,
+                                   const codecs::RecipeOptions& codec, bool quiet,
+                                   const pack::PlanOptions& options) {
+  if (options.statistics == nullptr)
+    return InvalidArgument(
+        "a budget is spent by what calibration knows: give --stats FILE (see calibrate) or "
+        "--calib");
+  INGOT_ASSIGN(const pack::PackPlan plan, pack::MakePlan(checkpoint, options));
+  ProgressLine line(quiet);
+  BudgetCurves known;
+  known.codec = LadderCodec(codec);
+  INGOT_ASSIGN(known.curves, pack::MeasureCurves(checkpoint, plan, known.codec,
+                                                 [&](std::size_t done, std::size_t total) {
+                                                   line.Count(done, total, "matrices tried");
+                                                 }));
+  line.Clear();
+  known.fixed_bytes = FixedBytes(checkpoint, plan, known.curves);
+  return known;
+}
+
+Status ChooseByBudget(const BudgetCurves& known, const BudgetOptions& budget, double correction,
+                      pack::PlanOptions& options) {
+  INGOT_ASSIGN(pack::Budget wanted, BudgetOf(budget, known.fixed_bytes));
+  if (wanted.kind == pack::Budget::Kind::kKl) wanted.value /= correction;
+  INGOT_ASSIGN(const pack::Assignment assignment, pack::Assign(known.curves, wanted));
+  for (std::size_t i = 0; i < known.curves.size(); ++i)
+    options.chosen[known.curves[i].tensor] = assignment.recipes[i];
   options.allocation = {{"budget", BudgetText(budget)},
-                        {"codec", pack::RecipeText(LadderCodec(codec))},
-                        {"predicted_loss", assignment.predicted_loss},
-                        {"predicted_linear_bits", LinearBits(measured.curves, assignment)}};
+                        {"codec", pack::RecipeText(known.codec)},
+                        {"predicted_loss", assignment.predicted_loss * correction},
+                        {"predicted_linear_bits", LinearBits(known.curves, assignment)}};
+  if (correction != 1) options.allocation["loss_correction"] = correction;
   return OkStatus();
 }
 
-Result<std::string> BudgetSweep(const model::Checkpoint& checkpoint,
-                                const codecs::RecipeOptions& codec, bool json, bool quiet,
-                                const pack::PlanOptions& options) {
-  INGOT_ASSIGN(const Measured measured, Measure(checkpoint, codec, quiet, options));
+Result<std::string> BudgetSweep(const BudgetCurves& known, bool json) {
   std::vector<std::vector<std::string>> rows = {
       {"bpw", "linear bytes", "file (about)", "predicted KL"}};
   pack::Json list = pack::Json::array();
   for (const double bits : kSweepBits) {
-    const auto assignment = pack::Assign(measured.curves, {pack::Budget::Kind::kLinearBits, bits});
+    const auto assignment = pack::Assign(known.curves, {pack::Budget::Kind::kLinearBits, bits});
     if (!assignment.ok()) continue;  // below what the ladder can do
-    const double file = assignment->bytes + measured.fixed_bytes;
-    const double linear_bits = LinearBits(measured.curves, *assignment);
+    const double file = assignment->bytes + known.fixed_bytes;
+    const double linear_bits = LinearBits(known.curves, *assignment);
     rows.push_back({fmt::format("{:.3f}", linear_bits),
                     fmt::format("{:.0f}", assignment->linear_bytes),
                     inspect::HumanBytes(static_cast<std::uint64_t>(file)),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "codecs/recipe.h"
 #include "model/checkpoint.h"
@@ -17,15 +18,25 @@ struct BudgetOptions {
   bool given() const { return bits > 0 || !size.empty() || max_kl > 0; }
 };
 
-// Chooses a recipe for every matrix that the statistics know and no rule names, by the budget over
-// the ladder of `codec` (empty: entropy_v1), into options.chosen and options.allocation.
-// InvalidArgument without statistics, for more than one budget and for one that cannot be met.
-Status ChooseByBudget(const model::Checkpoint& checkpoint, const BudgetOptions& budget,
-                      const codecs::RecipeOptions& codec, bool quiet, pack::PlanOptions& options);
+// What every matrix that the statistics know and no rule names may become, and at what loss.
+struct BudgetCurves {
+  std::vector<pack::TensorCurve> curves;
+  double fixed_bytes = 0;       // of the file, that no choice changes
+  codecs::RecipeOptions codec;  // whose ladder it is
+};
+
+// Tries the ladder of `codec` (empty: entropy_v1). InvalidArgument without statistics.
+Result<BudgetCurves> MeasureBudget(const model::Checkpoint& checkpoint,
+                                   const codecs::RecipeOptions& codec, bool quiet,
+                                   const pack::PlanOptions& options);
+
+// Chooses by the budget, into options.chosen and options.allocation. `correction`: what measured
+// divergence was over the predicted loss, where that is known. InvalidArgument for more than one
+// budget and for one that cannot be met.
+Status ChooseByBudget(const BudgetCurves& known, const BudgetOptions& budget, double correction,
+                      pack::PlanOptions& options);
 
 // `--plan-only`: size and predicted loss over a sweep of budgets, as text or JSON.
-Result<std::string> BudgetSweep(const model::Checkpoint& checkpoint,
-                                const codecs::RecipeOptions& codec, bool json, bool quiet,
-                                const pack::PlanOptions& options);
+Result<std::string> BudgetSweep(const BudgetCurves& known, bool json);
 
 }  // namespace ingot::cli

@@ -3,26 +3,37 @@
 #include <malloc.h>
 
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <memory>
+#include <utility>
 
 #include "artifact/reader.h"
+#include "base/file.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "pack/pipeline.h"
 #include "pack/plan.h"
 #include "pack/recipe_rules.h"
 #include "tools/cli/common.h"
+#include "tools/cli/evaluation.h"
 #include "tools/cli/pack_budget.h"
 #include "tools/cli/plan_text.h"
 
 namespace ingot::cli {
 namespace {
 
+// --max-kl kept by --measure: packs at most, and what the first correction adds to the measured
+// excess; each further one adds four times as much, so that they end.
+constexpr int kMostPacks = 5;
+constexpr double kFirstMargin = 0.01;
+
 struct PackCommand {
   std::string model, output, target, sign, stats, memory = "1GiB";
   codecs::RecipeOptions recipe{"", 0, 0, "", ""};
   BudgetOptions budget;
-  std::vector<std::string> rules, calib;
+  std::vector<std::string> rules, calib, measure;
+  std::size_t measure_tokens = 8192;
   bool plan_only = false;
   bool force = false, dry_run = false, json = false, quiet = false;
   bool allow_nonfinite = false, allow_unused = false, no_tokenizer = false;
@@ -73,9 +84,6 @@ Result<pack::PlanOptions> PlanOptionsOf(const PackCommand& command) {
 
 Result<pack::PackPlan> PlanOf(const PackCommand& command, const model::Checkpoint& checkpoint,
                               pack::PlanOptions options) {
-  if (command.budget.given())
-    INGOT_TRY(ChooseByBudget(checkpoint, command.budget, command.recipe,
-                             command.quiet || command.json, options));
   INGOT_ASSIGN(pack::PackPlan plan, pack::MakePlan(checkpoint, options));
   for (const std::string& name : plan.unused)
     if (!command.quiet) Warn(name + " is not used by the model and left out");
@@ -119,32 +127,11 @@ Status Report(const PackCommand& command, const pack::PackReport& report, double
   return OkStatus();
 }
 
-Status RunPack(const PackCommand& command) {
-  // Slabs come and go: their memory is kept for the next one instead of being given back, since
-  // fresh pages cost more than what is computed on them.
-  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
-  const auto start = std::chrono::steady_clock::now();
-  INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
-  PackCommand calibrated = command;
-  if (!command.calib.empty()) {
-    // Beside the artifact, so that the next pack of this model can take it by --stats.
-    calibrated.stats = command.output + ".stats.safetensors";
-    INGOT_TRY(CalibrateFor(command.model, command.calib, calibrated.stats, command.quiet));
-  }
-  SpendTargetByStatistics(calibrated);
-  INGOT_ASSIGN(const pack::PlanOptions plan_options, PlanOptionsOf(calibrated));
-  if (command.plan_only) {
-    INGOT_ASSIGN(const std::string sweep, BudgetSweep(*checkpoint, command.recipe, command.json,
-                                                      command.quiet || command.json, plan_options));
-    fmt::print("{}", sweep);
-    return OkStatus();
-  }
-  INGOT_ASSIGN(const pack::PackPlan plan, PlanOf(calibrated, *checkpoint, plan_options));
-  if (command.dry_run) {
-    fmt::print("{}", command.json ? PlanJson(plan).dump(1) + "\n" : PlanText(plan));
-    return OkStatus();
-  }
+// One pack of a plan. With --measure, `measured` is what its draft was measured to cost, and an
+// artifact over `most_kl` is not finished: Limit.
+Result<pack::PackReport> PackOnce(const PackCommand& command, const model::Checkpoint& checkpoint,
+                                  const pack::PackPlan& plan, double most_kl,
+                                  pack::Json& measured) {
   pack::PackOptions options;
   options.target = command.output;
   options.force = command.force;
@@ -160,9 +147,80 @@ Status RunPack(const PackCommand& command) {
   options.progress = [&](const pack::PackProgress& p) {
     line.Update(p.bytes_done, p.bytes_total, p.bytes_resumed, p.tensor);
   };
-  INGOT_ASSIGN(const pack::PackReport report, pack::Pack(*checkpoint, plan, options));
-  line.Clear();
-  if (command.quiet && !command.json) return OkStatus();
+  if (!command.measure.empty())
+    options.measure = [&](const std::string& draft) -> Result<pack::Json> {
+      line.Clear();
+      INGOT_ASSIGN(measured, MeasureArtifact(draft, command.model,
+                                             {command.measure, command.measure_tokens,
+                                              command.quiet || command.json}));
+      const double kl = measured["kl_mean"].get<double>();
+      if (kl > most_kl)
+        return LimitExceeded(
+            fmt::format("measured KL divergence {:.4g} is over --max-kl {:.4g}", kl, most_kl));
+      return measured;
+    };
+  return pack::Pack(checkpoint, plan, options);
+}
+
+// Plans and packs (or prints the plan). Where --max-kl is to be kept by measurement, the prediction
+// is corrected by what was measured, and packed again.
+Result<pack::PackReport> PackWithin(const PackCommand& command, const model::Checkpoint& checkpoint,
+                                    pack::PlanOptions plan_options, const BudgetCurves* known) {
+  const bool bounded = command.budget.max_kl > 0 && !command.measure.empty();
+  const double most_kl = bounded ? command.budget.max_kl : std::numeric_limits<double>::infinity();
+  double correction = 1;
+  for (int tries = 1;; ++tries) {
+    if (known != nullptr)
+      INGOT_TRY(ChooseByBudget(*known, command.budget, correction, plan_options));
+    INGOT_ASSIGN(const pack::PackPlan plan, PlanOf(command, checkpoint, plan_options));
+    if (command.dry_run) {
+      fmt::print("{}", command.json ? PlanJson(plan).dump(1) + "\n" : PlanText(plan));
+      return pack::PackReport{};
+    }
+    pack::Json measured;
+    auto report = PackOnce(command, checkpoint, plan, most_kl, measured);
+    const bool over = !report.ok() && bounded && measured.is_object() &&
+                      measured["kl_mean"].get<double>() > most_kl;
+    if (!over || tries == kMostPacks) return report;
+    const double predicted = plan.allocation["predicted_loss"].get<double>();
+    correction *=
+        (1 + kFirstMargin * std::pow(4, tries - 1)) * measured["kl_mean"].get<double>() / predicted;
+    if (!command.quiet)
+      Warn(fmt::format("measured KL {:.4g} against {:.4g} predicted: packing again",
+                       measured["kl_mean"].get<double>(), predicted));
+  }
+}
+
+Status RunPack(const PackCommand& command) {
+  // Slabs come and go: their memory is kept for the next one instead of being given back, since
+  // fresh pages cost more than what is computed on them.
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  const auto start = std::chrono::steady_clock::now();
+  for (const std::string& text : command.measure)
+    INGOT_TRY(ReadFileToString(text).status().At("--measure"));
+  INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
+  PackCommand calibrated = command;
+  if (!command.calib.empty()) {
+    // Beside the artifact, so that the next pack of this model can take it by --stats.
+    calibrated.stats = command.output + ".stats.safetensors";
+    INGOT_TRY(CalibrateFor(command.model, command.calib, calibrated.stats, command.quiet));
+  }
+  SpendTargetByStatistics(calibrated);
+  INGOT_ASSIGN(pack::PlanOptions plan_options, PlanOptionsOf(calibrated));
+  std::optional<BudgetCurves> known;
+  if (command.plan_only || command.budget.given()) {
+    INGOT_ASSIGN(known, MeasureBudget(*checkpoint, command.recipe, command.quiet || command.json,
+                                      plan_options));
+  }
+  if (command.plan_only) {
+    INGOT_ASSIGN(const std::string sweep, BudgetSweep(*known, command.json));
+    fmt::print("{}", sweep);
+    return OkStatus();
+  }
+  INGOT_ASSIGN(const pack::PackReport report,
+               PackWithin(calibrated, *checkpoint, std::move(plan_options), PointerTo(known)));
+  if (command.dry_run || (command.quiet && !command.json)) return OkStatus();
   const auto seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return Report(command, report, seconds);
@@ -231,6 +289,14 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
                 "take them now, over these texts or 'self'; kept as OUTPUT.stats.safetensors")
       ->type_name("TEXT...")
       ->excludes("--stats");
+  c->add_option("--measure", o->measure,
+                "measure what it cost over these texts and record it; --max-kl is then kept by "
+                "measurement")
+      ->type_name("TEXT...");
+  c->add_option("--measure-tokens", o->measure_tokens, "of these texts, at most")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   c->add_option("--memory", o->memory, "peak memory, at most")
       ->type_name("SIZE")
       ->capture_default_str();
