@@ -63,7 +63,8 @@ StageCost CostOf(const model::Architecture& a, std::size_t stage, double routed_
 double ScoreFloats(const model::LayerSpec& layer, double context) {
   return static_cast<double>(layer.attention.heads + layer.mamba2.heads + layer.retention.heads) *
              context +
-         static_cast<double>(layer.mamba.inner * layer.mamba.state);
+         static_cast<double>(layer.mamba.inner * layer.mamba.state) +
+         static_cast<double>(layer.rwkv.inner() * layer.rwkv.head_dim);
 }
 
 double RoutedShare(const model::Architecture& a, std::size_t stage) {
@@ -111,7 +112,7 @@ CalibrationCost EstimateCost(const model::Architecture& a, const RunSize& size) 
   cost.waiting_bytes = Bytes(kFloat * waiting);
   cost.output_bytes = Bytes(kFloat * outer);
   const double borders = 2 * tokens + static_cast<double>(a.layers.size() + 3) * backward;
-  cost.work_bytes = Bytes(kFloat * (outer + borders * hidden));
+  cost.work_bytes = Bytes(kFloat * (outer + borders * static_cast<double>(BorderWidth(a))));
   return cost;
 }
 

@@ -21,6 +21,16 @@ void VisitMlp(const model::MlpSpec& mlp, const LinearVisitor& visit) {
   VisitRefs({&mlp.shared_gate}, visit);
 }
 
+// Of all low-rank vectors that make mixes, which read one tensor, and of those that make decays,
+// rates, values and gates.
+void VisitRwkv(const model::RwkvSpec& rwkv, const LinearVisitor& visit) {
+  VisitRefs({&rwkv.receptance, &rwkv.key, &rwkv.value, &rwkv.gate, &rwkv.out}, visit);
+  for (const model::LowRank* low :
+       {&rwkv.receptance_mix.low, &rwkv.key_mix.low, &rwkv.value_mix.low, &rwkv.gate_mix.low,
+        &rwkv.decay_mix.low, &rwkv.decay_low, &rwkv.rate_low, &rwkv.gate_low, &rwkv.value_low})
+    VisitRefs({&low->in, &low->out}, visit);
+}
+
 void VisitMlpInputs(const model::MlpSpec& mlp, const LinearVisitor& visit) {
   if (mlp.gate.present())
     visit(mlp.gate);
@@ -64,6 +74,10 @@ void VisitStage(const model::Architecture& a, std::size_t stage, const LinearVis
     VisitRefs({&mamba2.z, &mamba2.xbc, &mamba2.dt, &mamba2.out}, linear);
     const model::RetentionSpec& retention = layer.retention;
     VisitRefs({&retention.q, &retention.k, &retention.v, &retention.gate, &retention.out}, linear);
+    VisitRwkv(layer.rwkv, linear);
+    norms({&layer.rwkv.norm});
+    const model::RwkvChannelMixSpec& channel_mix = layer.channel_mix;
+    VisitRefs({&channel_mix.key, &channel_mix.value, &channel_mix.receptance}, linear);
     VisitMlp(layer.mlp, linear);
   }
 }
@@ -77,6 +91,22 @@ void VisitValues(const model::Architecture& a, std::size_t stage,
        {&mamba.conv.weight, &mamba.conv.bias, &mamba.a_log, &mamba.d, &mamba2.conv.weight,
         &mamba2.conv.bias, &mamba2.a_log, &mamba2.d, &mamba2.dt_bias})
     if (!name->empty()) visit(*name);
+  const model::RwkvSpec& rwkv = a.layers[stage - 1].rwkv;
+  const model::RwkvChannelMixSpec& channel_mix = a.layers[stage - 1].channel_mix;
+  for (const std::string* name :
+       {&rwkv.receptance_mix.vector, &rwkv.key_mix.vector, &rwkv.value_mix.vector,
+        &rwkv.gate_mix.vector, &rwkv.decay_mix.vector, &rwkv.rate_mix.vector, &rwkv.first_mix,
+        &rwkv.decay, &rwkv.bonus, &rwkv.key_scale, &rwkv.key_rate, &channel_mix.key_mix.vector,
+        &channel_mix.receptance_mix.vector})
+    if (!name->empty()) visit(*name);
+}
+
+std::uint64_t BorderWidth(const model::Architecture& architecture) {
+  std::uint64_t width = architecture.hidden_size;
+  // Layers after the first that blend its values into theirs.
+  for (const model::LayerSpec& layer : architecture.layers)
+    if (layer.rwkv.value_low.present()) return width + layer.rwkv.inner();
+  return width;
 }
 
 void VisitInputs(const model::Architecture& a, std::size_t stage,
@@ -91,6 +121,10 @@ void VisitInputs(const model::Architecture& a, std::size_t stage,
             each);
   VisitRefs({&layer.mamba.x, &layer.mamba.dt, &layer.mamba.time_step, &layer.mamba.out,
              &layer.mamba2.z, &layer.mamba2.out, &layer.retention.q, &layer.retention.out},
+            each);
+  // RWKV mixes an input for every projection.
+  VisitRwkv(layer.rwkv, each);
+  VisitRefs({&layer.channel_mix.key, &layer.channel_mix.value, &layer.channel_mix.receptance},
             each);
   VisitMlpInputs(layer.mlp, each);
   for (const model::MlpSpec& expert : layer.mlp.experts)

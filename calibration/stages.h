@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -17,6 +18,10 @@ inline std::size_t StageCount(const model::Architecture& architecture) {
 }
 std::string StageName(const model::Architecture& architecture, std::size_t stage);
 
+// Floats a token that pass from stage to stage: the hidden state, and where later layers blend the
+// first layer's values into theirs (RWKV 7), those after it.
+std::uint64_t BorderWidth(const model::Architecture& architecture);
+
 // Calls `linear` and `norm` on all that a stage multiplies and normalizes with. Absent ones are
 // left out.
 void VisitStage(const model::Architecture& architecture, std::size_t stage,
@@ -24,7 +29,7 @@ void VisitStage(const model::Architecture& architecture, std::size_t stage,
                 const std::function<void(const model::NormSpec&)>& norm);
 
 // Calls `visit` on the names of a stage's small tensors, which are part of the architecture: those
-// of convolutions and scans.
+// of convolutions, scans and token mixes.
 void VisitValues(const model::Architecture& architecture, std::size_t stage,
                  const std::function<void(const std::string&)>& visit);
 

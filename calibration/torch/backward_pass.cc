@@ -137,11 +137,15 @@ class BackwardStage {
     if (!x.defined()) return OkStatus();
     INGOT_TRY(WriteBorder(*gradient_out_, window, gradients.back()));
     INGOT_ASSIGN(const at::Tensor last, ReadBorder(run_, *last_, window));
-    const at::Tensor out = y.detach();
+    // What passes beside the hidden state has gradients of its own and is no part of these.
+    const auto hidden = [&](const at::Tensor& t) {
+      return t.narrow(1, 0, static_cast<std::int64_t>(run_.architecture->hidden_size));
+    };
+    const at::Tensor out = hidden(y.detach());
     if (record.attention.defined()) result.per_token["attention"] = ToVector(record.attention);
     result.per_token["hidden_norm"] = ToVector(out.norm(2, {1}));
-    result.per_token["gradient"] = ToVector(gradients.back().norm(2, {1}));
-    result.per_token["cosine"] = ToVector(at::cosine_similarity(out, last, 1, 1e-12));
+    result.per_token["gradient"] = ToVector(hidden(gradients.back()).norm(2, {1}));
+    result.per_token["cosine"] = ToVector(at::cosine_similarity(out, hidden(last), 1, 1e-12));
     return OkStatus();
   }
 

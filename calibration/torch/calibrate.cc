@@ -192,7 +192,7 @@ Status CheckCanCalibrate(const model::Architecture& architecture) {
     if (!model::CanRun<TorchOps>(architecture.layers[i].mixer))
       return Unsupported(
           fmt::format("layer {} of family '{}' has a mixer that calibration does not run "
-                      "(known: attention, Mamba, Mamba-2, retention)",
+                      "(known: attention, Mamba, Mamba-2, retention, RWKV)",
                       i, architecture.family));
   return OkStatus();
 }

@@ -24,7 +24,7 @@ Status ForWindows(std::size_t count, std::size_t running,
 
 Result<at::Tensor> ReadBorder(const RunState& run, const ActivationFile& file, std::size_t window) {
   at::Tensor x = at::empty({static_cast<std::int64_t>(run.context()),
-                            static_cast<std::int64_t>(run.architecture->hidden_size)});
+                            static_cast<std::int64_t>(BorderWidth(*run.architecture))});
   INGOT_TRY(file.Read(window, {x.data_ptr<float>(), static_cast<std::size_t>(x.numel())}));
   return x;
 }
@@ -34,13 +34,32 @@ Status WriteBorder(ActivationFile& file, std::size_t window, const at::Tensor& x
   return file.Write(window, {values.data_ptr<float>(), static_cast<std::size_t>(values.numel())});
 }
 
-at::Tensor RunStage(TorchOps& ops, const model::Architecture& architecture, std::size_t stage,
-                    const at::Tensor& x, const model::Batch& batch) {
+namespace {
+
+// The stage's own hidden state in and out; what goes beside it is the op set's.
+at::Tensor RunHidden(TorchOps& ops, const model::Architecture& architecture, std::size_t stage,
+                     const at::Tensor& x, const model::Batch& batch) {
   if (stage == 0) return model::RunEmbedding(ops, architecture, batch);
   if (stage <= architecture.layers.size()) return model::RunLayer(ops, architecture, stage - 1, x);
   std::vector<std::uint32_t> rows(static_cast<std::size_t>(x.size(0)));
   std::iota(rows.begin(), rows.end(), 0u);
   return model::RunHead(ops, architecture, x, rows);
+}
+
+}  // namespace
+
+at::Tensor RunStage(TorchOps& ops, const model::Architecture& architecture, std::size_t stage,
+                    const at::Tensor& x, const model::Batch& batch) {
+  const auto hidden = static_cast<std::int64_t>(architecture.hidden_size);
+  const auto beside = static_cast<std::int64_t>(BorderWidth(architecture)) - hidden;
+  if (beside == 0) return RunHidden(ops, architecture, stage, x, batch);
+  if (stage == 0) {
+    const at::Tensor y = RunHidden(ops, architecture, stage, x, batch);
+    return at::cat({y, at::zeros({y.size(0), beside})}, 1);
+  }
+  ops.SetFirstValue(x.narrow(1, hidden, beside));
+  const at::Tensor y = RunHidden(ops, architecture, stage, x.narrow(1, 0, hidden), batch);
+  return stage <= architecture.layers.size() ? at::cat({y, ops.first_value()}, 1) : y;
 }
 
 }  // namespace ingot::calibration

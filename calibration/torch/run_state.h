@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "calibration/stages.h"
 #include "calibration/torch/calibrate.h"
 #include "calibration/torch/torch_ops.h"
 #include "calibration/work_directory.h"
@@ -26,7 +27,7 @@ struct RunState {
   Concurrency fit;
 
   std::size_t context() const { return text->context; }
-  std::size_t border_values() const { return context() * architecture->hidden_size; }
+  std::size_t border_values() const { return context() * BorderWidth(*architecture); }
   void Progress(std::size_t done, std::size_t total, const std::string& what) const {
     if (options->on_progress) options->on_progress(done, total, what);
   }
@@ -37,11 +38,12 @@ struct RunState {
 Status ForWindows(std::size_t count, std::size_t running,
                   const std::function<Status(std::size_t)>& body);
 
-// Activations at a stage's border as a tensor, context x hidden.
+// Activations at a stage's border as a tensor, context x BorderWidth.
 Result<at::Tensor> ReadBorder(const RunState& run, const ActivationFile& file, std::size_t window);
 Status WriteBorder(ActivationFile& file, std::size_t window, const at::Tensor& x);
 
-// A stage over one window: x is its input, unused by stage 0. The head gives logits of all rows.
+// A stage over what Prepare said: x is what the stage before gave, rows x BorderWidth, unused by
+// stage 0. The head gives logits of all rows.
 at::Tensor RunStage(TorchOps& ops, const model::Architecture& architecture, std::size_t stage,
                     const at::Tensor& x, const model::Batch& batch);
 

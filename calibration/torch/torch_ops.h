@@ -13,6 +13,7 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -101,7 +102,24 @@ class TorchOps {
   Tensor Retention(const model::RetentionSpec& spec, std::size_t layer, const Tensor& q,
                    const Tensor& k, const Tensor& v);
 
+  // RWKV's mixers (rwkv_torch_ops.cc).
+  Tensor TokenShift(std::size_t layer, std::size_t slot, const Tensor& x);
+  Tensor TokenMix(const std::string& vector, bool of_current, const Tensor& x, const Tensor& delta);
+  Tensor TokenMix(const std::string& vector, const Tensor& x, const Tensor& delta,
+                  const Tensor& low);
+  Tensor RwkvScan(const model::RwkvSpec& spec, std::size_t layer,
+                  model::RwkvStreams<Tensor> streams);
+  void KeepFirstValue(const Tensor& value) { first_value_ = value; }
+  Tensor BlendFirstValue(Tensor value, const Tensor& gate);
+  // The first layer's values, where a later layer runs on its own.
+  void SetFirstValue(Tensor value) { first_value_ = std::move(value); }
+  const Tensor& first_value() const { return first_value_; }
+
  private:
+  Tensor RwkvScan4(const model::RwkvSpec& spec, const Tensor& key, const Tensor& value) const;
+  Tensor RwkvScanHeads(const model::RwkvSpec& spec,
+                       const model::RwkvStreams<Tensor>& streams) const;
+  Tensor DeltaScanHeads(const model::RwkvSpec& spec, model::RwkvStreams<Tensor>& streams) const;
   struct RopeTable {
     at::Tensor cosine, sine;  // length x dims / 2
   };
@@ -117,10 +135,12 @@ class TorchOps {
   StageRecord* record_;
   std::int64_t sequences_ = 1, length_ = 0;
   std::vector<RopeTable> ropes_;
+  Tensor first_value_;  // RWKV 7
   Status status_;
 };
 
 static_assert(model::OpSet<TorchOps>);
 static_assert(model::MambaOps<TorchOps> && model::RetentionOps<TorchOps>);
+static_assert(model::RwkvOps<TorchOps>);
 
 }  // namespace ingot::calibration
