@@ -14,6 +14,8 @@ INGOT = pathlib.Path(os.environ.get("INGOT", ROOT / "build/release/bin/ingot"))
 MODELS = pathlib.Path(os.environ.get("INGOT_MODELS", ROOT / ".cache/models"))
 PEER_PYTHON = pathlib.Path(os.environ.get(
     "INGOT_PEERS", pathlib.Path.home() / ".cache/ingot-peers")) / "bin/python"
+TORCH_PEER_PYTHON = pathlib.Path(os.environ.get(
+    "INGOT_PEERS_TORCH", pathlib.Path.home() / ".cache/ingot-peers-torch")) / "bin/python"
 
 
 class Run:

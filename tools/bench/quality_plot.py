@@ -57,7 +57,8 @@ def table(rows, windows):
              "standard error against the BF16 source; linear weights only unless the row says otherwise.", "",
              "| | bits per linear weight | file, MB | KL | top-1 | ΔPPL, % |", "| --- | --- | --- | --- | --- | --- |"]
     for r in sorted(rows, key=lambda r: (-r["bits"], r["kl"])):
-        lines.append(f"| {r['label']} | {r['bits']:.3f} | {r['bytes'] / 1e6:.1f} | {r['kl']:.5f} ± {r['stderr']:.5f} | "
+        size = f"{r['bytes'] / 1e6:.1f}" if r["bytes"] else "–"
+        lines.append(f"| {r['label']} | {r['bits']:.3f} | {size} | {r['kl']:.5f} ± {r['stderr']:.5f} | "
                      f"{r['top1']:.3f} | {r['ppl']:+.2f} |")
     return "\n".join(lines)
 
