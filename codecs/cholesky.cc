@@ -89,7 +89,8 @@ class Block {
     for (std::size_t k = from; k < to; k += kDepth)
       for (std::size_t i = begin; i < end; i += kPanelColumns) {
         std::fill_n(sums, kPanelColumns * kTileRows, 0.0f);
-        kernels_.feed_back(a_.panel(q) + k * kTileRows, Left(i, k), std::min(kDepth, to - k), sums);
+        kernels_.feed_back(a_.panel(q) + k * kTileRows, Left(i, k), std::min(kDepth, to - k), sums,
+                           Left(i + kPanelColumns < end ? i + kPanelColumns : begin, k));
         kernels_.factor_subtract(sums, rows.values.data() + i * kFactorColumns, kPart);
       }
   }

@@ -245,12 +245,17 @@ void CompensatedTile::Start() {
 
 // Brings the targets of columns [begin, end) up to the errors of those before `begin`.
 void CompensatedTile::FeedBlock(std::uint64_t begin, std::uint64_t end) {
+  const auto factors = [&](std::uint64_t k, std::uint64_t c) {
+    return compensation_.panel(c / kPanelColumns) + k * kPanelColumns;
+  };
   for (std::uint64_t k = 0; k < begin; k += kBlockDepth)
-    for (std::uint64_t c = begin; c < end; c += kPanelColumns)
-      compensation_.kernels().feed_back(errors_.data() + k * kTileRows,
-                                        compensation_.panel(c / kPanelColumns) + k * kPanelColumns,
-                                        std::min(kBlockDepth, begin - k),
-                                        targets_.data() + c * kTileRows);
+    for (std::uint64_t c = begin; c < end; c += kPanelColumns) {
+      const bool last = c + kPanelColumns == end;
+      const std::uint64_t then = std::min(k + kBlockDepth, begin);
+      compensation_.kernels().feed_back(
+          errors_.data() + k * kTileRows, factors(k, c), then - k, targets_.data() + c * kTileRows,
+          last ? factors(then, begin) : factors(k, c + kPanelColumns));
+    }
 }
 
 void CompensatedTile::Settle(std::uint64_t p, const float* values) {
@@ -274,7 +279,7 @@ void CompensatedTile::Walk(Choose&& choose) {
           !compensation_.feeds_back() ? nullptr : compensation_.panel(first / kPanelColumns);
       if (m != nullptr)
         kernels.feed_back(errors_.data() + block * kTileRows, m + block * kPanelColumns,
-                          first - block, t);
+                          first - block, t, m + first * kPanelColumns);
       for (std::uint64_t p = first; p < std::min(first + kPanelColumns, cols); ++p) {
         choose(p, values);
         Settle(p, values);
@@ -302,7 +307,8 @@ void CompensatedTile::Descend(ColumnRounder& rounder) {
       for (std::uint64_t c = block; c < end; c += kPanelColumns)
         kernels.feed_back(errors(k),
                           compensation_.whole_panel(c / kPanelColumns) + k * kPanelColumns,
-                          std::min(kBlockDepth, cols - k), targets_.data() + c * kTileRows);
+                          std::min(kBlockDepth, cols - k), targets_.data() + c * kTileRows,
+                          compensation_.whole_panel(c / kPanelColumns) + k * kPanelColumns);
     for (std::uint64_t p = block; p < std::min(end, cols); ++p) {
       rounder.Round(compensation_.order()[p], targets(p), values);
       float* error = errors_.data() + p * kTileRows;

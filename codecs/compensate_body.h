@@ -6,11 +6,12 @@ namespace {
 
 static_assert(kPanelColumns % kColumns == 0 && kTileRows % (kVectors * F::kLanes) == 0);
 
-void FeedTile(const float* d, const float* m, std::size_t depth, float* t) {
+void FeedTile(const float* d, const float* m, std::size_t depth, float* t, const float* next) {
   F acc[kColumns][kVectors];
   for (int c = 0; c < kColumns; ++c)
     for (int v = 0; v < kVectors; ++v) acc[c][v] = F::Load(t + c * kTileRows + v * F::kLanes);
   for (std::size_t k = 0; k < depth; ++k, d += kTileRows, m += kPanelColumns) {
+    __builtin_prefetch(next + k * kPanelColumns);
     F error[kVectors];
     for (int v = 0; v < kVectors; ++v) error[v] = F::Load(d + v * F::kLanes);
     for (int c = 0; c < kColumns; ++c) {
@@ -22,11 +23,11 @@ void FeedTile(const float* d, const float* m, std::size_t depth, float* t) {
     for (int v = 0; v < kVectors; ++v) acc[c][v].Store(t + c * kTileRows + v * F::kLanes);
 }
 
-void FeedBack(const float* d, const float* m, std::size_t depth, float* t) {
+void FeedBack(const float* d, const float* m, std::size_t depth, float* t, const float* next) {
   if (depth == 0) return;
   for (std::size_t lane = 0; lane < kTileRows; lane += kVectors * F::kLanes)
     for (std::size_t c = 0; c < kPanelColumns; c += kColumns)
-      FeedTile(d + lane, m + c, depth, t + c * kTileRows + lane);
+      FeedTile(d + lane, m + c, depth, t + c * kTileRows + lane, lane == 0 ? next : m);
 }
 
 void FeedOne(const float* d, const float* m, std::size_t first, float* t) {

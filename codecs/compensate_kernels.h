@@ -19,7 +19,8 @@ inline constexpr std::size_t kFactorRows = 8, kFactorColumns = 16;
 
 struct CompensateKernels {
   // t[c][l] = fma(d[k][l], m[8 k + c], t[c][l]), k = 0 ... depth - 1 in order, for 8 columns c.
-  void (*feed_back)(const float* d, const float* m, std::size_t depth, float* t);
+  // `next` is the m of the call after this one: it is fetched meanwhile.
+  void (*feed_back)(const float* d, const float* m, std::size_t depth, float* t, const float* next);
   // The same of one k, for columns first ... 7.
   void (*feed_one)(const float* d, const float* m, std::size_t first, float* t);
   // out[k][l] = fma(x[c][l], m[8 k + c], out[k][l]), c = 0 ... 7 in order, for k < depth.

@@ -4,6 +4,7 @@
 // product that the method cannot do without, W H (rows x cols x cols fused multiply-adds), by the
 // kernels that the method itself uses; feedback does half of it a pass.
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include <cmath>
 
@@ -58,7 +59,8 @@ void Floor(benchmark::State& state) {
       for (std::uint64_t k = 0; k < cols; k += kDepth)
         for (std::uint64_t c = 0; c < cols; c += kPanelColumns)
           kernels.feed_back(d.data() + k * kTileRows, panel.data() + k * kPanelColumns,
-                            std::min(kDepth, cols - k), t.data() + c * kTileRows);
+                            std::min(kDepth, cols - k), t.data() + c * kTileRows,
+                            panel.data() + k * kPanelColumns);
     benchmark::DoNotOptimize(t.data());
     benchmark::ClobberMemory();
   }
@@ -114,4 +116,13 @@ BENCHMARK_CAPTURE(Encode, int4_opt_llama_v1, RecipeOptions{.codec = "int4_opt_ll
 }  // namespace
 }  // namespace ingot::codecs
 
-BENCHMARK_MAIN();
+// Memory is kept for the next tile, as `ingot pack` does.
+int main(int argc, char** argv) {
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
