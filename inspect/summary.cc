@@ -11,6 +11,8 @@
 namespace ingot::inspect {
 namespace {
 
+constexpr std::size_t kMostClasses = 16;
+
 double BitsPerWeight(std::uint64_t bytes, std::uint64_t weights) {
   return weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
 }
@@ -54,6 +56,10 @@ TensorSummary SummarizeTensor(const artifact::TensorRecord& record,
     tensor.relative_error = record.extra["relative_error"].get<double>();
   if (record.extra.contains("predicted_loss") && record.extra["predicted_loss"].is_number())
     tensor.predicted_loss = record.extra["predicted_loss"].get<double>();
+  if (const auto classes = record.extra.find("planes_by_class");
+      classes != record.extra.end() && classes->is_array() && classes->size() <= kMostClasses)
+    for (const Json& count : *classes)
+      tensor.planes_by_class.push_back(count.is_number_integer() ? count.get<int>() : 0);
   tensor.size.tensors = 1;
   tensor.size.weights = 1;
   for (const std::uint64_t n : record.shape) tensor.size.weights *= n;  // checked by the manifest
@@ -105,6 +111,7 @@ Json TensorJson(const TensorSummary& tensor) {
                {"bits_per_weight_resident", tensor.size.resident_bits_per_weight()}};
   if (tensor.relative_error >= 0) json["relative_error"] = tensor.relative_error;
   if (tensor.predicted_loss >= 0) json["predicted_loss"] = tensor.predicted_loss;
+  if (!tensor.planes_by_class.empty()) json["planes_by_class"] = tensor.planes_by_class;
   return json;
 }
 

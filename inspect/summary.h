@@ -48,6 +48,7 @@ struct TensorSummary {
   double relative_error = -1;  // RMS of the error over RMS of the weights; -1 where not recorded
   double predicted_loss = -1;  // nats a token, by the statistics it was rounded with; < 0: none
   std::vector<PlaneSummary> planes;
+  std::vector<int> planes_by_class;  // that a token of each class reads; empty: all, whatever class
   SizeSum size;
 };
 

@@ -36,8 +36,25 @@ std::string Planes(const TensorSummary& tensor) {
   return fmt::format("{}", fmt::join(planes, " + "));
 }
 
+// "1/2/3/3": planes that tokens of class 0 ... 3 read.
+std::string ByClass(const TensorSummary& tensor) {
+  return fmt::format("{}", fmt::join(tensor.planes_by_class, "/"));
+}
+
+// Takes a column away that has no entry.
+void DropEmptyColumn(Rows& rows, std::size_t column) {
+  for (std::size_t r = 1; r < rows.size(); ++r)
+    if (!rows[r][column].empty()) return;
+  for (auto& row : rows) row.erase(row.begin() + static_cast<std::ptrdiff_t>(column));
+}
+
 std::string Error(double relative_error) {
   return relative_error < 0 ? "" : fmt::format("{:.4f}", relative_error);
+}
+
+// Predicted, nats a token.
+std::string Loss(double predicted_loss) {
+  return predicted_loss < 0 ? "" : fmt::format("{:.2e}", predicted_loss);
 }
 
 // "BF16", or "mixed" where the matrices came in several formats.
@@ -124,9 +141,13 @@ void AddOrigin(const Summary& summary, Rows& rows) {
   if (const auto digest = TextAt(provenance, {"source", "digest"}); !digest.empty())
     rows.push_back({"", digest});
   rows.push_back({"made by", TextAt(provenance, {"tool"})});
+  const char* beside = provenance.is_object() && provenance.contains("allocation")
+                           ? ", where allocation did not choose"
+                           : "";
   for (const char* role : {"linear", "embedding", "head"})
     if (summary.by_role.contains(role))
-      rows.push_back({"", fmt::format("{} {}", role, TextAt(provenance, {"recipe", role}))});
+      rows.push_back(
+          {"", fmt::format("{} {}{}", role, TextAt(provenance, {"recipe", role}), beside)});
   if (provenance.is_object() && provenance.contains("recipe") && provenance["recipe"].is_object() &&
       provenance["recipe"].contains("rules"))
     for (const Json& rule : provenance["recipe"]["rules"])
@@ -190,7 +211,7 @@ std::string LevelTable(const Summary& summary) {
 // A line a layer and codec; what is outside the layers by name.
 std::string LayerTable(const Summary& summary) {
   struct Line {
-    std::string place, codec, planes;
+    std::string place, codec, planes, by_class;
     SizeSum size;
     double worst_error = -1;
   };
@@ -203,26 +224,32 @@ std::string LayerTable(const Summary& summary) {
     auto it = std::find_if(lines.begin(), lines.end(), [&](const Line& line) {
       return line.place == place && line.codec == tensor.codec && line.planes == planes;
     });
-    if (it == lines.end()) it = lines.insert(it, {place, tensor.codec, planes, {}, -1});
+    if (it == lines.end())
+      it = lines.insert(it, {place, tensor.codec, planes, ByClass(tensor), {}, -1});
     it->size += tensor.size;
     it->worst_error = std::max(it->worst_error, tensor.relative_error);
   }
-  Rows rows = {{"where", "codec", "planes", "matrices", "stored", "bpw", "worst error"}};
+  Rows rows = {
+      {"where", "codec", "planes", "by class", "matrices", "stored", "bpw", "worst error"}};
   for (const Line& line : lines)
-    rows.push_back({line.place, line.codec, line.planes, std::to_string(line.size.tensors),
-                    HumanBytes(line.size.stored_bytes),
+    rows.push_back({line.place, line.codec, line.planes, line.by_class,
+                    std::to_string(line.size.tensors), HumanBytes(line.size.stored_bytes),
                     fmt::format("{:.3f}", line.size.stored_bits_per_weight()),
                     Error(line.worst_error)});
+  DropEmptyColumn(rows, 3);
   return "\n" + AlignTable(rows, "  ");
 }
 
 std::string TensorTable(const Summary& summary) {
-  Rows rows = {{"tensor", "shape", "from", "codec", "planes", "stored", "bpw", "error"}};
+  Rows rows = {
+      {"tensor", "shape", "from", "codec", "planes", "by class", "stored", "bpw", "error", "loss"}};
   for (const TensorSummary& tensor : summary.tensors)
     rows.push_back({tensor.name, Shape(tensor.shape), tensor.dtype, tensor.codec, Planes(tensor),
-                    HumanBytes(tensor.size.stored_bytes),
+                    ByClass(tensor), HumanBytes(tensor.size.stored_bytes),
                     fmt::format("{:.3f}", tensor.size.stored_bits_per_weight()),
-                    Error(tensor.relative_error)});
+                    Error(tensor.relative_error), Loss(tensor.predicted_loss)});
+  DropEmptyColumn(rows, 9);
+  DropEmptyColumn(rows, 5);
   return "\n" + AlignTable(rows, "  ");
 }
 

@@ -19,6 +19,7 @@
 #include "pack/provenance.h"
 #include "pack/slab_queue.h"
 #include "pack/slab_source.h"
+#include "pack/token_classes.h"
 
 namespace ingot::pack {
 namespace {
@@ -56,6 +57,8 @@ Result<artifact::TensorPlan> TensorPlanOf(const PlannedTensor& tensor) {
   record.role = RoleName(tensor.role);
   record.layer = tensor.layer;
   if (tensor.transposed) record.extra["transposed"] = true;
+  const auto& planes = tensor.encoder->planes();
+  if (planes.back().level > 0) record.extra["planes_by_class"] = PlanesByClass(planes);
   for (const codecs::PlaneSpec& spec : tensor.encoder->planes()) {
     INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(spec.kind));
     INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, tensor.cols));
