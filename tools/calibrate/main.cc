@@ -1,4 +1,5 @@
-// `ingot-calibrate`, run by `ingot calibrate`: the one program that links LibTorch.
+// `ingot-calibrate`, run by `ingot calibrate` and, with "tune" as its first word, by `ingot tune`:
+// the one program that links LibTorch.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/parallel.h"
@@ -14,6 +16,8 @@
 #include "inspect/text_format.h"
 #include "model/tokenizer.h"
 #include "tools/calibrate/self_text.h"
+#include "tools/calibrate/sequential_prefix.h"
+#include "tools/calibrate/tune_artifact.h"
 #include "tools/cli/common.h"
 
 namespace ingot::cli {
@@ -23,7 +27,7 @@ constexpr std::size_t kNotesShown = 8;
 constexpr std::uint64_t kBackwardTokens = 16384;
 
 struct CalibrateCommand {
-  std::string model, output, memory;
+  std::string model, output, memory, sequential, gradients_from;
   std::vector<std::string> texts;
   std::uint64_t tokens = 65536, seed = 0;
   std::uint64_t backward_tokens = kBackwardTokens;  // no more than tokens where nobody says
@@ -78,8 +82,12 @@ Status RunCalibrate(const CalibrateCommand& command) {
   if (!command.memory.empty()) {
     INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory));
   }
+  options.gradients_from = command.gradients_from;
+  if (!options.gradients_from.empty() && command.names_backward)
+    return InvalidArgument("--fisher-from takes gradients over: no --backward-tokens with it");
   const std::uint64_t backward_tokens =
-      command.names_backward ? command.backward_tokens : std::min(kBackwardTokens, command.tokens);
+      !options.gradients_from.empty() ? 0
+      : command.names_backward        ? command.backward_tokens : std::min(kBackwardTokens, command.tokens);
   if (backward_tokens > command.tokens)
     return InvalidArgument(fmt::format("--backward-tokens {} are more than --tokens {}",
                                        backward_tokens, command.tokens));
@@ -113,7 +121,15 @@ Status RunCalibrate(const CalibrateCommand& command) {
     if (!command.quiet || command.plan_only)
       PrintPlan(text, options.memory_bytes, cost, fit, seconds, resumed);
   };
-  return calibration::Calibrate(*checkpoint, architecture, text, options);
+  if (command.sequential.empty() || command.plan_only)
+    return calibration::Calibrate(*checkpoint, architecture, text, options);
+  INGOT_ASSIGN(SequentialPrefix prefix,
+               OpenSequentialPrefix(command.sequential, command.output, progress));
+  options.prefix = prefix.weights.get();
+  options.prefix_digest = prefix.digest;
+  INGOT_TRY(calibration::Calibrate(*checkpoint, architecture, text, options));
+  prefix.Remove();
+  return OkStatus();
 }
 
 void AddOptions(CLI::App& app, CalibrateCommand& c) {
@@ -130,12 +146,17 @@ void AddOptions(CLI::App& app, CalibrateCommand& c) {
       ->capture_default_str();
   app.add_option("--seed", c.seed, "of what is sampled")->capture_default_str();
   app.add_option("--memory", c.memory, "most memory, like 3GiB (half of the machine's)");
+  app.add_option("--sequential", c.sequential,
+                 "ARTIFACT of this model: inputs are taken as its quantized weights make them");
+  app.add_option("--fisher-from", c.gradients_from,
+                 "STATS of this model whose gradients are taken over instead of run anew");
   app.add_flag("--plan-only", c.plan_only, "say what it will take and stop");
   app.add_flag("-q,--quiet", c.quiet, "no plan and no progress");
   AddThreadsOption(&app);
 }
 
 int Main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "tune") return TuneMain(argc - 1, argv + 1);
   CLI::App app(
       "Takes the statistics that packing spends bits by: what every matrix is fed, and how "
       "much the model hears of every output.",

@@ -1,5 +1,5 @@
-// `ingot calibrate`: runs `ingot-calibrate` beside this program, as git runs its subcommands, so
-// that `ingot` itself never links LibTorch.
+// `ingot calibrate` and `ingot tune`: run `ingot-calibrate` beside this program, as git runs its
+// subcommands, so that `ingot` itself never links LibTorch.
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -10,8 +10,10 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/parallel.h"
 #include "tools/cli/common.h"
 
 namespace ingot::cli {
@@ -29,30 +31,10 @@ Result<std::string> CalibrateProgram() {
                   error ? "ingot-calibrate" : program));
 }
 
-}  // namespace
-
-bool IsCalibrate(int argc, char** argv) {
-  return argc > 1 && std::string_view(argv[1]) == "calibrate";
-}
-
-int RunCalibrateBeside(int argc, char** argv) {
-  const auto found = CalibrateProgram();
-  if (!found.ok()) return Fail(found.status());
-  const std::string& program = *found;
-  std::vector<char*> arguments(argv + 1, argv + argc);
-  std::string name = program;
-  arguments[0] = name.data();
-  arguments.push_back(nullptr);
-  ::execv(program.c_str(), arguments.data());
-  return Fail(IoError(fmt::format("cannot run {}: {}", program, std::strerror(errno))));
-}
-
-Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
-                    const std::string& output, bool quiet) {
+// Runs the program and waits. `lost`: what its failure means for the caller.
+Status RunProgram(std::vector<std::string> words, const std::string& lost) {
   INGOT_ASSIGN(std::string program, CalibrateProgram());
-  std::vector<std::string> words = {program, model, "-o", output, "--text"};
-  words.insert(words.end(), texts.begin(), texts.end());
-  if (quiet) words.emplace_back("-q");
+  words.insert(words.begin(), program);
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -65,10 +47,61 @@ Status CalibrateFor(const std::string& model, const std::vector<std::string>& te
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return OkStatus();
-  return Unsupported(fmt::format("ingot-calibrate ended with {}; nothing was packed",
+  return Unsupported(fmt::format("ingot-calibrate ended with {}; {}",
                                  WIFEXITED(status)
                                      ? fmt::format("exit code {}", WEXITSTATUS(status))
-                                     : fmt::format("signal {}", WTERMSIG(status))));
+                                     : fmt::format("signal {}", WTERMSIG(status)),
+                                 lost));
+}
+
+}  // namespace
+
+bool IsCalibrate(int argc, char** argv) {
+  if (argc < 2) return false;
+  const std::string_view command = argv[1];
+  return command == "calibrate" || command == "tune";
+}
+
+int RunCalibrateBeside(int argc, char** argv) {
+  const auto found = CalibrateProgram();
+  if (!found.ok()) return Fail(found.status());
+  const std::string& program = *found;
+  // "calibrate" is what the program does without a word; "tune" it is told.
+  const bool tunes = std::string_view(argv[1]) == "tune";
+  std::vector<char*> arguments(argv + (tunes ? 0 : 1), argv + argc);
+  std::string name = program;
+  arguments[0] = name.data();
+  arguments.push_back(nullptr);
+  ::execv(program.c_str(), arguments.data());
+  return Fail(IoError(fmt::format("cannot run {}: {}", program, std::strerror(errno))));
+}
+
+Status CheckCanTune() { return CalibrateProgram().status(); }
+
+Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
+                    const std::string& output, bool quiet) {
+  std::vector<std::string> words = {model, "-o", output, "--text"};
+  words.insert(words.end(), texts.begin(), texts.end());
+  if (quiet) words.emplace_back("-q");
+  return RunProgram(std::move(words), "nothing was packed");
+}
+
+Status TuneFor(const TuneRequest& request) {
+  std::vector<std::string> words = {
+      "tune", request.artifact, "--reference", request.model,
+      "-o",   request.output,   "--threads",   std::to_string(Threads())};
+  if (!request.stats.empty()) words.insert(words.end(), {"--stats", request.stats});
+  if (!request.sign.empty()) words.insert(words.end(), {"--sign", request.sign});
+  if (request.force) words.emplace_back("--force");
+  if (request.quiet) words.emplace_back("-q");
+  words.emplace_back("--text");
+  words.insert(words.end(), request.texts.begin(), request.texts.end());
+  return RunProgram(std::move(words), "the artifact was not made");
+}
+
+void AddTuneCommand(CLI::App& app, Outcome& /*outcome*/) {
+  // For the list of commands; main hands the words on before they are parsed.
+  app.add_subcommand("tune", "Fit an artifact's scales, zeros and norms by gradient (LibTorch)");
 }
 
 void AddCalibrateCommand(CLI::App& app, Outcome& /*outcome*/) {

@@ -75,11 +75,22 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome);
 void AddExportCommand(CLI::App& app, Outcome& outcome);
 void AddImatrixCommand(CLI::App& app, Outcome& outcome);
 void AddCalibrateCommand(CLI::App& app, Outcome& outcome);
-// `ingot calibrate ...` becomes the program beside this one; returns only where it cannot.
+void AddTuneCommand(CLI::App& app, Outcome& outcome);
+// `ingot calibrate ...` and `ingot tune ...` become the program beside this one; returns only where
+// it cannot.
 bool IsCalibrate(int argc, char** argv);
 int RunCalibrateBeside(int argc, char** argv);
 // The statistics of `model` over `texts` (files, or "self") into `output`, by that program.
 Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
                     const std::string& output, bool quiet);
+// Tunes an artifact made from `model` into `output`, by that program.
+struct TuneRequest {
+  std::string artifact, model, output, stats, sign;  // no stats, no key: empty
+  std::vector<std::string> texts;
+  bool force = false, quiet = false;
+};
+Status TuneFor(const TuneRequest& request);
+// NotFound where the program is not there.
+Status CheckCanTune();
 
 }  // namespace ingot::cli

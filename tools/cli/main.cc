@@ -36,6 +36,7 @@ int Main(int argc, char** argv) {
   Outcome outcome;
   if (IsCalibrate(argc, argv)) return RunCalibrateBeside(argc, argv);
   AddCalibrateCommand(app, outcome);
+  AddTuneCommand(app, outcome);
   AddImatrixCommand(app, outcome);
   AddPackCommand(app, outcome);
   AddInspectCommand(app, outcome);

@@ -1,6 +1,7 @@
 // `ingot pack`.
 #include <fmt/format.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
@@ -32,7 +33,7 @@ struct PackCommand {
   std::string model, output, target, sign, stats, memory = "1GiB";
   codecs::RecipeOptions recipe{"", 0, 0, "", ""};
   BudgetOptions budget;
-  std::vector<std::string> rules, calib, measure;
+  std::vector<std::string> rules, calib, measure, tune;
   std::size_t measure_tokens = 8192;
   bool plan_only = false;
   bool force = false, dry_run = false, json = false, quiet = false;
@@ -191,6 +192,25 @@ Result<pack::PackReport> PackWithin(const PackCommand& command, const model::Che
   }
 }
 
+// Packs beside the output, which is then the tuned one, and removes what it packed.
+Result<pack::PackReport> PackTuned(const PackCommand& command, const model::Checkpoint& checkpoint,
+                                   pack::PlanOptions plan_options, const BudgetCurves* known) {
+  INGOT_TRY(CheckCanTune().At("--tune"));
+  if (!command.force && ::access(command.output.c_str(), F_OK) == 0)
+    return InvalidArgument(fmt::format("{}: exists; --force replaces it", command.output));
+  PackCommand untuned = command;
+  untuned.output = command.output + ".untuned";
+  untuned.force = true;
+  untuned.sign.clear();
+  INGOT_ASSIGN(const pack::PackReport report,
+               PackWithin(untuned, checkpoint, std::move(plan_options), known));
+  const Status tuned = TuneFor({untuned.output, command.model, command.output, command.stats,
+                                command.sign, command.tune, command.force, /*quiet=*/true});
+  ::unlink(untuned.output.c_str());
+  INGOT_TRY(tuned);
+  return report;
+}
+
 Status RunPack(const PackCommand& command) {
   // Slabs come and go: their memory is kept for the next one instead of being given back, since
   // fresh pages cost more than what is computed on them.
@@ -218,8 +238,10 @@ Status RunPack(const PackCommand& command) {
     fmt::print("{}", sweep);
     return OkStatus();
   }
+  const bool tunes = !command.tune.empty() && !command.dry_run;
   INGOT_ASSIGN(const pack::PackReport report,
-               PackWithin(calibrated, *checkpoint, std::move(plan_options), PointerTo(known)));
+               (tunes ? PackTuned : PackWithin)(calibrated, *checkpoint, std::move(plan_options),
+                                                PointerTo(known)));
   if (command.dry_run || (command.quiet && !command.json)) return OkStatus();
   const auto seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -297,6 +319,10 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("N")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  c->add_option("--tune", o->tune,
+                "then fit scales, zeros and norms by gradient over these texts (see tune)")
+      ->type_name("TEXT...")
+      ->excludes("--measure");
   c->add_option("--memory", o->memory, "peak memory, at most")
       ->type_name("SIZE")
       ->capture_default_str();

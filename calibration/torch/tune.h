@@ -1,0 +1,71 @@
+// Block-wise tuning of a packed model: layer by layer, the float side data of its planes and its
+// norms are moved by gradient so that the layer, fed what the packed layers before it give, puts
+// out what the source's layer does. Codes stay. What a block learns is kept only where it lowers
+// the error on held-out windows, computed with every value rounded as it is stored. (Block-wise
+// reconstruction: BRECQ, Li et al. 2021; OmniQuant, Shao et al. 2023; EfficientQAT's Block-AP, Chen
+// et al. 2024; tuned scales and norms: AQLM, Egiazarian et al. 2024.)
+//
+// Thread rule: as calibrate.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "calibration/text_source.h"
+#include "calibration/torch/tune_tensor.h"
+#include "model/architecture.h"
+#include "model/checkpoint.h"
+
+namespace ingot::calibration {
+
+// The packed model, tensors under the source's names, matrices as rows (outputs) x cols.
+//
+// Thread rule: const methods may be called from several threads.
+class PackedModel {
+ public:
+  virtual ~PackedModel() = default;
+  // NotFound, Corruption.
+  virtual Result<PackedTensor> Read(const std::string& name) const = 0;
+};
+
+struct TuneOptions {
+  std::string work;                // a directory for activations, made and removed
+  std::size_t epochs = 4;          // over the windows that are not held out
+  std::size_t batch_windows = 4;   // of one step
+  double rate = 2e-3;              // of the first step, relative to a value; falls to 0 as a cosine
+  std::uint64_t seed = 0;          // of the order of windows
+  std::uint64_t memory_bytes = 0;  // 0: no bound
+  // Per layer a weight for each channel of its output, such as its Fisher information; empty: ones.
+  std::function<std::vector<float>(std::size_t layer)> channel_weights;
+  std::function<void(std::size_t done, std::size_t total, const std::string& what)> on_progress;
+};
+
+struct TunedBlock {
+  std::size_t layer = 0;
+  std::size_t parameters = 0;
+  // Mean over held-out tokens of |output - source's|^2 / |source's|^2.
+  double before = 0;
+  double after = 0;  // of what was learned, kept or not
+  bool kept = false;
+};
+
+struct TuneResult {
+  std::vector<TunedBlock> blocks;
+  std::size_t windows = 0, held_out = 0;
+  std::map<std::string, std::vector<NewStream>> streams;  // by tensor, those that changed
+};
+
+// Every fourth window is held out. Results depend on text, options and seed, never on threads or
+// memory. Errors: InvalidArgument for fewer than four windows, ids outside the vocabulary, shapes
+// that do not fit the architecture, a model without anything to tune; NotFound for an absent
+// tensor; Unsupported for layers that the op set cannot run; Limit where the memory cannot do; Io.
+Result<TuneResult> Tune(const model::Checkpoint& source, const model::Architecture& architecture,
+                        const PackedModel& packed, const TokenWindows& text,
+                        const TuneOptions& options);
+
+}  // namespace ingot::calibration
