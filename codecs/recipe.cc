@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <optional>
 
 #include "codecs/attributes.h"
 #include "codecs/entropy_encode.h"
@@ -90,9 +91,13 @@ Result<std::unique_ptr<TensorEncoder>> MakeInts(const RecipeOptions& options,
   if (options.transform != "hadamard") return MakeIntEncoder(std::move(specs), exact, cols, dtype);
   PlaneSpec rotation = HadamardSpec(cols);
   INGOT_TRY(MakeHadamard(rotation, cols).status());
-  if (exact) specs.pop_back();
+  std::optional<PlaneSpec> remainder;
+  if (exact) {
+    remainder = std::move(specs.back());
+    specs.pop_back();
+  }
   return MakeRotatedEncoder(MakeIntEncoder(std::move(specs), false, cols, DType::kF32),
-                            std::move(rotation), exact, dtype);
+                            std::move(rotation), std::move(remainder), dtype);
 }
 
 // Int planes rounded by statistics where there are some, else as MakeInts does.
@@ -153,17 +158,21 @@ Result<std::unique_ptr<TensorEncoder>> MakeResidual(const RecipeOptions& o, std:
 
 Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::uint64_t cols,
                                                   DType dtype) {
-  INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .hadamard = true}));
+  INGOT_TRY(CheckOptions(o, {.group = true, .bits = true, .levels = true, .hadamard = true}));
+  if (o.bits != 0 && o.bits != 4 && o.bits != 8)
+    return InvalidArgument("codec nested_v1: bits " + std::to_string(o.bits) +
+                           " at the first level, 4 or 8 allowed");
   if (DTypeBytes(dtype) == 1)
     return InvalidArgument("codec nested_v1 refines to 16 or 32 bits, the source is " +
                            std::string(DTypeName(dtype)) + "; use raw or lossless_v1");
   const std::int64_t group = o.group != 0 ? o.group : 128;
   const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
   const char* kind = dtype == DType::kF32 ? "remainder32" : "remainder16";
-  return MakeGuidedInts(o,
-                        {IntSpec(4, group, levels, "f16", 0), IntSpec(4, group, levels, "f16", 1),
-                         DTypeSpec(kind, dtype, 2)},
-                        true, UsualEffort(cols), cols, dtype);
+  // With 8 bits from the start, the second level adds nothing.
+  std::vector<PlaneSpec> specs = {IntSpec(o.bits == 8 ? 8 : 4, group, levels, "f16", 0)};
+  if (o.bits != 8) specs.push_back(IntSpec(4, group, levels, "f16", 1));
+  specs.push_back(DTypeSpec(kind, dtype, 2));
+  return MakeGuidedInts(o, std::move(specs), true, UsualEffort(cols), cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeAwq(const RecipeOptions& o, std::uint64_t cols,
@@ -273,6 +282,11 @@ Result<std::unique_ptr<TensorEncoder>> MakeEncoder(const RecipeOptions& options,
     known += (known.empty() ? "" : ", ") + std::string(kRecipes[i].name);
   }
   return NotFound("codec '" + options.codec + "' (known: " + known + ")");
+}
+
+bool RotatesByDefault(const RecipeOptions& options) {
+  return options.transform.empty() && options.levels != "log" &&
+         (options.codec.ends_with("_gptq") || options.codec == "nested_v1");
 }
 
 std::uint64_t TensorEncoder::slab_rows(std::uint64_t rows) const {

@@ -86,6 +86,11 @@ std::span<const RecipeInfo> Recipes();
 Result<std::unique_ptr<TensorEncoder>> MakeEncoder(const RecipeOptions& options, std::uint64_t cols,
                                                    DType dtype);
 
+// Whether the recipe, its transform left open, rotates its rows (hadamard) where a matrix's Hessian
+// is known: the error compensated codecs, whose KL falls by more than half. Whoever resolves
+// options sets the transform; MakeEncoder takes an empty one as none.
+bool RotatesByDefault(const RecipeOptions& options);
+
 // The rows of one slab: a fixed function of the width, so that files do not depend on memory or
 // threads. About 4 Mi weights.
 std::uint64_t SlabRows(std::uint64_t cols);

@@ -1,6 +1,7 @@
 #include "codecs/transformed_encoder.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "codecs/exact_encode.h"
@@ -12,16 +13,17 @@ namespace {
 
 class RotatedEncoder final : public TensorEncoder {
  public:
-  RotatedEncoder(std::unique_ptr<TensorEncoder> inner, PlaneSpec rotation, bool exact, DType dtype)
-      : inner_(std::move(inner)), specs_(inner_->planes()), exact_(exact), dtype_(dtype) {
+  RotatedEncoder(std::unique_ptr<TensorEncoder> inner, PlaneSpec rotation,
+                 std::optional<PlaneSpec> remainder, DType dtype)
+      : inner_(std::move(inner)),
+        specs_(inner_->planes()),
+        exact_(remainder.has_value()),
+        dtype_(dtype) {
     const auto made = MakeHadamard(rotation, cols());
     INGOT_CHECK(made.ok());
     transform_ = *made;
     place_ = InsertTransform(specs_, std::move(rotation));
-    if (!exact) return;
-    specs_.push_back({dtype == DType::kF32 ? "remainder32" : "remainder16",
-                      {{"dtype", std::string(DTypeName(dtype))}},
-                      specs_.back().level + 1});
+    if (exact_) specs_.push_back(*std::move(remainder));
   }
 
   const std::vector<PlaneSpec>& planes() const override { return specs_; }
@@ -94,8 +96,10 @@ class RotatedEncoder final : public TensorEncoder {
 }  // namespace
 
 std::unique_ptr<TensorEncoder> MakeRotatedEncoder(std::unique_ptr<TensorEncoder> inner,
-                                                  PlaneSpec rotation, bool exact, DType dtype) {
-  return std::make_unique<RotatedEncoder>(std::move(inner), std::move(rotation), exact, dtype);
+                                                  PlaneSpec rotation,
+                                                  std::optional<PlaneSpec> remainder, DType dtype) {
+  return std::make_unique<RotatedEncoder>(std::move(inner), std::move(rotation),
+                                          std::move(remainder), dtype);
 }
 
 }  // namespace ingot::codecs

@@ -3,16 +3,18 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "codecs/recipe.h"
 #include "codecs/transform.h"
 
 namespace ingot::codecs {
 
-// `inner` encodes f32 rows of the same width and lists no transform. Where `exact`, a last plane
-// after inner's, a remainder of `dtype` at the level after theirs, restores the source.
+// `inner` encodes f32 rows of the same width and lists no transform. `remainder`, of `dtype`, is a
+// last plane after inner's that restores the source.
 // REQUIRES: `rotation` is a valid hadamard spec for inner->cols().
 std::unique_ptr<TensorEncoder> MakeRotatedEncoder(std::unique_ptr<TensorEncoder> inner,
-                                                  PlaneSpec rotation, bool exact, DType dtype);
+                                                  PlaneSpec rotation,
+                                                  std::optional<PlaneSpec> remainder, DType dtype);
 
 }  // namespace ingot::codecs

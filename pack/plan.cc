@@ -54,8 +54,18 @@ Result<PlannedBytes> PlanBytes(const PlannedTensor& tensor, std::uint64_t& resid
   return bytes;
 }
 
+// A codec's rotation by default, where the statistics have what it pays for: a Hessian.
+Status SetTransform(const calibration::Statistics* statistics, PlannedTensor& tensor) {
+  if (statistics == nullptr || !codecs::RotatesByDefault(tensor.recipe)) return OkStatus();
+  INGOT_ASSIGN(const codecs::TensorGuide guide,
+               statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
+  if (!guide.hessian.empty()) tensor.recipe.transform = "hadamard";
+  return OkStatus();
+}
+
 Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::TensorInfo& source,
-                                 const codecs::RecipeOptions& recipe) {
+                                 const codecs::RecipeOptions& recipe,
+                                 const calibration::Statistics* statistics) {
   PlannedTensor tensor;
   tensor.source = source;
   tensor.role = use.role;
@@ -69,7 +79,8 @@ Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::Tenso
     std::swap(tensor.rows, tensor.cols);
   }
   tensor.recipe = recipe;
-  auto encoder = codecs::MakeEncoder(recipe, tensor.cols, source.dtype);
+  INGOT_TRY(SetTransform(statistics, tensor).At(source.name));
+  auto encoder = codecs::MakeEncoder(tensor.recipe, tensor.cols, source.dtype);
   if (!encoder.ok()) {
     // An unknown codec is a wrong option, not an absent file.
     Status status = std::move(encoder).status();
@@ -152,7 +163,7 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
       recipe = {};
       recipe.codec = kRawCodec;
     }
-    INGOT_ASSIGN(PlannedTensor tensor, PlanTensor(use, *source, recipe));
+    INGOT_ASSIGN(PlannedTensor tensor, PlanTensor(use, *source, recipe, plan.statistics.get()));
     plan.tensors.push_back(std::move(tensor));
   }
   INGOT_TRY(CheckRulesUsed(options.rules, matrices, vectors, architecture));

@@ -152,6 +152,11 @@ Result<RolePreset> TargetPreset(std::string_view target) {
 }
 
 RolePreset CodecPreset(const codecs::RecipeOptions& recipe) {
+  if (recipe.codec == "nested_v1" && recipe.bits == 0) {
+    codecs::RecipeOptions fine = recipe;
+    fine.bits = 8;
+    return {recipe, fine, fine};
+  }
   if (IsFine(recipe)) return {recipe, recipe, recipe};
   const codecs::RecipeOptions fine = Int(8, recipe.group);
   return {recipe, fine, fine};

@@ -58,7 +58,7 @@ Result<RolePreset> TargetPreset(std::string_view target);
 // The preset that `--codec` with its options stands for: linear weights get it as it is. Embedding
 // and head are read whole for every token of text and are the most sensitive matrices of small
 // models, so where the codec stores fewer than 8 bits they get 8-bit integers of its group; else
-// the same codec.
+// the same codec, which nests them from 8 bits on (nested_v1).
 RolePreset CodecPreset(const codecs::RecipeOptions& recipe);
 
 }  // namespace ingot::pack
