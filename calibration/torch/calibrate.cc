@@ -22,6 +22,7 @@ namespace {
 
 // Raised when the same inputs give other statistics.
 constexpr int kMethodVersion = 1;
+constexpr std::string_view kTakenGradients = "gradients";  // a part's name
 
 std::string Hex(blake3_hasher& hasher) {
   std::uint8_t digest[BLAKE3_OUT_LEN];
@@ -91,6 +92,40 @@ Status CheckDisk(const std::string& output, const CalibrationCost& cost) {
                   parent.string(), space.available >> 20, CeilDiv(need, 1 << 20)));
 }
 
+// InvalidArgument where a matrix is missing in the prefix or has another shape.
+Status CheckPrefix(const model::Checkpoint& checkpoint, const model::Architecture& architecture,
+                   const model::Checkpoint& prefix) {
+  Status status;
+  const auto check = [&](const std::string& name) {
+    if (!status.ok() || name.empty()) return;
+    const model::TensorInfo* mine = checkpoint.Find(name);
+    const model::TensorInfo* other = prefix.Find(name);
+    if (mine == nullptr) return;  // loading says so
+    if (other == nullptr)
+      status = InvalidArgument(fmt::format("the prefix is of another model: it has no '{}'", name));
+    else if (other->shape != mine->shape)
+      status = InvalidArgument(
+          fmt::format("the prefix is of another model: '{}' is {} there, {} here", name,
+                      fmt::join(other->shape, " x "), fmt::join(mine->shape, " x ")));
+  };
+  check(architecture.embedding);
+  for (std::size_t stage = 0; stage < StageCount(architecture); ++stage)
+    VisitStage(
+        architecture, stage, [&](const model::LinearRef& ref) { check(ref.weight); },
+        [&](const model::NormSpec& norm) { check(norm.weight); });
+  return status;
+}
+
+// The gradients of another run as a part of this one.
+Status TakeGradients(const RunState& run) {
+  const auto keep = [](std::string_view name) {
+    return name.starts_with("fisher/") || name.starts_with("cosine/") ||
+           name.starts_with("importance/");
+  };
+  return MergeStatistics(run.work->Part(kTakenGradients), {}, {&run.options->gradients_from, 1},
+                         keep, {});
+}
+
 Result<TokenValues> ReadTokenValues(const RunState& run) {
   TokenValues tokens;
   tokens.context = run.context();
@@ -125,6 +160,10 @@ Status Assemble(const RunState& run, StatisticsMetadata metadata) {
     for (const auto& note : nlohmann::json::parse(part.at("notes"))) notes.push_back(note);
     if (!run.kept.empty()) parts.push_back(run.work->Part(BackwardPart(stage)));
   }
+  if (!run.options->gradients_from.empty()) {
+    INGOT_TRY(TakeGradients(run));
+    parts.push_back(run.work->Part(kTakenGradients));
+  }
   metadata["inputs"] = inputs.dump();
   if (!notes.empty()) metadata["notes"] = notes.dump();
   std::vector<NamedTable> tables;
@@ -138,11 +177,44 @@ Status Assemble(const RunState& run, StatisticsMetadata metadata) {
   return MergeStatistics(run.options->output, metadata, parts, keep, tensors);
 }
 
+// What the run is, for the file and for the key of its work.
+Result<StatisticsMetadata> MetadataOf(const RunState& run) {
+  const CalibrateOptions& options = *run.options;
+  const std::size_t context = run.context();
+  StatisticsMetadata metadata;
+  metadata["format"] = kStatisticsFormat;
+  INGOT_ASSIGN(metadata["model"], ModelFingerprint(*run.checkpoint));
+  metadata["text_digest"] = TextDigest(*run.text);
+  metadata["seed"] = std::to_string(options.seed);
+  metadata["context"] = std::to_string(context);
+  metadata["tokens"] = std::to_string(run.text->windows.size() * context);
+  metadata["backward_tokens"] = std::to_string(run.kept.size() * context);
+  if (!options.prefix_digest.empty()) metadata["prefix"] = options.prefix_digest;
+  if (options.gradients_from.empty()) return metadata;
+  INGOT_ASSIGN(const auto source, Statistics::Open(options.gradients_from));
+  INGOT_TRY(source->CheckModel(*run.checkpoint).At(options.gradients_from));
+  metadata["backward_tokens"] = source->metadata().value("backward_tokens", "0");
+  if (metadata["backward_tokens"] == "0")
+    return InvalidArgument(options.gradients_from + ": has no gradients to take over");
+  metadata["gradients_from"] = source->digest();
+  return metadata;
+}
+
+std::string FingerprintOf(const StatisticsMetadata& metadata) {
+  std::string fingerprint = fmt::format("method={}", kMethodVersion);
+  for (const char* key : {"model", "text_digest", "seed", "context", "tokens", "backward_tokens",
+                          "prefix", "gradients_from"})
+    if (const auto it = metadata.find(key); it != metadata.end())
+      fingerprint += fmt::format(" {}={}", key, it->second);
+  return fingerprint;
+}
+
 Status CalibrateInside(const model::Checkpoint& checkpoint, const model::Architecture& architecture,
                        const TokenWindows& text, const CalibrateOptions& options) {
   UseOneTorchThread();
   INGOT_TRY(CheckCanCalibrate(architecture));
   INGOT_TRY(CheckText(architecture, text));
+  if (options.prefix != nullptr) INGOT_TRY(CheckPrefix(checkpoint, architecture, *options.prefix));
   RunState run{&checkpoint, &architecture, &text, &options, nullptr, {}, {}};
   run.kept =
       SpreadEvenly(text.windows.size(), std::min(options.backward_windows, text.windows.size()));
@@ -151,17 +223,9 @@ Status CalibrateInside(const model::Checkpoint& checkpoint, const model::Archite
   const std::uint64_t memory = options.memory_bytes > 0 ? options.memory_bytes : UINT64_MAX / 2;
   INGOT_ASSIGN(run.fit, FitConcurrency(cost, memory, Threads(), text.windows.size()));
 
-  StatisticsMetadata metadata = options.metadata;
-  metadata["format"] = kStatisticsFormat;
-  INGOT_ASSIGN(metadata["model"], ModelFingerprint(checkpoint));
-  metadata["text_digest"] = TextDigest(text);
-  metadata["seed"] = std::to_string(options.seed);
-  metadata["context"] = std::to_string(text.context);
-  metadata["tokens"] = std::to_string(text.windows.size() * text.context);
-  metadata["backward_tokens"] = std::to_string(run.kept.size() * text.context);
-  std::string fingerprint = fmt::format("method={}", kMethodVersion);
-  for (const char* key : {"model", "text_digest", "seed", "context", "tokens", "backward_tokens"})
-    fingerprint += fmt::format(" {}={}", key, metadata[key]);
+  INGOT_ASSIGN(StatisticsMetadata metadata, MetadataOf(run));
+  const std::string fingerprint = FingerprintOf(metadata);
+  metadata.insert(options.metadata.begin(), options.metadata.end());
 
   const double seconds =
       cost.multiply_adds * (1 + kOtherWork) /
@@ -179,6 +243,7 @@ Status CalibrateInside(const model::Checkpoint& checkpoint, const model::Archite
     }
   }
   run.work = work.get();
+  INGOT_TRY(SourcePass(run));
   INGOT_TRY(ForwardPass(run));
   INGOT_TRY(BackwardPass(run));
   INGOT_TRY(Assemble(run, std::move(metadata)));

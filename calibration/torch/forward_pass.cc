@@ -19,13 +19,47 @@ std::string KeptBorder(std::size_t stage) { return fmt::format("kept-{:04}", sta
 
 namespace {
 
+// A stage over one window without gradients.
+Result<at::Tensor> RunWindowOf(const RunState& run, std::size_t stage, const StageWeights& weights,
+                               std::size_t window, const at::Tensor& x, StageRecord* record) {
+  TorchOps ops(*run.architecture, weights, record);
+  ops.Prepare(1, run.context());
+  std::vector<std::int32_t> positions(run.context());
+  std::iota(positions.begin(), positions.end(), 0);
+  at::Tensor y = RunStage(ops, *run.architecture, stage, x, {run.text->windows[window], positions});
+  INGOT_TRY(ops.status());
+  return y;
+}
+
+std::string SourcePart(std::size_t stage) { return fmt::format("source-{:04}", stage); }
+
+Status RunSourceStage(const RunState& run, std::size_t stage) {
+  INGOT_ASSIGN(const auto weights, StageWeights::Load(*run.checkpoint, *run.architecture, stage));
+  const std::size_t windows = run.kept.size(), values = run.border_values();
+  std::optional<ActivationFile> in;
+  if (stage > 0) {
+    INGOT_ASSIGN(ActivationFile opened, run.work->Activations(KeptBorder(stage), windows, values));
+    in.emplace(std::move(opened));
+  }
+  INGOT_ASSIGN(ActivationFile out, run.work->Activations(KeptBorder(stage + 1), windows, values));
+  return ForWindows(windows, run.fit.running, [&](std::size_t i) -> Status {
+    const c10::NoGradGuard no_gradients;
+    at::Tensor x;
+    if (in) {
+      INGOT_ASSIGN(x, ReadBorder(run, *in, i));
+    }
+    INGOT_ASSIGN(const at::Tensor y, RunWindowOf(run, stage, *weights, run.kept[i], x, nullptr));
+    return WriteBorder(out, i, y);
+  });
+}
+
 class ForwardStage {
  public:
   ForwardStage(const RunState& run, std::size_t stage)
       : run_(run), stage_(stage), is_head_(stage + 1 == StageCount(*run.architecture)) {}
 
   Status Run(std::vector<std::string>& notes) {
-    INGOT_ASSIGN(weights_, StageWeights::Load(*run_.checkpoint, *run_.architecture, stage_));
+    INGOT_ASSIGN(weights_, StageWeights::Load(run_.summed_weights(), *run_.architecture, stage_));
     INGOT_TRY(OpenBorders());
     StageSums sums(*run_.architecture, stage_);
     const std::size_t windows = run_.text->windows.size();
@@ -52,7 +86,7 @@ class ForwardStage {
     if (is_head_) return OkStatus();
     INGOT_ASSIGN(ActivationFile out, run_.work->Activations(Border(stage_ + 1), windows, values));
     out_.emplace(std::move(out));
-    if (run_.kept.empty()) return OkStatus();
+    if (run_.kept.empty() || run_.options->prefix != nullptr) return OkStatus();
     INGOT_ASSIGN(ActivationFile kept,
                  run_.work->Activations(KeptBorder(stage_ + 1), run_.kept.size(), values));
     kept_.emplace(std::move(kept));
@@ -66,15 +100,10 @@ class ForwardStage {
       INGOT_ASSIGN(x, ReadBorder(run_, *in_, window));
     }
     record.skip = &run_.architecture->head;
-    TorchOps ops(*run_.architecture, *weights_, &record);
-    ops.Prepare(1, run_.context());
-    std::vector<std::int32_t> positions(run_.context());
-    std::iota(positions.begin(), positions.end(), 0);
-    const at::Tensor y =
-        RunStage(ops, *run_.architecture, stage_, x, {run_.text->windows[window], positions});
-    INGOT_TRY(ops.status());
+    INGOT_ASSIGN(const at::Tensor y, RunWindowOf(run_, stage_, *weights_, window, x, &record));
     if (!out_) return OkStatus();
     INGOT_TRY(WriteBorder(*out_, window, y));
+    if (!kept_) return OkStatus();
     const auto kept = std::lower_bound(run_.kept.begin(), run_.kept.end(), window);
     if (kept == run_.kept.end() || *kept != window) return OkStatus();
     return WriteBorder(*kept_, static_cast<std::size_t>(kept - run_.kept.begin()), y);
@@ -88,6 +117,21 @@ class ForwardStage {
 };
 
 }  // namespace
+
+Status SourcePass(const RunState& run) {
+  if (run.options->prefix == nullptr || run.kept.empty()) return OkStatus();
+  const std::size_t stages = StageCount(*run.architecture) - 1;  // the head is the backward pass's
+  for (std::size_t stage = 0; stage < stages; ++stage) {
+    const std::string part = run.work->Part(SourcePart(stage));
+    if (!run.work->HasPart(SourcePart(stage))) {
+      INGOT_TRY(RunSourceStage(run, stage));
+      INGOT_TRY(WriteStatistics(part, {}, {}));
+    }
+    run.Progress(stage + 1, stages,
+                 "stages of the source model, " + StageName(*run.architecture, stage));
+  }
+  return OkStatus();
+}
 
 Status ForwardPass(const RunState& run) {
   for (std::size_t stage = 0; stage < StageCount(*run.architecture); ++stage) {

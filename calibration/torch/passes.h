@@ -26,6 +26,10 @@ std::string KeptBorder(std::size_t stage);
 // same for a seed, whatever draws before or beside it. REQUIRES: some p is above zero, none is NaN.
 std::size_t DrawToken(std::span<const float> p, std::uint64_t seed, std::uint64_t place);
 
+// Where the summed inputs are a prefix's: the kept windows through the model itself, for the
+// backward pass. Leaves an empty part a stage.
+Status SourcePass(const RunState& run);
+
 // Stages in order. Part: hessian, mean_abs, tokens, coverage of the stage's inputs.
 Status ForwardPass(const RunState& run);
 

@@ -28,6 +28,10 @@ struct RunState {
 
   std::size_t context() const { return text->context; }
   std::size_t border_values() const { return context() * BorderWidth(*architecture); }
+  // What the summed inputs are made by.
+  const model::Checkpoint& summed_weights() const {
+    return options->prefix != nullptr ? *options->prefix : *checkpoint;
+  }
   void Progress(std::size_t done, std::size_t total, const std::string& what) const {
     if (options->on_progress) options->on_progress(done, total, what);
   }

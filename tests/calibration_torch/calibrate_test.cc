@@ -189,7 +189,7 @@ TEST_F(CalibrateTest, TheHeadsInputIsWhatTheLoaderComputes) {
 
 // Gradients handed down stage by stage against autograd through the whole model in one graph.
 TEST_F(CalibrateTest, FisherEqualsAutogradThroughTheWholeModel) {
-  for (const std::string name : {"llama", "mixtral", "gemma3", "phi3"}) {
+  for (const std::string name : {"llama", "mixtral", "gemma3", "phi3", "rwkv4-pth", "rwkv6-pth", "rwkv7-pth"}) {
     Open(FixturePath(name));
     Run(name + ".safetensors");
     const auto statistics = Statistics::Open(Path(name + ".safetensors"));
