@@ -23,9 +23,10 @@ constexpr std::array<std::int64_t, 6> kLadderBits = {2, 3, 4, 5, 6, 8};
 // Rows tried of a matrix: an eighth, at least this many.
 constexpr std::uint64_t kSampleRows = 96;
 constexpr std::uint64_t kSampleShare = 8;
-// Steps of the entropy grid, as the model's predicted loss: nats a token, each four times the last.
-constexpr double kFirstLoss = 4e-5;
-constexpr int kGridSteps = 10;
+// Steps of the entropy grid, as the model's predicted loss: nats a token, each twice the last where
+// codes reach their widest and curves bend, then four times.
+constexpr double kFirstLoss = 1e-5;
+constexpr int kFineSteps = 7, kGridSteps = 15;
 // Of sampled estimates against what is stored: measured .007 bit at 4 bits.
 constexpr double kBitMargin = 0.008, kByteMargin = 0.002;
 
@@ -272,7 +273,7 @@ Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& c
   if (codec.codec == kEntropyCodec) {
     // A uniform step s costs s² / 12 a weight: half of it, Fisher-weighted, is c² / 24.
     double loss = kFirstLoss;
-    for (int i = 0; i < kGridSteps; ++i, loss *= 4) {
+    for (int i = 0; i < kGridSteps; loss *= ++i <= kFineSteps ? 2 : 4) {
       ladder.push_back(codec);
       ladder.back().step = std::sqrt(24 * loss / weights);
     }
