@@ -77,6 +77,8 @@ class Side:
         self.sources = [self.script, HERE / "quality_windows.py", *sources]
 
     def versions(self):
+        if not self.python.exists():
+            sys.exit(f"{self.python} is absent: tools/bench/setup_peers makes it (or --no-peers)")
         run = Run([self.python, self.script, "--versions"])
         return json.loads(run.out.strip().splitlines()[-1])
 
@@ -104,8 +106,8 @@ class Side:
         with open(pathlib.Path(job["folder"]) / f"{self.script.stem}.log", "w+") as log:
             path = pathlib.Path(job["folder"]) / f"{self.script.stem}.json"
             path.write_text(json.dumps(job))
-            with subprocess.Popen([self.python, self.script, path], stdout=subprocess.PIPE, stderr=log,
-                                  text=True) as child:
+            with subprocess.Popen([self.python, self.script, path], stdout=subprocess.PIPE, stderr=log, text=True,
+                                  env={**os.environ, "HF_HUB_OFFLINE": "1"}) as child:
                 for line in child.stdout:
                     if line.startswith("{"):
                         yield line
