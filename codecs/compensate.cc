@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/parallel.h"
+#include "codecs/shared_factors.h"
 
 namespace ingot::codecs {
 namespace {
@@ -50,7 +51,7 @@ Status CheckGuide(const TensorGuide& guide) {
   return CheckFinite(guide.row_fisher, "row_fisher", 0);
 }
 
-Compensation::Compensation(std::uint64_t cols, Isa isa)
+HessianFactors::HessianFactors(std::uint64_t cols, Isa isa)
     : cols_(cols),
       kernels_(&CompensateFor(isa)),
       order_(cols),
@@ -61,8 +62,45 @@ Compensation::Compensation(std::uint64_t cols, Isa isa)
   ranks_ = order_;
 }
 
+Result<std::shared_ptr<const HessianFactors>> HessianFactors::Make(
+    const TensorGuide& guide, const CompensationOptions& options, Isa isa) {
+  const auto made = std::make_shared<HessianFactors>(guide.cols, isa);
+  const std::shared_ptr<const HessianFactors> factors = made;
+  if (guide.hessian.empty() && guide.diagonal.empty()) return factors;
+  made->SetOrder(guide, options.order);
+  if (guide.hessian.empty()) {
+    INGOT_TRY(made->SetDiagonal(guide, options.damping));
+    return factors;
+  }
+  for (double damping = options.damping;; damping *= 10) {
+    if (damping > kMostDamping)
+      return InvalidArgument(
+          "statistics: the Hessian is not one of second moments: " + std::to_string(kMostDamping) +
+          " times its mean diagonal does not make it positive definite; "
+          "calibrate again");
+    if (made->Factor(guide, damping, isa).ok()) break;
+  }
+  if (options.descent) made->KeepWhole(guide);
+  return factors;
+}
+
+Result<std::shared_ptr<const HessianFactors>> FactorsOf(
+    const TensorGuide& guide, const std::string& way, const CompensationOptions& options,
+    const std::function<Result<std::shared_ptr<const HessianFactors>>()>& make) {
+  if (guide.factors == nullptr) return make();
+  const std::string key = way + " " + std::to_string(options.damping) +
+                          (options.order == ColumnOrder::kNatural ? " natural" : "") +
+                          (options.descent ? " descent" : "");
+  return guide.factors->Get(key, make);
+}
+
+Compensation::Compensation(std::shared_ptr<const HessianFactors> factors,
+                           std::span<const float> row_fisher)
+    : f_(std::move(factors)), row_fisher_(row_fisher.begin(), row_fisher.end()) {}
+
 std::shared_ptr<const Compensation> Compensation::Identity(std::uint64_t cols) {
-  return std::shared_ptr<const Compensation>(new Compensation(cols, BestIsa()));
+  return std::make_shared<Compensation>(std::make_shared<HessianFactors>(cols, BestIsa()),
+                                        std::span<const float>());
 }
 
 Result<std::shared_ptr<const Compensation>> Compensation::Make(const TensorGuide& guide,
@@ -74,28 +112,12 @@ Result<std::shared_ptr<const Compensation>> Compensation::Make(const TensorGuide
   if (!(options.damping > 0 && options.damping <= kMostDamping))
     return InvalidArgument("damping " + std::to_string(options.damping) + ": above 0, at most " +
                            std::to_string(kMostDamping));
-  std::shared_ptr<Compensation> made(new Compensation(guide.cols, isa));
-  made->row_fisher_.assign(guide.row_fisher.begin(), guide.row_fisher.end());
-  if (guide.hessian.empty() && guide.diagonal.empty())
-    return std::shared_ptr<const Compensation>(std::move(made));
-  made->SetOrder(guide, options.order);
-  if (guide.hessian.empty()) {
-    INGOT_TRY(made->SetDiagonal(guide, options.damping));
-    return std::shared_ptr<const Compensation>(std::move(made));
-  }
-  for (double damping = options.damping;; damping *= 10) {
-    if (damping > kMostDamping)
-      return InvalidArgument(
-          "statistics: the Hessian is not one of second moments: " + std::to_string(kMostDamping) +
-          " times its mean diagonal does not make it positive definite; "
-          "calibrate again");
-    if (made->Factor(guide, damping, isa).ok()) break;
-  }
-  if (options.descent) made->KeepWhole(guide);
-  return std::shared_ptr<const Compensation>(std::move(made));
+  INGOT_ASSIGN(auto factors, FactorsOf(guide, "plain", options,
+                                       [&] { return HessianFactors::Make(guide, options, isa); }));
+  return std::make_shared<const Compensation>(std::move(factors), guide.row_fisher);
 }
 
-void Compensation::SetOrder(const TensorGuide& guide, ColumnOrder order) {
+void HessianFactors::SetOrder(const TensorGuide& guide, ColumnOrder order) {
   const auto diagonal = [&](std::uint64_t j) {
     return guide.hessian.empty() ? guide.diagonal[j] : guide.hessian[j * cols_ + j];
   };
@@ -108,7 +130,7 @@ void Compensation::SetOrder(const TensorGuide& guide, ColumnOrder order) {
   for (std::uint64_t p = 0; p < cols_; ++p) ranks_[order_[p]] = static_cast<std::uint32_t>(p);
 }
 
-Status Compensation::SetDiagonal(const TensorGuide& guide, double damping) {
+Status HessianFactors::SetDiagonal(const TensorGuide& guide, double damping) {
   damping_ = damping;
   for (std::uint64_t p = 0; p < cols_; ++p) {
     const float value = guide.diagonal[order_[p]];
@@ -123,7 +145,7 @@ Status Compensation::SetDiagonal(const TensorGuide& guide, double damping) {
 // Cholesky of the matrix in reversed order, so that its factor read backwards is upper triangular:
 // A = RᵀR there is H = M D Mᵀ here, M_kc = R[n-1-c][n-1-k] / R[n-1-c][n-1-c], D_c =
 // R[n-1-c][n-1-c]².
-Status Compensation::Factor(const TensorGuide& guide, double damping, Isa isa) {
+Status HessianFactors::Factor(const TensorGuide& guide, double damping, Isa isa) {
   const std::uint64_t n = cols_;
   FactorMatrix a(n);
   ParallelFor(n, kRowGrain, [&](std::size_t begin, std::size_t end) {
@@ -143,7 +165,7 @@ Status Compensation::Factor(const TensorGuide& guide, double damping, Isa isa) {
   return OkStatus();
 }
 
-void Compensation::TakeFeedback(const FactorMatrix& a, const std::vector<double>& pivots) {
+void HessianFactors::TakeFeedback(const FactorMatrix& a, const std::vector<double>& pivots) {
   const std::uint64_t n = cols_, panels = RoundUp8(n) / kPanelColumns;
   panels_ = AlignedArray<float>(32 * panels * (panels + 1));
   ParallelFor(panels, 4, [&](std::size_t begin, std::size_t end) {
@@ -162,7 +184,7 @@ void Compensation::TakeFeedback(const FactorMatrix& a, const std::vector<double>
   });
 }
 
-void Compensation::KeepWhole(const TensorGuide& guide) {
+void HessianFactors::KeepWhole(const TensorGuide& guide) {
   const std::uint64_t n = cols_, panels = RoundUp8(n) / kPanelColumns;
   whole_ = AlignedArray<float>(panels * n * kPanelColumns);
   ParallelFor(n, kRowGrain, [&](std::size_t begin, std::size_t end) {

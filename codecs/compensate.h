@@ -15,8 +15,10 @@
 // Thread rule: a Compensation is immutable; a tile belongs to one thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/cpu.h"
@@ -42,58 +44,18 @@ struct CompensationOptions {
   bool descent = false;  // keep what CompensatedTile::Descend needs: the whole Hessian
 };
 
-// A matrix's statistics, factored.
-class Compensation : public PreparedGuide {
+// A Hessian, factored: what matrices of the same inputs share.
+class HessianFactors {
  public:
-  // Copies what it needs of `guide`. Without a whole Hessian there is no feedback: weights are the
-  // guide's diagonal, or ones.
-  // Damping grows tenfold until every pivot is safe; a column whose inputs were always zero gets
-  // the damping alone, and is rounded to nearest. InvalidArgument where shapes disagree, a value is
-  // NaN or infinite (named), or 100 times the mean diagonal is not damping enough.
-  static Result<std::shared_ptr<const Compensation>> Make(const TensorGuide& guide,
-                                                          const CompensationOptions& options,
-                                                          Isa isa = BestIsa());
-  // Rows x cols without statistics: identity Hessian, Fisher of ones.
-  static std::shared_ptr<const Compensation> Identity(std::uint64_t cols);
-
-  std::uint64_t cols() const { return cols_; }
-  // Whether there is anything to feed back: false where the guide has no whole Hessian.
-  bool feeds_back() const { return panels_.size() > 0; }
-  // order()[p] is the column that is rounded p-th, ranks()[column] its p.
-  std::span<const std::uint32_t> order() const { return order_; }
-  std::span<const std::uint32_t> ranks() const { return ranks_; }
-  // D by p in units of unit(): cost(p) = unit() * weights()[p].
-  std::span<const float> weights() const { return weights_; }
-  double unit() const { return unit_; }
-  // The damped Hessian's own diagonal, likewise.
-  std::span<const float> diagonal() const { return diagonal_; }
-  // What was added to the Hessian's diagonal, and its ratio to the mean diagonal: above
-  // options.damping where the Hessian was not positive definite enough.
-  double damping() const { return damping_ * unit_; }
-  double relative_damping() const { return damping_; }
-  // The row's Fisher, 1 where the guide has none.
-  double row_fisher(std::uint64_t row) const {
-    return row_fisher_.empty() ? 1.0 : row_fisher_[row];
-  }
-  // M_kc. REQUIRES: k, c < cols().
-  float feedback(std::uint64_t k, std::uint64_t c) const;
-
-  // Panel p of M: rows k < 8p + 8 of its columns 8p ... 8p + 7, k-major. REQUIRES: feeds_back().
-  const float* panel(std::uint64_t p) const { return panels_.data() + 32 * p * (p + 1); }
-  // Panel p of N_kc = H_kc / H_cc of the damped Hessian in rounding order, 0 where k = c: all its
-  // rows, k-major. REQUIRES: descends().
-  const float* whole_panel(std::uint64_t p) const {
-    return whole_.data() + p * cols_ * kPanelColumns;
-  }
-  bool descends() const { return whole_.size() > 0; }
-  const CompensateKernels& kernels() const { return *kernels_; }
-
-  // Bytes of one, while it is made and after.
-  static std::uint64_t MakingBytes(std::uint64_t cols, bool descent = false);
-  static std::uint64_t Bytes(std::uint64_t cols, bool descent = false);
+  // Of the guide's Hessian. Without a whole one there is no feedback: weights are the guide's
+  // diagonal, or ones. REQUIRES: CheckGuide(guide) was OK.
+  static Result<std::shared_ptr<const HessianFactors>> Make(const TensorGuide& guide,
+                                                            const CompensationOptions& options,
+                                                            Isa isa);
+  HessianFactors(std::uint64_t cols, Isa isa);  // of the identity
 
  private:
-  Compensation(std::uint64_t cols, Isa isa);
+  friend class Compensation;
   void SetOrder(const TensorGuide& guide, ColumnOrder order);
   Status SetDiagonal(const TensorGuide& guide, double damping);
   Status Factor(const TensorGuide& guide, double damping, Isa isa);
@@ -103,10 +65,73 @@ class Compensation : public PreparedGuide {
   std::uint64_t cols_;
   const CompensateKernels* kernels_;
   std::vector<std::uint32_t> order_, ranks_;
-  std::vector<float> weights_, diagonal_, row_fisher_;
+  std::vector<float> weights_, diagonal_;
   double unit_ = 1, damping_ = 0;
   AlignedArray<float> panels_, whole_;
 };
+
+// A matrix's statistics, factored.
+class Compensation : public PreparedGuide {
+ public:
+  // Copies what it needs of `guide`; factors that guide.factors has already are shared. Without a
+  // whole Hessian there is no feedback: weights are the guide's diagonal, or ones.
+  // Damping grows tenfold until every pivot is safe; a column whose inputs were always zero gets
+  // the damping alone, and is rounded to nearest. InvalidArgument where shapes disagree, a value is
+  // NaN or infinite (named), or 100 times the mean diagonal is not damping enough.
+  static Result<std::shared_ptr<const Compensation>> Make(const TensorGuide& guide,
+                                                          const CompensationOptions& options,
+                                                          Isa isa = BestIsa());
+  // Of a guide whose factors were made by the caller, in another basis.
+  Compensation(std::shared_ptr<const HessianFactors> factors, std::span<const float> row_fisher);
+  // Rows x cols without statistics: identity Hessian, Fisher of ones.
+  static std::shared_ptr<const Compensation> Identity(std::uint64_t cols);
+
+  std::uint64_t cols() const { return f_->cols_; }
+  // Whether there is anything to feed back: false where the guide has no whole Hessian.
+  bool feeds_back() const { return f_->panels_.size() > 0; }
+  // order()[p] is the column that is rounded p-th, ranks()[column] its p.
+  std::span<const std::uint32_t> order() const { return f_->order_; }
+  std::span<const std::uint32_t> ranks() const { return f_->ranks_; }
+  // D by p in units of unit(): cost(p) = unit() * weights()[p].
+  std::span<const float> weights() const { return f_->weights_; }
+  double unit() const { return f_->unit_; }
+  // The damped Hessian's own diagonal, likewise.
+  std::span<const float> diagonal() const { return f_->diagonal_; }
+  // What was added to the Hessian's diagonal, and its ratio to the mean diagonal: above
+  // options.damping where the Hessian was not positive definite enough.
+  double damping() const { return f_->damping_ * f_->unit_; }
+  double relative_damping() const { return f_->damping_; }
+  // The row's Fisher, 1 where the guide has none.
+  double row_fisher(std::uint64_t row) const {
+    return row_fisher_.empty() ? 1.0 : row_fisher_[row];
+  }
+  // M_kc. REQUIRES: k, c < cols().
+  float feedback(std::uint64_t k, std::uint64_t c) const;
+
+  // Panel p of M: rows k < 8p + 8 of its columns 8p ... 8p + 7, k-major. REQUIRES: feeds_back().
+  const float* panel(std::uint64_t p) const { return f_->panels_.data() + 32 * p * (p + 1); }
+  // Panel p of N_kc = H_kc / H_cc of the damped Hessian in rounding order, 0 where k = c: all its
+  // rows, k-major. REQUIRES: descends().
+  const float* whole_panel(std::uint64_t p) const {
+    return f_->whole_.data() + p * f_->cols_ * kPanelColumns;
+  }
+  bool descends() const { return f_->whole_.size() > 0; }
+  const CompensateKernels& kernels() const { return *f_->kernels_; }
+  const HessianFactors* factors() const { return f_.get(); }
+
+  // Bytes of one, while it is made and after.
+  static std::uint64_t MakingBytes(std::uint64_t cols, bool descent = false);
+  static std::uint64_t Bytes(std::uint64_t cols, bool descent = false);
+
+ private:
+  std::shared_ptr<const HessianFactors> f_;
+  std::vector<float> row_fisher_;
+};
+
+// `make`'s factors, or those that guide.factors has of the same `way` and options.
+Result<std::shared_ptr<const HessianFactors>> FactorsOf(
+    const TensorGuide& guide, const std::string& way, const CompensationOptions& options,
+    const std::function<Result<std::shared_ptr<const HessianFactors>>()>& make);
 
 // to = from in the lanes where take[l] is set, `positions` times kTileRows lanes.
 template <typename T>

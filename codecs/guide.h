@@ -12,6 +12,8 @@
 
 namespace ingot::codecs {
 
+class SharedFactors;
+
 struct TensorGuide {
   std::uint64_t rows = 0;
   std::uint64_t cols = 0;
@@ -19,6 +21,8 @@ struct TensorGuide {
   std::span<const float> diagonal;    // cols, E[x_j²], used where hessian is empty; empty: ones
   std::span<const float> mean_abs;    // cols, E|x_j|; empty: square root of the Hessian's diagonal
   std::span<const float> row_fisher;  // rows, E[(dL/dy_i)²]; empty: ones
+  // Where other guides have the same Hessian (or diagonal): keeps its factors for all of them.
+  SharedFactors* factors = nullptr;
 };
 
 // What a recipe derives from a guide once a tensor, before its slabs: factors of the damped

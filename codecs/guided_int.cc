@@ -15,9 +15,9 @@ namespace ingot::codecs {
 namespace {
 
 // The rotated statistics live only while they are factored.
-Result<std::shared_ptr<const Compensation>> PrepareRotated(const TensorGuide& guide,
-                                                           const InputTransform& rotation,
-                                                           const CompensationOptions& options) {
+Result<std::shared_ptr<const HessianFactors>> FactorRotated(const TensorGuide& guide,
+                                                            const InputTransform& rotation,
+                                                            const CompensationOptions& options) {
   TensorGuide rotated = guide;
   std::vector<float> hessian(guide.hessian.begin(), guide.hessian.end()), diagonal;
   if (hessian.empty() && !guide.diagonal.empty()) {
@@ -26,11 +26,10 @@ Result<std::shared_ptr<const Compensation>> PrepareRotated(const TensorGuide& gu
     for (const float d : guide.diagonal) sum += d;
     diagonal.assign(guide.cols, static_cast<float>(sum / static_cast<double>(guide.cols)));
   }
-  if (hessian.size() == guide.cols * guide.cols) TransformHessian(rotation, hessian.data());
+  if (!hessian.empty()) TransformHessian(rotation, hessian.data());
   rotated.hessian = hessian;
   rotated.diagonal = diagonal;
-  rotated.mean_abs = {};
-  return Compensation::Make(rotated, options);
+  return HessianFactors::Make(rotated, options, BestIsa());
 }
 
 class GuidedIntEncoder : public TensorEncoder {
@@ -66,7 +65,8 @@ class GuidedIntEncoder : public TensorEncoder {
   std::uint64_t cols() const override { return cols_; }
   bool takes_guide() const override { return true; }
   std::uint64_t guide_bytes() const override {
-    return Compensation::MakingBytes(cols_, effort_.turns > 0);
+    const std::uint64_t rotated = rotation_ ? cols_ * cols_ * sizeof(float) : 0;
+    return Compensation::MakingBytes(cols_, effort_.turns > 0) + rotated;
   }
   std::uint64_t scratch_bytes(std::uint64_t) const override {
     std::uint64_t bytes = 2 * CompensatedTile::Bytes(cols_) + 8 * kTileRows * cols_;
@@ -78,10 +78,17 @@ class GuidedIntEncoder : public TensorEncoder {
     INGOT_TRY(CheckGuideWidth(guide, cols_));
     const CompensationOptions options{.damping = rotation_ ? kRotatedDamping : kGuidedDamping,
                                       .descent = effort_.turns > 0};
-    INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
-                 rotation_ ? PrepareRotated(guide, *rotation_, options)
-                           : Compensation::Make(guide, options));
-    return std::shared_ptr<const PreparedGuide>(std::move(made));
+    if (!rotation_) {
+      INGOT_ASSIGN(std::shared_ptr<const Compensation> made, Compensation::Make(guide, options));
+      return std::shared_ptr<const PreparedGuide>(std::move(made));
+    }
+    INGOT_TRY(CheckGuide(guide));
+    // Every rotation of a width is the same one.
+    INGOT_ASSIGN(auto factors, FactorsOf(guide, "rotated", options, [&] {
+                   return FactorRotated(guide, *rotation_, options);
+                 }));
+    return std::shared_ptr<const PreparedGuide>(
+        std::make_shared<Compensation>(std::move(factors), guide.row_fisher));
   }
 
   Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {

@@ -176,7 +176,7 @@ TEST(Recipe, RefusesOptionsItDoesNotTake) {
   EXPECT_TRUE(refused({.codec = "raw", .group = 8}));
   EXPECT_TRUE(refused({.codec = "lossless_v1", .bits = 4}));
   EXPECT_TRUE(refused({.codec = "fp8_hybrid_v1", .levels = "log"}));
-  EXPECT_TRUE(refused({.codec = "nested_v1", .bits = 8}));
+  EXPECT_TRUE(refused({.codec = "nested_v1", .bits = 5}));
   EXPECT_TRUE(refused({.codec = "int4_rtn", .group = -1}));
   EXPECT_TRUE(refused({.codec = "int4_rtn", .bits = 9}));
   EXPECT_TRUE(refused({.codec = "int4_rtn", .bits = -1}));
