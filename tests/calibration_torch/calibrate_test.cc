@@ -7,9 +7,11 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "base/file.h"
@@ -189,7 +191,8 @@ TEST_F(CalibrateTest, TheHeadsInputIsWhatTheLoaderComputes) {
 
 // Gradients handed down stage by stage against autograd through the whole model in one graph.
 TEST_F(CalibrateTest, FisherEqualsAutogradThroughTheWholeModel) {
-  for (const std::string name : {"llama", "mixtral", "gemma3", "phi3", "rwkv4-pth", "rwkv6-pth", "rwkv7-pth"}) {
+  for (const std::string name :
+       {"llama", "mixtral", "gemma3", "phi3", "rwkv4-pth", "rwkv6-pth", "rwkv7-pth"}) {
     Open(FixturePath(name));
     Run(name + ".safetensors");
     const auto statistics = Statistics::Open(Path(name + ".safetensors"));
@@ -316,6 +319,97 @@ TEST_F(CalibrateTest, DamagedWeightsAreNamedAndNothingIsWritten) {
         << status.message();
     EXPECT_FALSE(fs::exists(Path("n.safetensors")));
   }
+}
+
+// Names of a statistics file's tensors, from its header.
+std::vector<std::string> TensorNames(const std::string& path) {
+  const std::string bytes = *ReadFileToString(path);
+  std::uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  const auto header = nlohmann::json::parse(bytes.substr(sizeof size, size));
+  std::vector<std::string> names;
+  for (const auto& [name, value] : header.items())
+    if (name != "__metadata__") names.push_back(name);
+  return names;
+}
+
+// Tensors that differ between two statistics files of the same names.
+std::vector<std::string> Differences(const std::string& one, const std::string& other) {
+  EXPECT_EQ(TensorNames(one), TensorNames(other));
+  std::vector<std::string> names;
+  for (const std::string& name : TensorNames(one))
+    if (*ReadPartTensor(one, name) != *ReadPartTensor(other, name)) names.push_back(name);
+  return names;
+}
+
+TEST_F(CalibrateTest, APrefixMakesTheInputsAndNotTheGradients) {
+  Open(FixturePath("llama"));
+  Run("plain");
+  CalibrateOptions options = Options("same");
+  options.prefix = checkpoint_.get();
+  options.prefix_digest = "itself";
+  Status status = Calibrate(*checkpoint_, architecture_, text_, options);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(Differences(Path("plain"), Path("same")), std::vector<std::string>());
+
+  // Of a prefix that differs in layer 0's o_proj, the inputs of what follows it differ; what comes
+  // before, and gradients, do not.
+  CopyWith(Path("copy"), "model.layers.0.self_attn.o_proj.weight", 0.5f);
+  const auto prefix = *model::Checkpoint::Open(Path("copy"));
+  options = Options("other");
+  options.prefix = prefix.get();
+  options.prefix_digest = "a copy";
+  status = Calibrate(*checkpoint_, architecture_, text_, options);
+  ASSERT_TRUE(status.ok()) << status.message();
+  const std::vector<std::string> differ = Differences(Path("plain"), Path("other"));
+  const auto differs = [&](const std::string& name) {
+    return std::find(differ.begin(), differ.end(), name) != differ.end();
+  };
+  const std::string layer0 = "hessian/model.layers.0.", layer1 = "hessian/model.layers.1.";
+  EXPECT_FALSE(differs(layer0 + "self_attn.q_proj.weight"));
+  EXPECT_FALSE(differs(layer0 + "self_attn.o_proj.weight"));
+  EXPECT_TRUE(differs(layer0 + "mlp.gate_proj.weight"));
+  EXPECT_TRUE(differs(layer0 + "mlp.down_proj.weight"));
+  EXPECT_TRUE(differs(layer1 + "self_attn.q_proj.weight"));
+  for (const std::string& name : differ)
+    EXPECT_TRUE(name.starts_with("hessian/") || name.starts_with("mean_abs/")) << name;
+}
+
+TEST_F(CalibrateTest, APrefixOfAnotherModelIsRefused) {
+  Open(FixturePath("llama"));
+  const auto other = *model::Checkpoint::Open(FixturePath("mixtral"));
+  CalibrateOptions options = Options("out");
+  options.prefix = other.get();
+  const Status status = Calibrate(*checkpoint_, architecture_, text_, options);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("the prefix is of another model: "), std::string::npos)
+      << status.message();
+  EXPECT_FALSE(fs::exists(Path("out.work")));
+}
+
+TEST_F(CalibrateTest, GradientsAreTakenOver) {
+  Open(FixturePath("llama"));
+  Run("plain");
+  CalibrateOptions options = Options("taken");
+  options.backward_windows = 0;
+  options.gradients_from = Path("plain");
+  Status status = Calibrate(*checkpoint_, architecture_, text_, options);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(Differences(Path("plain"), Path("taken")), std::vector<std::string>());
+  EXPECT_EQ((*ReadPartMetadata(Path("taken")))["backward_tokens"], "120");
+
+  // Neither those of another model nor none.
+  options.output = Path("none");
+  options.gradients_from.clear();
+  ASSERT_TRUE(Calibrate(*checkpoint_, architecture_, text_, options).ok());
+  options.output = Path("refused");
+  options.gradients_from = Path("none");
+  status = Calibrate(*checkpoint_, architecture_, text_, options);
+  EXPECT_NE(status.message().find("has no gradients"), std::string::npos) << status.message();
+  Open(FixturePath("mixtral"));
+  options.gradients_from = Path("plain");
+  status = Calibrate(*checkpoint_, architecture_, text_, options);
+  EXPECT_NE(status.message().find("another model"), std::string::npos) << status.message();
 }
 
 TEST_F(CalibrateTest, DampingIsNamedAndMakesTheMatrixFactor) {
