@@ -151,6 +151,30 @@ class Calibrate(Case):
         self.fails(USAGE, "possible", *pack, 1e-12, *measure)
         self.assertEqual(target.read_bytes(), before)
 
+    def test_sequential_takes_the_inputs_of_an_artifact(self):
+        plain, _ = self.calibrate("first.safetensors")
+        self.run_ok("pack", self.model, "--codec", "int4_gptq", "--stats", plain, "-o",
+                    self.work / "first.ingot")
+        again, _ = self.calibrate("again.safetensors", "--sequential", self.work / "first.ingot")
+        one, two = header(plain), header(again)
+        self.assertRegex(two["__metadata__"]["prefix"], "^blake3:[0-9a-f]{64}$")
+        self.assertEqual(sorted(one), sorted(two))
+        self.assertNotEqual(plain.read_bytes(), again.read_bytes())
+        self.run_ok("pack", self.model, "--codec", "int4_gptq", "--stats", again, "-o",
+                    self.work / "again.ingot")
+        # Gradients of the first round: nothing runs backward, and the inputs stay the same.
+        taken = self.work / "taken.safetensors"
+        self.run_ok("calibrate", self.model, "-o", taken, "--text", self.text, *RUN[:2], *RUN[4:],
+                    "--sequential", self.work / "first.ingot", "--fisher-from", plain)
+        three = header(taken)
+        self.assertEqual(three["__metadata__"]["backward_tokens"], "1024")
+        self.assertEqual(sorted(two), sorted(three))
+        self.assertEqual(sorted(p.name for p in self.work.glob("*prefix*")), [])
+        self.fails(USAGE, "backward-tokens", "calibrate", self.model, "-o", self.work / "no",
+                   "--text", self.text, *RUN, "--fisher-from", plain)
+        self.fails(NOT_FOUND, "absent.ingot", "calibrate", self.model, "-o", self.work / "no",
+                   "--text", self.text, *RUN, "--sequential", self.work / "absent.ingot")
+
     def test_imatrix_out_and_in(self):
         target, _ = self.calibrate("i.safetensors")
         gguf, back = self.work / "i.gguf", self.work / "back.safetensors"
