@@ -85,9 +85,10 @@ Status RunCalibrate(const CalibrateCommand& command) {
   options.gradients_from = command.gradients_from;
   if (!options.gradients_from.empty() && command.names_backward)
     return InvalidArgument("--fisher-from takes gradients over: no --backward-tokens with it");
-  const std::uint64_t backward_tokens =
-      !options.gradients_from.empty() ? 0
-      : command.names_backward        ? command.backward_tokens : std::min(kBackwardTokens, command.tokens);
+  const std::uint64_t backward_tokens = !options.gradients_from.empty() ? 0
+                                        : command.names_backward
+                                            ? command.backward_tokens
+                                            : std::min(kBackwardTokens, command.tokens);
   if (backward_tokens > command.tokens)
     return InvalidArgument(fmt::format("--backward-tokens {} are more than --tokens {}",
                                        backward_tokens, command.tokens));
