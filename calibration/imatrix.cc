@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "base/file.h"
+#include "calibration/imatrix_reader.h"
 #include "calibration/statistics_writer.h"
 #include "model/gguf.h"
 
@@ -162,51 +162,6 @@ std::string Serialize(const std::map<std::string, Sums>& tensors, const model::J
   return out.bytes() + data;
 }
 
-Result<std::span<const float>> FloatsOf(ByteSpan file, const model::GgufTensor& tensor) {
-  if (tensor.bytes % sizeof(float) != 0 || tensor.offset % sizeof(float) != 0)
-    return Corruption(fmt::format("'{}' is not whole float32 values", tensor.name));
-  return std::span(reinterpret_cast<const float*>(file.data() + tensor.offset),
-                   tensor.bytes / sizeof(float));
-}
-
-// The tensors of an imatrix by llama.cpp's name; each float32, checked and as many as they should
-// be.
-Result<std::map<std::string, Sums>> ReadSums(ByteSpan file) {
-  INGOT_ASSIGN(const model::Gguf gguf, model::ParseGguf(file));
-  const model::GgufValue* type = gguf.Find("general.type");
-  if (type == nullptr || type->text != "imatrix")
-    return Corruption("its general.type is not 'imatrix'");
-  std::map<std::string_view, const model::GgufTensor*> by_name;
-  for (const model::GgufTensor& tensor : gguf.tensors) by_name[tensor.name] = &tensor;
-  std::map<std::string, Sums> result;
-  for (const auto& [name, tensor] : by_name) {
-    if (!name.ends_with(kSums)) continue;
-    const std::string stem(name.substr(0, name.size() - kSums.size()));
-    const auto counted = by_name.find(stem + std::string(kCounts));
-    if (counted == by_name.end()) return Corruption("'" + stem + "' has no counts");
-    for (const model::GgufTensor* each : {tensor, counted->second})
-      if (std::string_view(each->type->name) != "F32")
-        return Corruption(fmt::format("'{}' is not F32", each->name));
-    INGOT_ASSIGN(const auto values, FloatsOf(file, *tensor));
-    INGOT_ASSIGN(const auto counts, FloatsOf(file, *counted->second));
-    if (counts.empty() || values.empty() || values.size() % counts.size() != 0)
-      return Corruption(
-          fmt::format("'{}' has {} sums for {} counts", stem, values.size(), counts.size()));
-    Sums& sums = result[stem];
-    sums.columns = values.size() / counts.size();
-    sums.counts.assign(counts.begin(), counts.end());
-    for (std::size_t m = 0; m < counts.size(); ++m) {
-      const auto part = values.subspan(m * sums.columns, sums.columns);
-      sums.values.emplace_back(part.begin(), part.end());
-    }
-    const auto is_bad = [](float v) { return !std::isfinite(v) || v < 0; };
-    if (std::any_of(values.begin(), values.end(), is_bad) ||
-        std::any_of(counts.begin(), counts.end(), is_bad))
-      return Corruption("'" + stem + "' has values that are negative or not finite");
-  }
-  return result;
-}
-
 }  // namespace
 
 std::optional<LlamaCppName> ToLlamaCppName(std::string_view weight) {
@@ -260,21 +215,24 @@ Result<std::size_t> ImportImatrix(const std::string& imatrix, const model::Check
                                   const model::Architecture& architecture,
                                   const std::string& output) {
   INGOT_ASSIGN(const MappedFile file, MappedFile::Open(imatrix));
-  INGOT_ASSIGN(const auto sums, ReadSums(file.bytes()).At(imatrix));
+  INGOT_ASSIGN(const Imatrix tensors_there, ParseImatrix(file.bytes()).At(imatrix));
   std::vector<NamedTensorValues> values;
   nlohmann::json inputs = nlohmann::json::object();
   for (const Place& place : PlacesOf(architecture)) {
-    const auto it = sums.find(place.there.name);
-    if (it == sums.end()) continue;
-    const std::size_t matrix = place.there.expert.value_or(0);
-    if (it->second.columns != place.cols() || matrix >= it->second.counts.size())
-      return InvalidArgument(
-          fmt::format("{}: '{}' has {} matrices of {} columns, the model's '{}' is {} x {}",
-                      imatrix, place.there.name, it->second.counts.size(), it->second.columns,
-                      place.use.name, place.rows(), place.cols()));
-    const float count = it->second.counts[matrix];
+    const auto it = tensors_there.find(place.there.name);
+    if (it == tensors_there.end()) continue;
+    const ImatrixTensor& tensor = it->second;
+    const std::uint64_t matrix = place.there.expert.value_or(0);
+    const std::uint64_t matrices = tensor.MatricesOf(place.cols());
+    if (matrix >= matrices || (!place.there.expert && matrices != 1))
+      return InvalidArgument(fmt::format("{}: '{}' has {} values, the model's '{}' is {} x {}",
+                                         imatrix, place.there.name, tensor.sums.size(),
+                                         place.use.name, place.rows(), place.cols()));
+    const float count = tensor.counts[tensor.shared_count ? 0 : matrix];
     if (count == 0) continue;  // an expert that saw no token
-    NamedTensorValues diagonal{"diagonal/" + place.use.name, it->second.values[matrix]};
+    const auto first = tensor.sums.begin() + static_cast<std::ptrdiff_t>(matrix * place.cols());
+    NamedTensorValues diagonal{"diagonal/" + place.use.name,
+                               {first, first + static_cast<std::ptrdiff_t>(place.cols())}};
     for (float& v : diagonal.values) v /= count;
     values.push_back(std::move(diagonal));
     values.push_back({"tokens/" + place.use.name, {count}});

@@ -4,6 +4,7 @@
 //   NAME.in_sum2   F32, matrices x columns: sums of squares; NAME is llama.cpp's tensor name,
 //                  matrices are the experts of a stacked tensor, else 1
 //   NAME.counts    F32, matrices x 1: tokens
+// Files of the layout before it (imatrix.dat) are read, too: calibration/imatrix_reader.h.
 //
 // Thread rule: functions without state.
 #pragma once
@@ -34,7 +35,8 @@ std::optional<LlamaCppName> ToLlamaCppName(std::string_view weight);
 Result<std::size_t> ExportImatrix(const Statistics& statistics, const model::Checkpoint& checkpoint,
                                   const model::Architecture& architecture, const std::string& path);
 
-// Turns an imatrix into a statistics file with diagonals alone. Returns how many matrices it gives.
+// Turns an imatrix, GGUF or .dat, into a statistics file with diagonals alone. Returns how many
+// matrices it gives. A .dat counts calls (chunks of its text) where the other counts tokens.
 // Corruption for a damaged file or values that are not finite; InvalidArgument where a matrix has
 // another width than the model's, NotFound where none is the model's.
 Result<std::size_t> ImportImatrix(const std::string& imatrix, const model::Checkpoint& checkpoint,

@@ -179,5 +179,120 @@ TEST_F(ImatrixTest, DamagedFilesAreRefusedAtEveryLength) {
   EXPECT_EQ(import(type).code(), StatusCode::kCorruption);
 }
 
+// imatrix.dat as llama.cpp wrote it: mean squares times calls, experts one after the other.
+struct DatText {
+  std::string bytes;
+  void Number(std::int32_t value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void Entry(const std::string& name, std::int32_t calls, const std::vector<float>& values) {
+    Number(static_cast<std::int32_t>(name.size()));
+    bytes += name;
+    Number(calls);
+    Number(static_cast<std::int32_t>(values.size()));
+    bytes += AsText(BytesOf(std::span(values)));
+  }
+};
+
+// One for every matrix of the model: column j of expert e is 2 (1 + j + 100 e), of two calls.
+std::string MakeDat(const model::Architecture& architecture, bool with_text) {
+  std::map<std::string, std::vector<float>> entries;
+  for (const model::TensorUse& use : model::TensorUses(architecture)) {
+    const auto there = ToLlamaCppName(use.name);
+    if (use.shape.size() != 2 || !there) continue;
+    std::vector<float>& values = entries[there->name];
+    const std::uint64_t expert = there->expert.value_or(0), columns = use.shape[1];
+    values.resize(std::max<std::size_t>(values.size(), (expert + 1) * columns));
+    for (std::uint64_t j = 0; j < columns; ++j)
+      values[expert * columns + j] = 2 * static_cast<float>(1 + j + 100 * expert);
+  }
+  DatText out;
+  out.Number(static_cast<std::int32_t>(entries.size()));
+  for (const auto& [name, values] : entries) out.Entry(name, 2, values);
+  if (with_text) {
+    out.Number(2);
+    out.Number(8);
+    out.bytes += "wiki.txt";
+  }
+  return out.bytes;
+}
+
+TEST_F(ImatrixTest, ADatGivesItsDiagonals) {
+  for (const std::string name : {"llama", "mixtral"}) {
+    Open(name);
+    for (const bool with_text : {false, true}) {
+      std::ofstream(Path("i.dat"), std::ios::binary) << MakeDat(architecture_, with_text);
+      const auto in = ImportImatrix(Path("i.dat"), *checkpoint_, architecture_, Path("s"));
+      ASSERT_TRUE(in.ok()) << in.status().message();
+      const auto back = Statistics::Open(Path("s"));
+      ASSERT_TRUE(back.ok()) << back.status().message();
+      EXPECT_TRUE((*back)->CheckModel(*checkpoint_).ok());
+      std::size_t seen = 0;
+      for (const model::TensorUse& use : model::TensorUses(architecture_)) {
+        const auto there = ToLlamaCppName(use.name);
+        if (use.shape.size() != 2 || !there) continue;
+        ++seen;
+        const auto guide = (*back)->Guide(use.name, use.shape[0], use.shape[1]);
+        ASSERT_TRUE(guide.ok()) << guide.status().message();
+        ASSERT_EQ(guide->diagonal.size(), use.shape[1]);
+        for (std::uint64_t j = 0; j < use.shape[1]; ++j)
+          ASSERT_EQ(guide->diagonal[j],
+                    static_cast<float>(1 + j + 100 * there->expert.value_or(0)));
+        EXPECT_EQ((*back)->TokensOf(use.name), 2u);
+      }
+      EXPECT_EQ(seen, *in);
+    }
+  }
+}
+
+TEST_F(ImatrixTest, ADamagedDatIsRefused) {
+  Open("llama");
+  const auto import = [&](const std::string& text) {
+    std::ofstream(Path("d.dat"), std::ios::binary) << text;
+    return ImportImatrix(Path("d.dat"), *checkpoint_, architecture_, Path("x")).status();
+  };
+  const std::string whole = MakeDat(architecture_, true);
+  const std::size_t bare = MakeDat(architecture_, false).size();
+  for (std::size_t length = 0; length < whole.size(); ++length)
+    ASSERT_EQ(import(whole.substr(0, length)).ok(), length == bare) << length;
+  fs::remove(Path("x"));
+  EXPECT_EQ(import(whole + "x").code(), StatusCode::kCorruption);
+  const auto one = [](const std::string& name, std::int32_t calls, std::vector<float> values) {
+    DatText out;
+    out.Number(1);
+    out.Entry(name, calls, values);
+    return out.bytes;
+  };
+  const std::string q = "blk.0.attn_q.weight";
+  const std::vector<float> row(architecture_.hidden_size, 1.0f);
+  EXPECT_TRUE(import(one(q, 1, row)).ok());
+  fs::remove(Path("x"));
+  std::vector<float> bad = row;
+  bad[3] = -1;
+  EXPECT_NE(import(one(q, 1, bad)).message().find("negative or not finite"), std::string::npos);
+  bad[3] = std::nanf("");
+  EXPECT_EQ(import(one(q, 1, bad)).code(), StatusCode::kCorruption);
+  EXPECT_EQ(import(one(q, -1, row)).code(), StatusCode::kCorruption);
+  EXPECT_EQ(import(one("", 1, row)).code(), StatusCode::kCorruption);
+  EXPECT_EQ(import(one(q, 0, row)).code(), StatusCode::kNotFound);  // nothing was seen
+  EXPECT_EQ(import(one("blk.0.other.weight", 1, row)).code(), StatusCode::kNotFound);
+  const Status width = import(one(q, 1, std::vector<float>(row.size() - 1, 1.0f)));
+  EXPECT_EQ(width.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(width.message().find("31 values"), std::string::npos) << width.message();
+  EXPECT_EQ(import(one(q, 1, std::vector<float>(2 * row.size(), 1.0f))).code(),
+            StatusCode::kInvalidArgument);  // a stack where the model has one matrix
+  DatText twice;
+  twice.Number(2);
+  twice.Entry(q, 1, row);
+  twice.Entry(q, 1, row);
+  EXPECT_NE(import(twice.bytes).message().find("twice"), std::string::npos);
+  DatText billion;
+  billion.Number(1 << 30);
+  billion.bytes.resize(64);
+  EXPECT_NE(import(billion.bytes).message().find("the number of entries is 1073741824"),
+            std::string::npos);
+  EXPECT_FALSE(fs::exists(Path("x")));
+}
+
 }  // namespace
 }  // namespace ingot::calibration

@@ -55,8 +55,9 @@ void AddImatrixCommand(CLI::App& app, Outcome& outcome) {
   CLI::App* out = command->add_subcommand("export", "Statistics to an imatrix GGUF");
   AddOptions(out, *options, "a statistics file");
   OnRun(out, outcome, [options] { return Export(*options); });
-  CLI::App* in = command->add_subcommand("import", "An imatrix GGUF to diagonal statistics");
-  AddOptions(in, *options, "an imatrix GGUF");
+  CLI::App* in =
+      command->add_subcommand("import", "An imatrix, GGUF or .dat, to diagonal statistics");
+  AddOptions(in, *options, "an imatrix: GGUF, or the .dat of older versions");
   OnRun(in, outcome, [options] { return Import(*options); });
 }
 
