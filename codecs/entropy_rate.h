@@ -25,12 +25,14 @@ struct EntropyEstimate {
 Result<EntropyRows> TakeEntropyRows(const WeightSlab& slab, std::uint64_t row_begin,
                                     std::uint64_t limit);
 
+inline constexpr std::uint64_t kEntropySample = 128 << 10;  // weights that estimates look at
+
 // One estimate for each of `steps` (each > 0). `matrix` is the whole tensor; `sample_weights` 0
 // rounds all of it: the bytes are then within 0.3 % of what is stored.
 Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
                                                      const EntropyGuide& guide,
                                                      std::span<const double> steps,
-                                                     std::uint64_t sample_weights = 128 << 10);
+                                                     std::uint64_t sample_weights = kEntropySample);
 
 // The c at which the tensor takes `bits_per_weight` stored bits, to 0.005 bit. Where it is so small
 // that its rows' and columns' records take more than a quarter of that, or so regular that no c

@@ -1,6 +1,7 @@
 #include "pack/allocate.h"
 
 #include <fmt/format.h>
+#include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +14,7 @@
 #include "codecs/entropy_rate.h"
 #include "codecs/plane_codec.h"
 #include "pack/guide_cache.h"
+#include "pack/pipeline.h"
 #include "pack/slab_source.h"
 
 namespace ingot::pack {
@@ -38,10 +40,14 @@ struct Sample {
   double loss_scale = 1;  // the matrix's loss over the sample's
 };
 
+std::uint64_t SampledRows(const PlannedTensor& tensor) {
+  return std::min(tensor.rows, std::max(kSampleRows, tensor.rows / kSampleShare));
+}
+
 Result<Sample> TakeSample(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
                           const codecs::TensorGuide& guide) {
   Sample sample;
-  sample.rows = std::min(tensor.rows, std::max(kSampleRows, tensor.rows / kSampleShare));
+  sample.rows = SampledRows(tensor);
   const std::uint64_t row_bytes = tensor.cols * DTypeBytes(tensor.source.dtype);
   AlignedBuffer<std::uint8_t> slab_bytes(tensor.slab_rows * row_bytes);
   std::uint64_t loaded = UINT64_MAX;
@@ -118,18 +124,22 @@ Result<calibration::Candidates> EntropyCandidates(
   calibration::Candidates candidates;
   for (const codecs::EntropyEstimate& estimate : estimates)
     candidates.push_back({estimate.stored_bytes, estimate.predicted_loss});
+  DropGuide(guide);
   return candidates;
 }
 
 Result<TensorCurve> CurveOf(const model::Checkpoint& checkpoint, const PackPlan& plan,
                             const PlannedTensor& tensor,
-                            const std::vector<codecs::RecipeOptions>& ladder) {
+                            const std::vector<codecs::RecipeOptions>& ladder,
+                            InputFactors& inputs) {
   TensorCurve curve;
   curve.tensor = tensor.source.name;
   curve.role = tensor.role;
   curve.weights = tensor.weights();
   curve.recipes = ladder;
-  INGOT_ASSIGN(const MatrixGuide known, GuideOf(plan, tensor));
+  INGOT_ASSIGN(MatrixGuide known, GuideOf(plan, tensor));
+  const auto factors = inputs.Of(plan.statistics->InputOf(curve.tensor));
+  known.view.factors = factors.get();
   const codecs::TensorGuide& guide = known.view;
   if (ladder.front().codec == kEntropyCodec) {
     INGOT_ASSIGN(curve.candidates, EntropyCandidates(checkpoint, tensor, guide, ladder));
@@ -140,7 +150,47 @@ Result<TensorCurve> CurveOf(const model::Checkpoint& checkpoint, const PackPlan&
     INGOT_ASSIGN(const calibration::Candidate candidate, Try(recipe, tensor, guide, sample));
     curve.candidates.push_back(candidate);
   }
+  DropGuide(guide);
   return curve;
+}
+
+// Bytes that trying one matrix takes, at most.
+Result<std::uint64_t> TryMemory(const PlannedTensor& tensor,
+                                const std::vector<codecs::RecipeOptions>& ladder) {
+  const std::uint64_t row_bytes = tensor.cols * DTypeBytes(tensor.source.dtype);
+  std::uint64_t rows = SampledRows(tensor), source = (rows + tensor.slab_rows) * row_bytes;
+  if (ladder.front().codec == kEntropyCodec) {
+    rows = std::min(tensor.rows, std::max<std::uint64_t>(codecs::kTileRows,
+                                                         codecs::kEntropySample / tensor.cols));
+    source = tensor.rows * row_bytes;
+  }
+  std::uint64_t most = 0;
+  for (const codecs::RecipeOptions& recipe : ladder) {
+    INGOT_ASSIGN(const auto encoder, codecs::MakeEncoder(recipe, tensor.cols, tensor.source.dtype));
+    most = std::max(most, encoder->guide_bytes() + encoder->scratch_bytes(rows));
+  }
+  // The Hessian's own pages, and what the sample encodes to.
+  return most + source + tensor.cols * tensor.cols * sizeof(float) + 4 * rows * tensor.cols;
+}
+
+Result<std::size_t> MatricesInFlight(const model::Checkpoint& checkpoint,
+                                     const std::vector<const PlannedTensor*>& matrices,
+                                     const std::vector<codecs::RecipeOptions>& ladder,
+                                     std::uint64_t memory_bytes) {
+  std::uint64_t most = 1;
+  const PlannedTensor* largest = matrices.front();
+  for (const PlannedTensor* tensor : matrices) {
+    INGOT_ASSIGN(const std::uint64_t bytes, TryMemory(*tensor, ladder).At(tensor->source.name));
+    if (bytes > most) largest = tensor;
+    most = std::max(most, bytes);
+  }
+  const std::uint64_t least = BaseMemory(checkpoint) + most;
+  if (memory_bytes < least)
+    return LimitExceeded(fmt::format(
+        "a memory limit of {} bytes is too small: to try recipes on {} needs at least "
+        "{} ({} MiB)",
+        memory_bytes, largest->source.name, least, CeilDiv(least, std::uint64_t{1} << 20)));
+  return std::min<std::size_t>(1 + (memory_bytes - least) / most, Threads());
 }
 
 // The curve's candidate at any step: bytes against log step as a broken line, loss as its
@@ -295,6 +345,7 @@ Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& c
 
 Result<std::vector<TensorCurve>> MeasureCurves(
     const model::Checkpoint& checkpoint, const PackPlan& plan, const codecs::RecipeOptions& codec,
+    std::uint64_t memory_bytes,
     const std::function<void(std::size_t done, std::size_t total)>& progress) {
   std::vector<const PlannedTensor*> matrices;
   double weights = 0;
@@ -305,23 +356,39 @@ Result<std::vector<TensorCurve>> MeasureCurves(
     if (ruled || tensor.recipe.codec == kRawCodec) continue;
     INGOT_ASSIGN(const codecs::TensorGuide guide,
                  plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
+    DropGuide(guide);
     if (guide.hessian.empty() && guide.diagonal.empty()) continue;
     matrices.push_back(&tensor);
     weights += static_cast<double>(tensor.weights());
   }
   if (matrices.empty()) return InvalidArgument("the statistics know none of the model's matrices");
   INGOT_ASSIGN(const std::vector<codecs::RecipeOptions> ladder, Ladder(codec, weights));
+  INGOT_ASSIGN(const std::size_t in_flight,
+               MatricesInFlight(checkpoint, matrices, ladder, memory_bytes));
   std::vector<TensorCurve> curves(matrices.size());
   std::vector<Status> failures(matrices.size());
-  std::size_t done = 0;
+  InputFactors factors;
+  for (const PlannedTensor* tensor : matrices)
+    factors.Expect(plan.statistics->InputOf(tensor->source.name), 1);
+  std::size_t begun = 0, done = 0;
   std::mutex mutex;
-  ParallelFor(matrices.size(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      auto curve = CurveOf(checkpoint, plan, *matrices[i], ladder);
-      if (curve.ok())
-        curves[i] = *std::move(curve);
-      else
-        failures[i] = std::move(curve).status().At(matrices[i]->source.name);
+  const auto next = [&] {
+    const std::scoped_lock lock(mutex);
+    return begun < matrices.size() ? begun++ : begun;
+  };
+  // In the plan's order, so that matrices of one input are under way together.
+  ParallelFor(in_flight, 1, [&](std::size_t, std::size_t) {
+    for (std::size_t i = next(); i < matrices.size(); i = next()) {
+      // Waiting inside, a thread must not begin a second matrix.
+      tbb::this_task_arena::isolate([&] {
+        const PlannedTensor& tensor = *matrices[i];
+        auto curve = CurveOf(checkpoint, plan, tensor, ladder, factors);
+        factors.Release(plan.statistics->InputOf(tensor.source.name));
+        if (curve.ok())
+          curves[i] = *std::move(curve);
+        else
+          failures[i] = std::move(curve).status().At(tensor.source.name);
+      });
       const std::scoped_lock lock(mutex);
       if (progress) progress(++done, matrices.size());
     }

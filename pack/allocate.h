@@ -31,9 +31,12 @@ Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& c
                                                   double weights);
 
 // Curves over the ladder of `codec` for the plan's matrices that have statistics, except those that
-// a rule names. REQUIRES: plan.statistics. `progress` may be empty.
+// a rule names. As many are tried at once as `memory_bytes`, the process's most, has room for:
+// Limit where there is none for one (says what is enough). REQUIRES: plan.statistics. `progress`
+// may be empty.
 Result<std::vector<TensorCurve>> MeasureCurves(
     const model::Checkpoint& checkpoint, const PackPlan& plan, const codecs::RecipeOptions& codec,
+    std::uint64_t memory_bytes,
     const std::function<void(std::size_t done, std::size_t total)>& progress);
 
 struct Budget {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "pack/slab_source.h"
+
 namespace ingot::pack {
 
 Result<MatrixGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor) {
@@ -13,36 +15,72 @@ Result<MatrixGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor) {
   return guide;
 }
 
+void DropGuide(const codecs::TensorGuide& guide) {
+  DropMapped({reinterpret_cast<const std::uint8_t*>(guide.hessian.data()),
+              guide.hessian.size() * sizeof(float)});
+}
+
+void InputFactors::Expect(const std::string& input, std::uint64_t uses) {
+  const std::scoped_lock lock(mutex_);
+  inputs_[input].uses += uses;
+}
+
+std::shared_ptr<codecs::SharedFactors> InputFactors::Of(const std::string& input) {
+  const std::scoped_lock lock(mutex_);
+  Input& found = inputs_[input];
+  if (found.factors == nullptr) found.factors = std::make_shared<codecs::SharedFactors>();
+  return found.factors;
+}
+
+void InputFactors::Release(const std::string& input) {
+  const std::scoped_lock lock(mutex_);
+  Input& found = inputs_[input];
+  if (--found.uses == 0) found.factors.reset();
+}
+
 GuideCache::GuideCache(const PackPlan& plan, std::vector<std::uint32_t> slabs_left) : plan_(plan) {
-  for (const std::uint32_t slabs : slabs_left) {
+  for (std::size_t t = 0; t < slabs_left.size(); ++t) {
     entries_.push_back(std::make_unique<Entry>());
-    entries_.back()->slabs_left = slabs;
+    entries_.back()->slabs_left = slabs_left[t];
+    if (slabs_left[t] > 0 && Guided(t))
+      factors_.Expect(plan.statistics->InputOf(plan.tensors[t].source.name), slabs_left[t]);
   }
 }
 
-Result<std::shared_ptr<const codecs::PreparedGuide>> GuideCache::Get(std::size_t index) {
+bool GuideCache::Guided(std::size_t tensor) const {
+  return plan_.statistics != nullptr && plan_.tensors[tensor].encoder->takes_guide();
+}
+
+Status GuideCache::Prepare(std::size_t index, Entry& entry) {
   const PlannedTensor& tensor = plan_.tensors[index];
-  if (plan_.statistics == nullptr || !tensor.encoder->takes_guide())
-    return std::shared_ptr<const codecs::PreparedGuide>();
-  Entry& entry = *entries_[index];
+  INGOT_ASSIGN(MatrixGuide guide, GuideOf(plan_, tensor));
+  if (!guide.known()) return OkStatus();
+  const auto factors = factors_.Of(plan_.statistics->InputOf(tensor.source.name));
+  guide.view.factors = factors.get();
+  INGOT_ASSIGN(auto prepared, tensor.encoder->Prepare(guide.view));
+  DropGuide(guide.view);
   const std::scoped_lock lock(entry.mutex);
-  if (!entry.made) {
-    entry.made = true;
-    entry.status = [&]() -> Status {
-      INGOT_ASSIGN(const MatrixGuide guide, GuideOf(plan_, tensor));
-      if (!guide.known()) return OkStatus();
-      INGOT_ASSIGN(entry.guide, tensor.encoder->Prepare(guide.view));
-      return OkStatus();
-    }();
-  }
+  entry.guide = std::move(prepared);
+  return OkStatus();
+}
+
+Result<std::shared_ptr<const codecs::PreparedGuide>> GuideCache::Get(std::size_t index) {
+  if (!Guided(index)) return std::shared_ptr<const codecs::PreparedGuide>();
+  Entry& entry = *entries_[index];
+  tbb::collaborative_call_once(entry.once, [&] { entry.status = Prepare(index, entry); });
   if (!entry.status.ok()) return entry.status;
+  const std::scoped_lock lock(entry.mutex);
   return entry.guide;
 }
 
 void GuideCache::Release(std::size_t index) {
+  if (!Guided(index)) return;
   Entry& entry = *entries_[index];
-  const std::scoped_lock lock(entry.mutex);
-  if (--entry.slabs_left == 0) entry.guide.reset();
+  {
+    const std::scoped_lock lock(entry.mutex);
+    if (--entry.slabs_left == 0) entry.guide.reset();
+  }
+  factors_.Release(plan_.statistics->InputOf(plan_.tensors[index].source.name));
 }
 
 }  // namespace ingot::pack

@@ -1,18 +1,24 @@
 // Statistics on their way into encoders: each tensor's guide is prepared once, by whichever worker
-// meets the tensor first, and let go with its last slab, so that only tensors under way cost
-// memory.
+// meets the tensor first, and let go with its last slab; the factors that tensors of one input
+// share with the last slab of all of them. So only inputs under way cost memory.
 //
-// Thread rule: any thread.
+// Thread rule: any thread. Who waits for what another prepares helps it.
 #pragma once
 
+#include <oneapi/tbb/collaborative_call_once.h>
+
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "calibration/statistics.h"
 #include "codecs/recipe.h"
+#include "codecs/shared_factors.h"
 #include "pack/plan.h"
 
 namespace ingot::pack {
@@ -32,6 +38,28 @@ struct MatrixGuide {
 // REQUIRES: plan.statistics.
 Result<MatrixGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor);
 
+// Lets the Hessian's pages leave the process: a statistics file may be larger than the memory
+// limit.
+void DropGuide(const codecs::TensorGuide& guide);
+
+// The factors of every input under way.
+class InputFactors {
+ public:
+  // `uses` more releases will come for this input.
+  void Expect(const std::string& input, std::uint64_t uses);
+  std::shared_ptr<codecs::SharedFactors> Of(const std::string& input);
+  // One use is over: with the last, the factors are let go.
+  void Release(const std::string& input);
+
+ private:
+  struct Input {
+    std::uint64_t uses = 0;
+    std::shared_ptr<codecs::SharedFactors> factors;
+  };
+  std::mutex mutex_;
+  std::map<std::string, Input> inputs_;
+};
+
 class GuideCache {
  public:
   // `slabs_left[t]`: how many slabs of tensor t will ask. Borrowed: the plan.
@@ -45,13 +73,17 @@ class GuideCache {
 
  private:
   struct Entry {
-    std::mutex mutex;
-    bool made = false;
+    tbb::collaborative_once_flag once;
     Status status;
+    std::mutex mutex;  // of those below
     std::shared_ptr<const codecs::PreparedGuide> guide;
     std::uint32_t slabs_left = 0;
   };
+  bool Guided(std::size_t tensor) const;
+  Status Prepare(std::size_t tensor, Entry& entry);
+
   const PackPlan& plan_;
+  InputFactors factors_;
   std::vector<std::unique_ptr<Entry>> entries_;
 };
 

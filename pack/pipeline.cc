@@ -93,8 +93,7 @@ Result<artifact::ArtifactPlan> ArtifactPlanOf(const model::Checkpoint& checkpoin
 // How many slabs may be under way at once.
 Result<std::size_t> SlabsInFlight(const model::Checkpoint& checkpoint, const PackPlan& plan,
                                   std::uint64_t memory_bytes) {
-  std::uint64_t fixed = kFixedMemory;
-  for (const auto& [name, content] : checkpoint.assets()) fixed += 3 * content.size();
+  const std::uint64_t fixed = BaseMemory(checkpoint);
   const std::uint64_t slab = std::max<std::uint64_t>(SlabMemory(plan), 1);
   if (memory_bytes < fixed + slab)
     return LimitExceeded(
@@ -311,6 +310,12 @@ Result<Json> Measured(const PackOptions& options, artifact::ArtifactWriter& writ
 
 }  // namespace
 
+std::uint64_t BaseMemory(const model::Checkpoint& checkpoint) {
+  std::uint64_t bytes = kFixedMemory;
+  for (const auto& [name, content] : checkpoint.assets()) bytes += 3 * content.size();
+  return bytes;
+}
+
 std::uint64_t SlabMemory(const PackPlan& plan) {
   std::uint64_t most = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -321,7 +326,7 @@ std::uint64_t SlabMemory(const PackPlan& plan) {
     // the outliers of data-dependent streams are a small part of the weights.
     std::uint64_t bytes = source + tensor.encoder->scratch_bytes(tensor.slab_rows) + 2 * encoded;
     if (plan.statistics != nullptr && tensor.encoder->takes_guide())
-      bytes += tensor.encoder->guide_bytes();
+      bytes += tensor.encoder->guide_bytes() + tensor.cols * tensor.cols * sizeof(float);
     if (tensor.bytes.data_dependent) bytes += weights / 2;
     if (tensor.transposed) bytes += std::uint64_t{1} << 20;
     most = std::max(most, bytes);

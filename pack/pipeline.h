@@ -55,6 +55,9 @@ struct PackReport {
 Result<PackReport> Pack(const model::Checkpoint& checkpoint, const PackPlan& plan,
                         const PackOptions& options);
 
+// Bytes that the process takes beside its work: code, libraries, the model's assets.
+std::uint64_t BaseMemory(const model::Checkpoint& checkpoint);
+
 // Bytes that one slab may occupy while it is in the pipeline, the most over the plan's tensors.
 std::uint64_t SlabMemory(const PackPlan& plan);
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <random>
 
 #include "artifact/reader.h"
@@ -15,6 +16,8 @@ namespace ingot::pack {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMemory = std::uint64_t{1} << 30;
 
 // Curves as the ladder of int*_gptq has them: loss falls fourfold a bit.
 std::vector<TensorCurve> LadderCurves() {
@@ -144,7 +147,8 @@ class AllocateModel : public testing::Test {
   // Packs by a budget; returns stored bits per linear weight and what the artifact's tensors say.
   double PackedBits(const std::string& codec, double bits) {
     const auto plan = MakePlan(*checkpoint_, options_);
-    const auto curves = MeasureCurves(*checkpoint_, *plan, {.codec = codec, .group = 16}, {});
+    const auto curves =
+        MeasureCurves(*checkpoint_, *plan, {.codec = codec, .group = 16}, kMemory, {});
     EXPECT_TRUE(curves.ok()) << curves.status().message();
     const auto assignment = Assign(*curves, {Budget::Kind::kLinearBits, bits});
     EXPECT_TRUE(assignment.ok()) << assignment.status().message();
@@ -181,6 +185,53 @@ TEST_F(AllocateModel, LadderKeepsItsBudget) {
   EXPECT_GT(bits, 5);
 }
 
+// The least memory that is allowed gives the same curves as much; less is refused in one line.
+TEST_F(AllocateModel, MemoryBoundsWhatIsTriedAtOnce) {
+  const auto plan = MakePlan(*checkpoint_, options_);
+  ASSERT_TRUE(plan.ok());
+  for (const char* codec : {"int4_gptq", "entropy_v1"}) {
+    const auto measure = [&](std::uint64_t memory) {
+      return MeasureCurves(*checkpoint_, *plan, {.codec = codec}, memory, {});
+    };
+    const auto refused = measure(1 << 20);
+    ASSERT_EQ(refused.status().code(), StatusCode::kLimit);
+    const std::string& message = refused.status().message();
+    const std::size_t at = message.find("at least ");
+    ASSERT_NE(at, std::string::npos) << message;
+    const std::uint64_t least = std::stoull(message.substr(at + 9));
+    EXPECT_FALSE(measure(least - 1).ok());
+    const auto tight = measure(least), wide = measure(kMemory);
+    ASSERT_TRUE(tight.ok() && wide.ok());
+    ASSERT_EQ(tight->size(), wide->size());
+    for (std::size_t i = 0; i < wide->size(); ++i)
+      for (std::size_t c = 0; c < (*wide)[i].candidates.size(); ++c) {
+        EXPECT_EQ((*tight)[i].candidates[c].bytes, (*wide)[i].candidates[c].bytes);
+        EXPECT_EQ((*tight)[i].candidates[c].loss, (*wide)[i].candidates[c].loss);
+      }
+  }
+}
+
+TEST_F(AllocateModel, CompensatedCodecsRotateWhereAHessianIsKnown) {
+  const auto planned = [&](const char* recipe) {
+    PlanOptions options = options_;
+    options.preset = CodecPreset(*ParseRecipe(recipe));
+    std::map<std::string, std::size_t> hadamards;  // by role
+    const auto plan = MakePlan(*checkpoint_, options);
+    EXPECT_TRUE(plan.ok()) << plan.status().message();
+    for (const PlannedTensor& tensor : plan->tensors)
+      for (const codecs::PlaneSpec& spec : tensor.encoder->planes())
+        hadamards[std::string(RoleName(tensor.role))] += spec.kind == "hadamard";
+    return hadamards;
+  };
+  EXPECT_GT(planned("int4_gptq")["linear"], 0u);
+  EXPECT_GT(planned("nested_v1")["linear"], 0u);
+  EXPECT_EQ(planned("nested_v1")["embedding"], 0u);  // these statistics know nothing of it
+  EXPECT_EQ(planned("int4_gptq:transform=none")["linear"], 0u);
+  EXPECT_EQ(planned("int4_rtn")["linear"], 0u);
+  options_.statistics = nullptr;
+  EXPECT_EQ(planned("int4_gptq")["linear"], 0u);
+}
+
 TEST_F(AllocateModel, StatisticsOfAnotherModelAreRefused) {
   ASSERT_TRUE(WriteStats("blake3:00").ok());
   PlanOptions other = options_;
@@ -194,7 +245,7 @@ TEST_F(AllocateModel, RuledMatricesAreNotChosen) {
   options_.rules.push_back(*ParseRule("*mlp*=int8_rtn"));
   const auto plan = MakePlan(*checkpoint_, options_);
   ASSERT_TRUE(plan.ok());
-  const auto curves = MeasureCurves(*checkpoint_, *plan, {.codec = "entropy_v1"}, {});
+  const auto curves = MeasureCurves(*checkpoint_, *plan, {.codec = "entropy_v1"}, kMemory, {});
   ASSERT_TRUE(curves.ok()) << curves.status().message();
   for (const TensorCurve& curve : *curves)
     EXPECT_EQ(curve.tensor.find("mlp"), std::string::npos) << curve.tensor;

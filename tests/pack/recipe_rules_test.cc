@@ -56,6 +56,13 @@ TEST(RecipeRules, CoarseCodecsLeaveEmbeddingAndHeadAtEightBits) {
   }
 }
 
+TEST(RecipeRules, NestedEmbeddingAndHeadBeginWithEightBits) {
+  const RolePreset preset = CodecPreset(*ParseRecipe("nested_v1:group=64"));
+  EXPECT_EQ(RecipeText(preset.linear), "nested_v1:group=64");
+  EXPECT_EQ(RecipeText(preset.embedding), "nested_v1:group=64,bits=8");
+  EXPECT_EQ(RecipeText(preset.head), "nested_v1:group=64,bits=8");
+}
+
 TEST(RecipeRules, EveryTargetIsMadeOfCodecsThatExist) {
   for (const TargetInfo& target : Targets()) {
     const auto preset = TargetPreset(target.name);

@@ -76,8 +76,8 @@ double LinearBits(const std::vector<pack::TensorCurve>& curves, const pack::Assi
 }  // namespace
 
 Result<BudgetCurves> MeasureBudget(const model::Checkpoint& checkpoint,
-                                   const codecs::RecipeOptions& codec, bool quiet,
-                                   const pack::PlanOptions& options) {
+                                   const codecs::RecipeOptions& codec, std::uint64_t memory_bytes,
+                                   bool quiet, const pack::PlanOptions& options) {
   if (options.statistics == nullptr)
     return InvalidArgument(
         "a budget is spent by what calibration knows: give --stats FILE (see calibrate) or "
@@ -86,7 +86,7 @@ Result<BudgetCurves> MeasureBudget(const model::Checkpoint& checkpoint,
   ProgressLine line(quiet);
   BudgetCurves known;
   known.codec = LadderCodec(codec);
-  INGOT_ASSIGN(known.curves, pack::MeasureCurves(checkpoint, plan, known.codec,
+  INGOT_ASSIGN(known.curves, pack::MeasureCurves(checkpoint, plan, known.codec, memory_bytes,
                                                  [&](std::size_t done, std::size_t total) {
                                                    line.Count(done, total, "matrices tried");
                                                  }));

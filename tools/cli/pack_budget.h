@@ -25,10 +25,11 @@ struct BudgetCurves {
   codecs::RecipeOptions codec;  // whose ladder it is
 };
 
-// Tries the ladder of `codec` (empty: entropy_v1). InvalidArgument without statistics.
+// Tries the ladder of `codec` (empty: entropy_v1) in `memory_bytes`, the process's most.
+// InvalidArgument without statistics, Limit where that is too little.
 Result<BudgetCurves> MeasureBudget(const model::Checkpoint& checkpoint,
-                                   const codecs::RecipeOptions& codec, bool quiet,
-                                   const pack::PlanOptions& options);
+                                   const codecs::RecipeOptions& codec, std::uint64_t memory_bytes,
+                                   bool quiet, const pack::PlanOptions& options);
 
 // Chooses by the budget, into options.chosen and options.allocation. `correction`: what measured
 // divergence was over the predicted loss, where that is known. InvalidArgument for more than one

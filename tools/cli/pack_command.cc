@@ -230,8 +230,9 @@ Status RunPack(const PackCommand& command) {
   INGOT_ASSIGN(pack::PlanOptions plan_options, PlanOptionsOf(calibrated));
   std::optional<BudgetCurves> known;
   if (command.plan_only || command.budget.given()) {
-    INGOT_ASSIGN(known, MeasureBudget(*checkpoint, command.recipe, command.quiet || command.json,
-                                      plan_options));
+    INGOT_ASSIGN(const std::uint64_t memory, ParseSize(command.memory).At("--memory"));
+    INGOT_ASSIGN(known, MeasureBudget(*checkpoint, command.recipe, memory,
+                                      command.quiet || command.json, plan_options));
   }
   if (command.plan_only) {
     INGOT_ASSIGN(const std::string sweep, BudgetSweep(*known, command.json));
