@@ -6,14 +6,10 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <filesystem>
-#include <sstream>
-
-#include "base/file.h"
 #include "calibration/torch/calibrate.h"
 #include "calibration/torch/run_state.h"
 #include "loader/session.h"
+#include "tests/model/model_fixtures.h"
 
 namespace ingot::calibration {
 namespace {
@@ -22,17 +18,6 @@ using model::TokenId;
 
 // Largest difference over largest magnitude, as for the CPU op set against transformers.
 constexpr double kTolerance = 1e-4;
-
-std::string FixturePath(const std::string& name) {
-  return std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name;
-}
-
-std::vector<TokenId> FixtureIds(const std::string& name) {
-  std::istringstream text(*ReadFileToString(FixturePath(name) + "/ids.txt"));
-  std::vector<TokenId> ids;
-  for (TokenId id; text >> id;) ids.push_back(id);
-  return ids;
-}
 
 struct Opened {
   std::unique_ptr<model::Checkpoint> checkpoint;
@@ -87,16 +72,6 @@ std::vector<float> CpuLogits(const std::string& name, const std::vector<TokenId>
   return {logits.data(), logits.data() + logits.size()};
 }
 
-double RelativeError(const float* got, std::span<const float> want) {
-  double difference = 0, largest = 0;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    if (std::isnan(got[i])) return HUGE_VAL;
-    difference = std::max(difference, std::abs(static_cast<double>(got[i]) - want[i]));
-    largest = std::max(largest, std::abs(static_cast<double>(want[i])));
-  }
-  return difference / largest;
-}
-
 class TorchOpsTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(TorchOpsTest, LogitsEqualTheCpuOpSets) {
@@ -108,30 +83,16 @@ TEST_P(TorchOpsTest, LogitsEqualTheCpuOpSets) {
   const std::vector<float> want = CpuLogits(GetParam(), ids);
   const at::Tensor one = TorchLogits(model, ids, 1);
   ASSERT_EQ(static_cast<std::size_t>(one.numel()), want.size());
-  EXPECT_LE(RelativeError(one.data_ptr<float>(), want), kTolerance);
+  EXPECT_LE(RelativeError({one.data_ptr<float>(), want.size()}, want), kTolerance);
   // A batch of sequences is each of them.
   const at::Tensor two = TorchLogits(model, ids, 2);
   ASSERT_EQ(static_cast<std::size_t>(two.numel()), 2 * want.size());
-  EXPECT_LE(RelativeError(two.data_ptr<float>(), want), kTolerance);
-  EXPECT_LE(RelativeError(two.data_ptr<float>() + want.size(), want), kTolerance);
-}
-
-std::vector<std::string> FixtureNames() {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(FixturePath(""), error))
-    if (std::filesystem::exists(entry.path() / "logits.bin"))
-      names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
+  EXPECT_LE(RelativeError({two.data_ptr<float>(), want.size()}, want), kTolerance);
+  EXPECT_LE(RelativeError({two.data_ptr<float>() + want.size(), want.size()}, want), kTolerance);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, TorchOpsTest, testing::ValuesIn(FixtureNames()),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+                         FixtureTestName());
 
 TEST(TorchOpsRecordTest, MatricesThatReadOneTensorShareItsInput) {
   UseOneTorchThread();

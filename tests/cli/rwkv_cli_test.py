@@ -4,15 +4,14 @@
 usage: INGOT=path/to/ingot rwkv_cli_test.py
 """
 import json
-import pathlib
 import re
 import shutil
 import unittest
 
 import tiny_model
 from cli_test import FAILED, NOT_FOUND, Case, ingot
+from family_case import FIXTURES, FamilyTests
 
-FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures" / "models"
 MODELS = ["rwkv4-pth", "rwkv4-hf", "rwkv50-pth", "rwkv51-pth", "rwkv52-pth", "rwkv52-hf", "rwkv6-pth",
           "rwkv6-hf", "rwkv7-pth", "rwkv7-fla", "rwkv7-world"]
 VOCABULARY = 61
@@ -21,55 +20,22 @@ SMALL = re.compile(r"(ln\w*|norm|\w+_norm)\.(weight|bias)$|\.time_(mix_\w+|maa_[
                    r"|\.(x_[rwkvag]|k_k|k_a|r_k|[wav]0)$|lora\.2\.bias$")
 
 
-class Rwkv(Case):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.text = cls.work / "text.txt"
-        cls.text.write_text("".join(chr(33 + (i * i * 7 + i * 3) % VOCABULARY) for i in range(700)))
+class Rwkv(FamilyTests, Case):
+    MODELS = MODELS
+    HAVE_TOKENIZERS = ("rwkv7-world",)
+    PROMPT = "HELLO"
+    LETTERS = VOCABULARY
+    LEAST_KL = 1e-6
+
+    @staticmethod
+    def tokenizer():
         data = tiny_model.tokenizer()
         data["model"]["vocab"] = {chr(33 + i): i for i in range(VOCABULARY)}
-        for name in MODELS:
-            shutil.copytree(FIXTURES / name, cls.work / name)
-            if name != "rwkv7-world":  # that one has its own
-                (cls.work / name / "tokenizer.json").write_text(json.dumps(data))
+        return data
 
-    def evaluate(self, target, source):
-        run = self.run_ok("eval", target, "--reference", source, "--text", self.text, "--context", 600,
-                          "--json", "-q")
-        return json.loads(run.stdout)
-
-    def test_every_matrix_takes_a_codec_and_nothing_else_does(self):
-        for name in MODELS:
-            with self.subTest(name):
-                target = self.pack(f"{name}.ingot", "--codec", "int8_rtn", "--group", "16",
-                                   model=self.work / name)
-                tensors = json.loads(self.run_ok("inspect", target, "--json", "--tensors").stdout)["tensors"]
-                for tensor in tensors:
-                    small = SMALL.search(tensor["name"]) is not None
-                    self.assertEqual(tensor["codec"], "raw" if small else "int8_rtn", tensor["name"])
-                    self.assertEqual(tensor["role"] == "vector", small, tensor["name"])
-                self.run_ok("verify", target)
-                result = self.evaluate(target, self.work / name)
-                self.assertGreater(result["kl_mean"], 1e-6)
-                self.assertLess(result["kl_mean"], 0.1)
-
-    def test_exact_codecs_change_nothing(self):
-        for name in MODELS:
-            with self.subTest(name):
-                target = self.pack(f"{name}.exact", "--codec", "lossless_v1", model=self.work / name)
-                result = self.evaluate(target, self.work / name)
-                self.assertEqual(result["kl_mean"], 0)
-                self.assertEqual(result["perplexity"], result["reference_perplexity"])
-
-    def test_run(self):
-        for name in MODELS:
-            with self.subTest(name):
-                arguments = ["-p", "HELLO" * 120, "-n", 12, "--greedy", "--exact", "--ignore-eos", "-q"]
-                target = self.pack(f"{name}.run", "--codec", "raw", model=self.work / name)
-                text = self.run_ok("run", target, *arguments).stdout
-                self.assertGreater(len(text), 0)
-                self.assertEqual(self.run_ok("run", self.work / name, *arguments).stdout, text)
+    @staticmethod
+    def is_small(name):
+        return SMALL.search(name) is not None
 
     def test_a_bare_file_and_its_folder_are_one(self):
         folder = self.work / "rwkv6-pth"

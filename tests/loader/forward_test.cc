@@ -7,12 +7,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <sstream>
 
-#include "base/file.h"
 #include "base/parallel.h"
 #include "loader/session.h"
+#include "tests/model/model_fixtures.h"
 
 namespace ingot::loader {
 namespace {
@@ -28,10 +26,6 @@ struct Fixture {
   std::vector<float> logits;  // ids x vocabulary
 };
 
-std::string FixturePath(const std::string& name) {
-  return std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name;
-}
-
 Fixture Load(const std::string& name, Compute compute = Compute::kExact) {
   Fixture fixture;
   ModelOptions options;
@@ -40,23 +34,10 @@ Fixture Load(const std::string& name, Compute compute = Compute::kExact) {
   EXPECT_TRUE(model.ok()) << model.status().message();
   if (!model.ok()) return fixture;
   fixture.model = *model;
-  std::istringstream ids(*ReadFileToString(FixturePath(name) + "/ids.txt"));
-  for (TokenId id; ids >> id;) fixture.ids.push_back(id);
-  const std::string bytes = *ReadFileToString(FixturePath(name) + "/logits.bin");
-  fixture.logits.resize(bytes.size() / sizeof(float));
-  std::memcpy(fixture.logits.data(), bytes.data(), bytes.size());
+  fixture.ids = FixtureIds(name);
+  fixture.logits = FixtureLogits(name);
   EXPECT_EQ(fixture.logits.size(), fixture.ids.size() * fixture.model->architecture().vocab_size);
   return fixture;
-}
-
-double RelativeError(std::span<const float> got, std::span<const float> want) {
-  double difference = 0, largest = 0;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    difference = std::max(difference, std::abs(static_cast<double>(got[i]) - want[i]));
-    largest = std::max(largest, std::abs(static_cast<double>(want[i])));
-    if (std::isnan(got[i])) return HUGE_VAL;
-  }
-  return difference / largest;
 }
 
 std::size_t Argmax(std::span<const float> row) {
@@ -164,22 +145,7 @@ TEST_P(ForwardTest, ThreadsDoNotChangeABit) {
   EXPECT_EQ(AllLogits(fixture, 512), one);
 }
 
-std::vector<std::string> FixtureNames() {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(FixturePath(""), error))
-    if (std::filesystem::exists(entry.path() / "logits.bin"))
-      names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, ForwardTest, testing::ValuesIn(FixtureNames()),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Models, ForwardTest, testing::ValuesIn(FixtureNames()), FixtureTestName());
 
 TEST(ForwardFixturesTest, AllFamiliesAreThere) { EXPECT_GE(FixtureNames().size(), 53u); }
 
