@@ -107,10 +107,14 @@ class Side:
             path = pathlib.Path(job["folder"]) / f"{self.script.stem}.json"
             path.write_text(json.dumps(job))
             with subprocess.Popen([self.python, self.script, path], stdout=subprocess.PIPE, stderr=log, text=True,
-                                  env={**os.environ, "HF_HUB_OFFLINE": "1"}) as child:
-                for line in child.stdout:
-                    if line.startswith("{"):
-                        yield line
+                                  cwd=job["folder"], env={**os.environ, "HF_HUB_OFFLINE": "1"}) as child:
+                try:
+                    for line in child.stdout:
+                        if line.startswith("{"):
+                            yield line
+                except BaseException:  # an interrupt, too: its work would be lost anyhow
+                    child.kill()
+                    raise
             if child.returncode != 0:
                 log.seek(0)
                 sys.exit(f"{self.script.name}: exit {child.returncode}: {log.read().strip()[-2000:]}")
