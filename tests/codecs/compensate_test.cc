@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "codecs/cholesky.h"
+#include "codecs/shared_factors.h"
 #include "tests/codecs/hessian_samples.h"
 
 namespace ingot::codecs {
@@ -96,6 +97,27 @@ std::shared_ptr<const Compensation> MadeOf(const TensorGuide& guide, Isa isa = B
   const auto made = Compensation::Make(guide, {}, isa);
   EXPECT_TRUE(made.ok()) << made.status().message();
   return made.ok() ? *made : nullptr;
+}
+
+// Guides of one Hessian: one factorisation for each way of factoring, each guide's own Fisher, and
+// the same numbers as without sharing.
+TEST(SharedFactors, AreMadeOnceForEachWay) {
+  const std::uint64_t n = 70;
+  const std::vector<float> h = SampleHessian(n, 200, 3), fisher = {1, 2}, other = {3, 4, 5};
+  SharedFactors shared;
+  TensorGuide q = GuideOf(2, n, h), k = GuideOf(3, n, h);
+  q.factors = k.factors = &shared;
+  q.row_fisher = fisher;
+  k.row_fisher = other;
+  const auto of_q = MadeOf(q), of_k = MadeOf(k);
+  EXPECT_EQ(of_q->factors(), of_k->factors());
+  EXPECT_EQ(of_q->row_fisher(1), 2.0);
+  EXPECT_EQ(of_k->row_fisher(1), 4.0);
+  EXPECT_NE((*Compensation::Make(k, {.damping = 0.1}))->factors(), of_k->factors());
+  EXPECT_TRUE((*Compensation::Make(k, {.descent = true}))->descends());
+  const auto alone = MadeOf(GuideOf(2, n, h));
+  for (std::uint64_t c = 0; c < n; ++c)
+    for (std::uint64_t r = 0; r <= c; ++r) ASSERT_EQ(alone->feedback(r, c), of_q->feedback(r, c));
 }
 
 class EveryWidth : public testing::TestWithParam<std::uint64_t> {};

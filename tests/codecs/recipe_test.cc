@@ -223,6 +223,29 @@ TEST_P(ExactCodes, AllSixteenBitPatternsSurvive) {
 }
 INSTANTIATE_TEST_SUITE_P(SixteenBits, ExactCodes, testing::Values(DType::kBf16, DType::kF16));
 
+// Eight bits from the first level on: the second adds nothing, the third is exact.
+TEST(Exact, NestedFromEightBits) {
+  const std::uint64_t rows = 9, cols = 96;
+  Random random(4);
+  std::vector<float> w(rows * cols);
+  for (float& x : w) x = static_cast<float>(random.Normal());
+  const auto bytes = StoreAs(DType::kBf16, w);
+  for (const char* transform : {"none", "hadamard"}) {
+    const auto encoder =
+        *MakeEncoder({.codec = "nested_v1", .bits = 8, .transform = transform}, cols, DType::kBf16);
+    std::vector<int> levels;
+    for (const PlaneSpec& spec : encoder->planes())
+      if (spec.kind != "hadamard") levels.push_back(spec.level);
+    EXPECT_EQ(levels, (std::vector<int>{0, 2})) << transform;
+    const auto slab = encoder->EncodeSlab({DType::kBf16, rows, cols, bytes});
+    ASSERT_TRUE(slab.ok()) << slab.status().message();
+    std::vector<std::uint8_t> out(bytes.size());
+    const auto views = ViewsOf(encoder->planes(), *slab, rows, cols);
+    ASSERT_TRUE(MergeToNative(views, 0, rows, out).ok());
+    EXPECT_EQ(out, bytes) << transform;
+  }
+}
+
 TEST(Exact, F32SurvivesNestedAndLossless) {
   Random random(8);
   std::vector<float> w(13 * 77);
