@@ -94,15 +94,20 @@ class TuneRun {
     result.held_out = held_out_.size();
     const std::size_t layers = run_.architecture->layers.size();
     std::size_t parameters = 0;
+    bool differs = false;
     for (std::size_t layer = 0; layer < layers; ++layer) {
       Progress(layer);
       INGOT_TRY(SourceForward(layer).At(fmt::format("layer {}", layer)));
       INGOT_TRY(RunBlock(layer, result).At(fmt::format("layer {}", layer)));
       parameters += result.blocks.back().parameters;
+      differs = differs || result.blocks.back().before > 0;
       run_.work->RemoveActivations(SourceBorder(layer + 1));
       run_.work->RemoveActivations(TunedBorder(layer + 1));
     }
     Progress(layers);
+    if (!differs)
+      return InvalidArgument(
+          "nothing to tune: every layer puts out exactly what the source's does");
     if (parameters > 0) return result;
     return InvalidArgument(
         "nothing to tune: no layer has an int or entropy plane of one level, or a raw norm");
@@ -111,7 +116,7 @@ class TuneRun {
  private:
   void Progress(std::size_t layer) const {
     const std::size_t layers = run_.architecture->layers.size();
-    if (options_.on_progress) options_.on_progress(layer, layers, fmt::format("layers tuned"));
+    if (options_.on_progress) options_.on_progress(layer, layers, "layers tuned");
   }
 
   Result<ActivationFile> Open(const std::string& name) const {

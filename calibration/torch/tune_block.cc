@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "base/random.h"
-#include "codecs/plane_codec.h"
 
 namespace ingot::calibration {
 namespace {
@@ -62,19 +61,25 @@ Result<at::Tensor> PackedReader::Matrix(const std::string& name, bool /*transpos
 
 Result<at::Tensor> PackedReader::Rows(const std::string& table,
                                       std::span<const std::int32_t> ids) const {
-  INGOT_ASSIGN(const PackedTensor packed, packed_.Read(table));
-  std::vector<codecs::PlaneView> planes;
-  for (std::size_t p = 0; p < packed.specs.size(); ++p)
-    planes.push_back({&packed.specs[p], packed.rows, packed.cols, packed.streams[p]});
-  at::Tensor out = at::empty({Signed(ids.size()), Signed(packed.cols)}, at::kFloat);
+  INGOT_ASSIGN(const std::shared_ptr<const TuneTensor> tensor, Table(table));
+  at::Tensor out = at::empty({Signed(ids.size()), Signed(tensor->cols())}, at::kFloat);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto row = static_cast<std::uint64_t>(ids[i]);
-    if (ids[i] < 0 || row >= packed.rows)
+    if (ids[i] < 0 || row >= tensor->rows())
       return InvalidArgument(
-          fmt::format("row {} of '{}', which has {}", ids[i], table, packed.rows));
-    codecs::ApplyPlanes(planes, row, row + 1, out.data_ptr<float>() + i * packed.cols);
+          fmt::format("row {} of '{}', which has {}", ids[i], table, tensor->rows()));
+    tensor->DecodeRows(row, row + 1, out.data_ptr<float>() + i * tensor->cols());
   }
   return out;
+}
+
+Result<std::shared_ptr<const TuneTensor>> PackedReader::Table(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<const TuneTensor>& table = tables_[name];
+  if (table != nullptr) return table;
+  INGOT_ASSIGN(PackedTensor packed, packed_.Read(name));
+  INGOT_ASSIGN(table, TuneTensor::Make(std::move(packed), TuneTensor::Use::kMatrix).At(name));
+  return table;
 }
 
 Status TuneBlock::AddLeaf(const PackedModel& packed, const std::string& name, TuneTensor::Use use,
@@ -146,9 +151,12 @@ Result<at::Tensor> TuneBlock::Output(const ActivationFile& in, std::size_t windo
 
 // Every token counts alike, however large its activations are: what follows normalizes them away.
 Result<at::Tensor> TuneBlock::Loss(const BlockData& data, std::size_t window) const {
-  INGOT_ASSIGN(const at::Tensor target, ReadBorder(run_, *data.target, window));
+  INGOT_ASSIGN(const at::Tensor wanted, ReadBorder(run_, *data.target, window));
   INGOT_ASSIGN(const at::Tensor y, Output(*data.in, window));
-  at::Tensor error = (y - target).square(), size = target.square();
+  // What a border carries beside the hidden state is no layer's output.
+  const std::int64_t hidden = Signed(run_.architecture->hidden_size);
+  const at::Tensor target = wanted.narrow(1, 0, hidden);
+  at::Tensor error = (y.narrow(1, 0, hidden) - target).square(), size = target.square();
   if (channels_.defined()) {
     error = error * channels_;
     size = size * channels_;
@@ -217,7 +225,8 @@ Result<TunedBlock> TuneBlock::Run(const BlockData& data, const TuneOptions& opti
   const std::size_t batch = std::min(options.batch_windows, order.size());
   const std::size_t steps = order.size() / batch;
   double least = report.before;
-  for (std::size_t epoch = 0; parameters_ > 0 && epoch < options.epochs; ++epoch) {
+  const std::size_t epochs = parameters_ > 0 && report.before > 0 ? options.epochs : 0;
+  for (std::size_t epoch = 0; epoch < epochs; ++epoch) {
     Shuffle(order, random);
     for (std::size_t step = 0; step < steps; ++step) {
       INGOT_TRY(Gradient(data, std::span(order).subspan(step * batch, batch), gradient));

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,12 @@ class PackedReader : public WeightReader {
   void Use(const std::string& name, const at::Tensor& weight) { own_[name] = weight; }
 
  private:
+  Result<std::shared_ptr<const TuneTensor>> Table(const std::string& name) const;
+
   const PackedModel& packed_;
   std::map<std::string, at::Tensor> own_;
+  mutable std::mutex mutex_;  // of tables_
+  mutable std::map<std::string, std::shared_ptr<const TuneTensor>> tables_;
 };
 
 // The activations that a block is tuned on, a window each.

@@ -173,8 +173,12 @@ std::vector<NewStream> TuneTensor::Changed() const {
 
 void TuneTensor::Decode(float* out) const {
   ParallelFor(packed_.rows, RowGrain(packed_.cols), [&](std::size_t begin, std::size_t end) {
-    codecs::ApplyPlanes(views_, begin, end, out + begin * packed_.cols);
+    DecodeRows(begin, end, out + begin * packed_.cols);
   });
+}
+
+void TuneTensor::DecodeRows(std::uint64_t begin, std::uint64_t end, float* out) const {
+  codecs::ApplyPlanes(views_, begin, end, out);
 }
 
 void TuneTensor::Gradient(float* weights, std::span<float> out) const {

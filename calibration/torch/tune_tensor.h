@@ -52,6 +52,8 @@ class TuneTensor {
 
   // The whole tensor as stored now, rows x cols floats.
   void Decode(float* out) const;
+  // Rows [begin, end) of it, in the calling thread.
+  void DecodeRows(std::uint64_t begin, std::uint64_t end, float* out) const;
   // From dL/d(weight), rows x cols, which is overwritten: dL/d(delta) of each parameter.
   // REQUIRES: out.size() == parameters().
   void Gradient(float* weights, std::span<float> out) const;
@@ -78,7 +80,6 @@ class TuneTensor {
   float Load(const Field& field, const std::uint8_t* bytes, std::size_t i) const;
   void Store(Field& field, std::size_t i, float value) const;
   const Field* FieldOf(std::size_t plane, std::size_t stream) const;
-  codecs::PlaneView& View(std::size_t plane) { return views_[plane]; }
   void IntGradient(std::size_t plane, const float* weights, std::span<float> out) const;
   void EntropyGradient(std::size_t plane, const float* weights, std::span<float> out) const;
 

@@ -4,8 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -165,19 +166,20 @@ Json Provenance(const TuneCommand& command, const calibration::TokenWindows& tex
           {"blocks", std::move(blocks)}};
 }
 
-Result<pack::RewriteReport> Write(const TuneCommand& command,
-                                  const artifact::ArtifactReader& reader, Json provenance,
-                                  calibration::TuneResult result) {
+Result<pack::RewriteReport> Write(
+    const TuneCommand& command, const artifact::ArtifactReader& reader, const Json& provenance,
+    const std::map<std::string, std::vector<calibration::NewStream>>& tuned) {
   pack::Replacements replacements;
-  for (auto& [name, streams] : result.streams)
-    for (calibration::NewStream& stream : streams)
-      replacements[name].push_back({stream.plane, stream.stream, std::move(stream.bytes)});
+  for (const auto& [name, streams] : tuned)
+    for (const calibration::NewStream& stream : streams)
+      replacements[name].push_back({stream.plane, stream.stream, stream.bytes});
   pack::RewriteOptions options;
   options.target = command.output;
   options.force = command.force;
   options.patch = [&](artifact::Manifest& manifest) {
     manifest.provenance["tuned"] = provenance;
-    // What was measured and predicted at packing no longer describes them.
+    // What was measured and predicted at packing no longer describes it.
+    manifest.provenance.erase("measured");
     for (artifact::TensorRecord& record : manifest.tensors) {
       if (!replacements.contains(record.name)) continue;
       record.extra.erase("relative_error");
@@ -243,10 +245,10 @@ Status RunTune(const TuneCommand& command) {
       calibration::TuneResult result,
       calibration::Tune(*checkpoint, architecture, packed, text, options).At(command.file));
   progress.Clear();
-  const calibration::TuneResult summary{result.blocks, result.windows, result.held_out, {}};
+  const Json provenance = Provenance(command, text, result);
   INGOT_ASSIGN(const pack::RewriteReport report,
-               Write(command, *reader, Provenance(command, text, result), std::move(result)));
-  if (!command.quiet) PrintReport(command, summary, report);
+               Write(command, *reader, provenance, result.streams));
+  if (!command.quiet) PrintReport(command, result, report);
   return OkStatus();
 }
 
