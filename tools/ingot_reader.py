@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A second reader of .ingot files, written from docs/FORMAT.md and docs/codecs.md alone.
+"""A second reader of .ingot files, written from docs/FORMAT.md alone; its planes, in ingot_planes.py, from
+docs/codecs.md.
 
 usage: ingot_reader.py verify FILE             every digest, padding, signature
        ingot_reader.py tensors FILE            one line a tensor
@@ -22,19 +23,12 @@ except ImportError as missing:
     print(f"SKIP: {missing}", file=sys.stderr)
     sys.exit(77)
 
+from ingot_planes import Refused, need, weights_of
+
 MAGIC = bytes.fromhex("89494e470d0a1a0a")
 AREA_BEGIN, AREA_END = 64, 4160
 MAX_CHUNK, MAX_MANIFEST = 1 << 22, 1 << 28
 RAW, ZSTD, RANS = 0, 1, 2
-
-
-class Refused(Exception):
-    """A file that breaks a rule of the format."""
-
-
-def need(condition, what):
-    if not condition:
-        raise Refused(what)
 
 
 def blake3(*parts):
@@ -273,36 +267,10 @@ class Artifact:
 
     def weights(self, tensor, plane_count=None):
         """The sum of the first planes as float32, in the tensor's shape."""
-        shape = tensor["shape"]
-        cols = shape[-1] if shape else 1
-        rows = int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
-        total = np.zeros((rows, cols), np.float32)
-        for plane in application_order(tensor["planes"], plane_count):
-            streams = {s["name"]: np.frombuffer(self.stream(s), np.uint8) for s in plane["streams"]}
-            need(plane["kind"] in PLANES, f"unknown plane kind {plane['kind']}")
-            total = PLANES[plane["kind"]](plane["attributes"], streams, total)
-        return total.reshape(shape)
+        def streams(plane):
+            return {s["name"]: np.frombuffer(self.stream(s), np.uint8) for s in plane["streams"]}
 
-
-TRANSFORMS = {"hadamard", "column_scale"}
-REPLACES = {"raw", "raw_split", "remainder16", "remainder32"}
-
-
-def application_order(planes, count=None):
-    """codecs.md section 1: transforms wait until the planes that add are in."""
-    transforms = [p for p in planes if p["kind"] in TRANSFORMS]
-    need(planes[0]["kind"] not in TRANSFORMS and len(transforms) <= 2, "place of a transform")
-    need(all(p["level"] == 0 for p in transforms), "level of a transform")
-    order, waiting = [], []
-    for plane in planes:
-        if plane["kind"] in TRANSFORMS:
-            waiting.append(plane)
-        elif count is None or count > 0:
-            count = None if count is None else count - 1
-            if plane["kind"] in REPLACES:
-                order, waiting = order + waiting, []
-            order.append(plane)
-    return order + waiting
+        return weights_of(tensor["planes"], tensor["shape"], streams, plane_count)
 
 
 def unique(pairs):
@@ -343,282 +311,6 @@ def check_fields(manifest):
             for stream in plane["streams"]:
                 one("stream", stream)
         need(levels and levels[0] == 0 and levels == sorted(levels), f"{tensor['name']}: levels")
-
-
-# --- planes, codecs.md -----------------------------------------------------------------------
-
-
-def bf16(bits):
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def f8_e4m3_table():
-    code = np.arange(256)
-    exponent, mantissa = code >> 3 & 15, code & 7
-    value = np.where(exponent == 0, mantissa * 2.0 ** -9, (8 + mantissa) * 2.0 ** (exponent - 10.0))
-    value = np.where(code & 127 == 127, np.nan, value)
-    return np.where(code & 128, -value, value).astype(np.float32)
-
-
-F8_E4M3 = f8_e4m3_table()
-# Level 2^(-j/16) of logarithmic codes.
-LOG_STEPS = np.array([int(h, 16) for h in (
-    "3f800000 3f75257d 3f6ac0c7 3f60ccdf 3f5744fd 3f4e248c 3f45672a 3f3d08a4 3f3504f3 3f2d583f "
-    "3f25fed7 3f1ef532 3f1837f0 3f11c3d3 3f0b95c2 3f05aac3").split()], np.uint32).view(np.float32)
-
-
-def as_rows(data, dtype, rows, count):
-    need(len(data) == rows * count * np.dtype(dtype).itemsize, "stream length")
-    return data.view(dtype).reshape(rows, count)
-
-
-def bit_fields(data, bits, rows, cols):
-    """codes[rows, cols] of `bits` bits: section 2."""
-    widths = [8] * (bits // 8) + [w for w in (4, 2, 1) if bits % 8 & w]
-
-    def field_bytes(width):
-        if width == 8:
-            return cols
-        block = 512 // width
-        return 64 * (cols // block) + -(-(cols % block) // (8 // width))
-
-    record = as_rows(data, np.uint8, rows, sum(map(field_bytes, widths)))
-    codes, shift, begin = np.zeros((rows, cols), np.uint32), 0, 0
-    for width in widths:
-        field = record[:, begin:begin + field_bytes(width)]
-        begin += field.shape[1]
-        codes |= unpack_field(field, width, cols).astype(np.uint32) << shift
-        shift += width
-    return codes
-
-
-def unpack_field(field, width, cols):
-    if width == 8:
-        return field
-    out = np.zeros((field.shape[0], cols), np.uint8)
-    block = 512 // width
-    for start in range(0, cols, block):
-        n = min(block, cols - start)
-        half = 64 if n == block else -(-n // (8 // width))
-        part = field[:, start * width // 8:start * width // 8 + half]
-        for lane in range(8 // width):
-            take = max(min(half, n - lane * half), 0)
-            if take:
-                first = start + lane * half
-                out[:, first:first + take] = part[:, :take] >> lane * width & (1 << width) - 1
-    return out
-
-
-def spread(groups, group, cols):
-    return np.repeat(groups, group, axis=1)[:, :cols]
-
-
-def int_levels(attributes, streams, codes, groups):
-    rows, cols = codes.shape
-    bits, kind = attributes["bits"], attributes["levels"]
-    if kind == "symmetric":
-        return codes.astype(np.float32) - np.float32(1 << bits - 1)
-    if kind == "asymmetric":
-        zeros = as_rows(streams["zeros"], np.uint8, rows, groups).astype(np.float32)
-        zeros = zeros * np.float32(2.0 ** (bits - 8))
-        return codes.astype(np.float32) - spread(zeros, attributes["group"], cols)
-    need(kind == "log", f"levels {kind}")
-    low = codes & (1 << bits - 1) - 1
-    k = ((1 << bits - 1) - 1 - low) * np.uint32(16 // attributes["steps"])
-    power = LOG_STEPS[k % 16] * np.exp2(-(k // 16).astype(np.float32))
-    power = np.where(codes >> bits - 1 & 1, -power, power)
-    return np.where(low == 0, np.float32(0), power).astype(np.float32)
-
-
-def plane_int(attributes, streams, total):
-    rows, cols = total.shape
-    group = attributes["group"]
-    groups = -(-cols // group)
-    codes = bit_fields(streams["codes"], attributes["bits"], rows, cols)
-    if attributes["scales"] == "f16":
-        scales = as_rows(streams["scales"], "<f2", rows, groups).astype(np.float32)
-    else:
-        need(attributes["scales"] == "q8", "scales")
-        row_scales = as_rows(streams["row_scales"], "<f2", rows, 1).astype(np.float32)
-        scales = as_rows(streams["scales"], np.int8, rows, groups).astype(np.float32) * row_scales
-    return total + int_levels(attributes, streams, codes, groups) * spread(scales, group, cols)
-
-
-def plane_fp8(attributes, streams, total):
-    rows, cols = total.shape
-    need(attributes["format"] == "e4m3", "fp8 format")
-    blocks = -(-cols // attributes["block"])
-    scales = as_rows(streams["scales"], "<f2", rows, blocks).astype(np.float32)
-    codes = as_rows(streams["codes"], np.uint8, rows, cols)
-    return total + F8_E4M3[codes] * spread(scales, attributes["block"], cols)
-
-
-def plane_entropy(attributes, streams, total):
-    rows, cols = total.shape
-    band = attributes["band"]
-    need(isinstance(band, int) and band >= 1, "entropy band")
-    bands = -(-rows // band)
-    lines = as_rows(streams["rows"], "<u2", rows, 1), as_rows(streams["columns"], "<u2", bands, cols)
-    factors = []
-    for records in lines:
-        need(not records.size or 0x40 <= (records & 0x7ff).min() and (records & 0x7ff).max() < 0x7c0,
-             "entropy factor")
-        factors.append(((records & 0x7ff) << 4).astype(np.uint16).view(np.float16).astype(np.float32))
-    symbols = as_rows(streams["codes"], np.uint8, rows, cols).ravel()
-    codes = symbols.astype(np.int64) - 128
-    escaped, escapes = np.flatnonzero(symbols == 0), streams["escapes"].view("<i4").astype(np.int64)
-    need(len(escaped) == len(escapes), "entropy escapes")
-    need(not len(escapes) or 128 <= abs(escapes).min() and abs(escapes).max() <= 1 << 23, "escape")
-    codes[escaped] = escapes
-    value = np.empty((rows, cols), np.float32)
-    for b in range(bands):
-        part = slice(b * band, min(rows, (b + 1) * band))
-        classes = (lines[0][part] >> 11) + (lines[1][b] >> 11)
-        # By class, then row, then column.
-        order = np.argsort(classes.ravel(), kind="stable")
-        levels = np.empty(classes.size, np.float32)
-        levels[order] = codes[part.start * cols:part.stop * cols]
-        value[part] = levels.reshape(classes.shape) * factors[0][part] * factors[1][b]
-    return total + value
-
-
-def plane_sparse(attributes, streams, total):
-    rows, cols = total.shape
-    need(attributes["format"] == "f16", "sparse format")
-    counts = as_rows(streams["counts"], "<u2" if cols <= 65535 else "<u4", rows, 1).ravel()
-    columns = streams["columns"].view("<u2" if cols <= 65536 else "<u4").astype(np.int64)
-    values = streams["values"].view("<f2").astype(np.float32)
-    need(len(columns) == len(values) == int(counts.sum(dtype=np.int64)), "sparse counts")
-    need(not len(columns) or int(columns.max()) < cols, "sparse column")
-    out = total.copy()
-    # Strictly increasing columns: no (row, column) twice, so one indexed addition is exact.
-    out[np.repeat(np.arange(rows), counts), columns] += values
-    return out
-
-
-def source_values(dtype, bits):
-    if dtype == "bf16":
-        return bf16(bits.astype(np.uint16))
-    if dtype == "f16":
-        return bits.astype(np.uint16).view(np.float16).astype(np.float32)
-    need(dtype == "f32", f"dtype {dtype}")
-    return bits.astype(np.uint32).view(np.float32)
-
-
-def plane_raw(attributes, streams, total):
-    rows, cols = total.shape
-    dtype, data = attributes["dtype"], streams["values"]
-    if dtype == "f8_e4m3":
-        return F8_E4M3[as_rows(data, np.uint8, rows, cols)]
-    if dtype == "i8":
-        return as_rows(data, np.int8, rows, cols).astype(np.float32)
-    return source_values(dtype, as_rows(data, "<u4" if dtype == "f32" else "<u2", rows, cols))
-
-
-def plane_raw_split(attributes, streams, total):
-    rows, cols = total.shape
-    dtype = attributes["dtype"]
-    mantissa, width = {"bf16": (7, 16), "f16": (10, 16), "f32": (23, 32)}[dtype]
-    exponent = as_rows(streams["exponent"], np.uint8, rows, cols).astype(np.uint32)
-    need(dtype != "f16" or not rows * cols or exponent.max() <= 31, "f16 exponent")
-    rest = bit_fields(streams["rest"], mantissa + 1, rows, cols)
-    bits = (rest >> mantissa) << width - 1 | exponent << mantissa | rest & (1 << mantissa) - 1
-    return source_values(dtype, bits)
-
-
-def round_bits(dtype, values):
-    """Bits of float32 values rounded to dtype, nearest even."""
-    if dtype == "f16":
-        with np.errstate(over="ignore"):
-            return values.astype(np.float16).view(np.uint16).astype(np.int64)
-    bits = values.view(np.uint32).astype(np.int64)
-    if dtype == "f32":
-        return bits
-    return bits + 0x7fff + (bits >> 16 & 1) >> 16 & 0xffff
-
-
-def ordered(bits, width):
-    return np.where(bits >> width - 1 & 1, bits ^ (1 << width) - 1, bits ^ 1 << width - 1)
-
-
-def plane_remainder(names, width):
-    def decode(attributes, streams, total):
-        rows, cols = total.shape
-        z = np.zeros((rows, cols), np.int64)
-        for i, name in enumerate(names):
-            z |= as_rows(streams[name], np.uint8, rows, cols).astype(np.int64) << 8 * i
-        d = (z >> 1) ^ -(z & 1)
-        q = round_bits(attributes["dtype"], np.ascontiguousarray(total))
-        bits = ordered(q, width) + d & (1 << width) - 1
-        # The map back: the inverse of ordered().
-        bits = np.where(bits >> width - 1 & 1, bits ^ 1 << width - 1, bits ^ (1 << width) - 1)
-        return source_values(attributes["dtype"], bits)
-
-    return decode
-
-
-def splitmix64(seed, count):
-    """The first outputs of splitmix64 seeded with `seed`."""
-    z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9e3779b97f4a7c15)
-    z = (z ^ z >> np.uint64(30)) * np.uint64(0xbf58476d1ce4e5b9)
-    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94d049bb133111eb)
-    return z ^ z >> np.uint64(31)
-
-
-def dct_matrix(odd, block):
-    """DCT-II of an odd size over sqrt(block), each element the nearest float32."""
-    i, j = np.arange(odd)[:, None], np.arange(odd)[None, :]
-    t = (2 * j + 1) * i % (4 * odd)
-    t = np.where(t > 2 * odd, 4 * odd - t, t)  # cos is even
-    angle = np.where(t > odd, 2 * odd - t, t)
-    pi = np.longdouble("3.14159265358979323846264338327950288")
-    cosine = np.where(angle == odd, 0, np.cos(pi * angle.astype(np.longdouble) / (2 * odd)))
-    cosine = np.where(t > odd, -cosine, cosine)
-    norm = np.where(i == 0, np.longdouble(1), np.sqrt(np.longdouble(2)))
-    return (norm / np.sqrt(np.longdouble(block)) * cosine).astype(np.float32)
-
-
-def plane_hadamard(attributes, streams, total):
-    rows, cols = total.shape
-    seed, block = attributes["seed"], attributes["block"]
-    need(0 <= seed <= 2 ** 53 and 1 <= block <= cols and cols % block == 0, "hadamard attributes")
-    chunk = block & -block
-    odd = block // chunk
-    need(odd <= 2048 and cols <= 2 ** 24, "hadamard size")
-    x = total.reshape(rows, cols // block, odd, chunk)
-    stride = 1
-    while stride < chunk:
-        pairs = x.reshape(rows, cols // block, odd, -1, 2, stride)
-        a, b = pairs[..., 0, :], pairs[..., 1, :]
-        x = np.stack((a + b, a - b), axis=-2).reshape(x.shape)
-        stride *= 2
-    matrix = dct_matrix(odd, block)
-    out = matrix[0][:, None] * x[:, :, :1, :]
-    for j in range(1, odd):
-        out = out + matrix[j][:, None] * x[:, :, j:j + 1, :]
-    negative = splitmix64(seed, cols) >> np.uint64(63) != 0
-    return out.reshape(rows, cols) * np.where(negative, np.float32(-1), np.float32(1))
-
-
-def plane_column_scale(attributes, streams, total):
-    need(attributes["format"] == "f16", "column_scale format")
-    scales = as_rows(streams["scales"], "<f2", 1, total.shape[1]).astype(np.float32)
-    need(bool((scales > 0).all() and np.isfinite(scales).all()), "column_scale value")
-    return total * scales
-
-
-PLANES = {
-    "hadamard": plane_hadamard,
-    "column_scale": plane_column_scale,
-    "int": plane_int,
-    "fp8": plane_fp8,
-    "sparse": plane_sparse,
-    "entropy": plane_entropy,
-    "raw": plane_raw,
-    "raw_split": plane_raw_split,
-    "remainder16": plane_remainder(["low", "high"], 16),
-    "remainder32": plane_remainder(["byte0", "byte1", "byte2", "byte3"], 32),
-}
 
 
 # --- commands --------------------------------------------------------------------------------

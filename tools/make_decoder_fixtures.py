@@ -12,7 +12,6 @@ layer in one tensor, as a state dict of transformers 5 does. Weights are float16
 logits are computed in float32. Needs torch and transformers 5; the fixtures
 are committed, so tests need neither.
 """
-import json
 import pathlib
 import sys
 
@@ -141,29 +140,13 @@ def make(name: str, out: pathlib.Path) -> None:
     ids[0, 0] = 1
     with torch.no_grad():
         logits = model(ids, use_cache=False).logits[0].float()
-    folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(folder)
-    rewrite(name, folder, model)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "ids.txt").write_text(" ".join(str(i) for i in ids[0].tolist()) + "\n")
-    (folder / "logits.bin").write_bytes(logits.numpy().tobytes())
-    config_json = json.loads((folder / "config.json").read_text())
-    config_json.pop("transformers_version", None)
-    (folder / "config.json").write_text(json.dumps(config_json, indent=1, sort_keys=True) + "\n")
-    size = sum(f.stat().st_size for f in folder.iterdir())
-    print(f"{name:20} {size:7} bytes, |logits| <= {logits.abs().max():.2f}", flush=True)
 
+    def save(folder):
+        model.half().save_pretrained(folder)
+        rewrite(name, folder, model)
 
-def main() -> int:
-    if len(sys.argv) < 2:
-        print(__doc__.strip(), file=sys.stderr)
-        return 2
-    forward.transformers.logging.set_verbosity_error()
-    for name in sys.argv[2:] or MODELS:
-        make(name, pathlib.Path(sys.argv[1]))
-    return 0
+    forward.write(out / name, ids[0], logits, save)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(forward.main(make, MODELS, __doc__))

@@ -71,6 +71,20 @@ def randomize(model: torch.nn.Module) -> None:
             p.data = torch.randn_like(p) * (2.0 / p.shape[-1] ** 0.5)
 
 
+def write(folder: pathlib.Path, ids: torch.Tensor, logits: torch.Tensor, save) -> None:
+    """The files of a fixture: what `save` puts into the folder, its config made canonical, ids and logits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "ids.txt").write_text(" ".join(str(i) for i in ids.tolist()) + "\n")
+    (folder / "logits.bin").write_bytes(logits.numpy().tobytes())
+    config_json = json.loads((folder / "config.json").read_text())
+    config_json.pop("transformers_version", None)
+    (folder / "config.json").write_text(json.dumps(config_json, indent=1, sort_keys=True) + "\n")
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    print(f"{folder.name:20} {size:7} bytes, |logits| <= {logits.abs().max():.2f}", flush=True)
+
+
 def make(name: str, out: pathlib.Path) -> None:
     config_class, overrides = MODELS[name]
     config = getattr(transformers, config_class)(**{**COMMON, **overrides})
@@ -83,27 +97,18 @@ def make(name: str, out: pathlib.Path) -> None:
     ids[0, 0] = 1
     with torch.no_grad():
         logits = model(ids, use_cache=False).logits[0].float()
-    folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "ids.txt").write_text(" ".join(str(i) for i in ids[0].tolist()) + "\n")
-    (folder / "logits.bin").write_bytes(logits.numpy().tobytes())
-    config_json = json.loads((folder / "config.json").read_text())
-    config_json.pop("transformers_version", None)
-    (folder / "config.json").write_text(json.dumps(config_json, indent=1, sort_keys=True) + "\n")
-    size = sum(f.stat().st_size for f in folder.iterdir())
-    print(f"{name:16} {size:7} bytes, |logits| <= {logits.abs().max():.2f}")
+    write(out / name, ids[0], logits, model.save_pretrained)
 
 
-def main() -> int:
+def main(make, models, usage: str) -> int:
     if len(sys.argv) < 2:
-        print(__doc__.strip(), file=sys.stderr)
+        print(usage.strip(), file=sys.stderr)
         return 2
-    for name in sys.argv[2:] or MODELS:
+    transformers.logging.set_verbosity_error()
+    for name in sys.argv[2:] or models:
         make(name, pathlib.Path(sys.argv[1]))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(make, MODELS, __doc__))

@@ -20,6 +20,8 @@ import safetensors.torch
 import torch
 import transformers
 
+import make_forward_fixtures as forward
+
 VOCAB = 96
 LENGTH = 90
 
@@ -224,33 +226,14 @@ def transformers_model(config_class: str, overrides: dict) -> torch.nn.Module:
 def make(name: str, out: pathlib.Path) -> None:
     config_class, overrides = MODELS[name]
     torch.manual_seed(sum(map(ord, name)))
-    folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
     retnet = config_class == "RetNet"
     model = RetNet(overrides) if retnet else transformers_model(config_class, overrides)
     ids = torch.randint(3, VOCAB, (LENGTH,))
     ids[0] = 1
     with torch.no_grad():
         logits = model.run(ids) if retnet else model(ids[None], use_cache=False).logits[0].float()
-    (model.save if retnet else model.save_pretrained)(folder)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "ids.txt").write_text(" ".join(str(i) for i in ids.tolist()) + "\n")
-    (folder / "logits.bin").write_bytes(logits.numpy().tobytes())
-    config_json = json.loads((folder / "config.json").read_text())
-    config_json.pop("transformers_version", None)
-    (folder / "config.json").write_text(json.dumps(config_json, indent=1, sort_keys=True) + "\n")
-    size = sum(f.stat().st_size for f in folder.iterdir())
-    print(f"{name:18} {size:7} bytes, |logits| <= {logits.abs().max():.2f}")
-
-
-def main() -> int:
-    if len(sys.argv) < 2:
-        print(__doc__.strip(), file=sys.stderr)
-        return 2
-    for name in sys.argv[2:] or MODELS:
-        make(name, pathlib.Path(sys.argv[1]))
-    return 0
+    forward.write(out / name, ids, logits, model.save if retnet else model.save_pretrained)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(forward.main(make, MODELS, __doc__))
