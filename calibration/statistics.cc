@@ -2,6 +2,7 @@
 
 #include <blake3.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cmath>
@@ -132,8 +133,17 @@ class StatisticsFile final : public Statistics {
     const auto* data = reinterpret_cast<const float*>(file_.bytes().data() + entry.offset);
     const std::span<const float> values(data, entry.bytes / sizeof(float));
     INGOT_TRY(CheckFinite(values));
+    Drop(values);
     entries_[entry.name] = {entry.shape, values};
     return OkStatus();
+  }
+
+  // The pages of what was looked at leave the process: the file may be larger than its memory.
+  static void Drop(std::span<const float> values) {
+    constexpr std::uintptr_t kPage = 4096;
+    const auto begin = reinterpret_cast<std::uintptr_t>(values.data()) & ~(kPage - 1);
+    const auto end = reinterpret_cast<std::uintptr_t>(values.data() + values.size());
+    if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
   }
 
   static Status CheckFinite(std::span<const float> values) {
