@@ -100,7 +100,10 @@ class Side:
                 cache.put(keys[made["peer"]], row)
                 rows[made["peer"]] = row
                 show(row)
-        return [row for row in rows.values() if row is not None]
+        lost = [name for name, row in rows.items() if row is None]
+        if lost:
+            sys.exit(f"{self.script.name} gave no row for {', '.join(lost)}")
+        return list(rows.values())
 
     def _run(self, job):
         with open(pathlib.Path(job["folder"]) / f"{self.script.stem}.log", "w+") as log:
@@ -110,8 +113,9 @@ class Side:
                                   cwd=job["folder"], env={**os.environ, "HF_HUB_OFFLINE": "1"}) as child:
                 try:
                     for line in child.stdout:
-                        if line.startswith("{"):
-                            yield line
+                        begin = line.find('{"peer"')  # a package's progress bar may share its line
+                        if begin >= 0:
+                            yield line[begin:]
                 except BaseException:  # an interrupt, too: its work would be lost anyhow
                     child.kill()
                     raise
