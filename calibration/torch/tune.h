@@ -40,8 +40,6 @@ struct TuneOptions {
   double rate = 2e-3;              // of the first step, relative to a value; falls to 0 as a cosine
   std::uint64_t seed = 0;          // of the order of windows
   std::uint64_t memory_bytes = 0;  // 0: no bound
-  // Per layer a weight for each channel of its output, such as its Fisher information; empty: ones.
-  std::function<std::vector<float>(std::size_t layer)> channel_weights;
   std::function<void(std::size_t done, std::size_t total, const std::string& what)> on_progress;
 };
 

@@ -156,11 +156,7 @@ Result<at::Tensor> TuneBlock::Loss(const BlockData& data, std::size_t window) co
   // What a border carries beside the hidden state is no layer's output.
   const std::int64_t hidden = Signed(run_.architecture->hidden_size);
   const at::Tensor target = wanted.narrow(1, 0, hidden);
-  at::Tensor error = (y.narrow(1, 0, hidden) - target).square(), size = target.square();
-  if (channels_.defined()) {
-    error = error * channels_;
-    size = size * channels_;
-  }
+  const at::Tensor error = (y.narrow(1, 0, hidden) - target).square(), size = target.square();
   return (error.sum(-1) / (size.sum(-1) + 1e-20)).mean();
 }
 
@@ -205,13 +201,6 @@ Status TuneBlock::Gradient(const BlockData& data, std::span<const std::size_t> w
 }
 
 Result<TunedBlock> TuneBlock::Run(const BlockData& data, const TuneOptions& options) {
-  if (options.channel_weights) {
-    const std::vector<float> weights = options.channel_weights(layer_);
-    if (!weights.empty()) {
-      channels_ = at::empty({Signed(weights.size())}, at::kFloat);
-      std::copy(weights.begin(), weights.end(), channels_.data_ptr<float>());
-    }
-  }
   TunedBlock report{layer_, parameters_};
   INGOT_ASSIGN(report.before, HeldOut(data));
   if (!std::isfinite(report.before))

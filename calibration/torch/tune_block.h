@@ -78,7 +78,6 @@ class TuneBlock {
   std::shared_ptr<PackedReader> reader_;
   std::vector<Leaf> leaves_;
   std::size_t parameters_ = 0;
-  at::Tensor channels_;  // weights of the output's channels; undefined: ones
 };
 
 }  // namespace ingot::calibration

@@ -13,7 +13,6 @@
 
 #include "artifact/reader.h"
 #include "base/parallel.h"
-#include "calibration/statistics.h"
 #include "calibration/torch/tune.h"
 #include "inspect/text_format.h"
 #include "model/tokenizer.h"
@@ -26,7 +25,7 @@ namespace {
 using artifact::Json;
 
 struct TuneCommand {
-  std::string file, reference, output, stats, memory, sign;
+  std::string file, reference, output, memory, sign;
   std::vector<std::string> texts;
   std::uint64_t tokens = 16384, seed = 0;
   std::size_t context = 256, epochs = 4;
@@ -115,28 +114,6 @@ Result<calibration::TokenWindows> TextOf(const TuneCommand& command,
   }
   INGOT_ASSIGN(const auto tokenizer, model::Tokenizer::FromAssets(checkpoint.assets()));
   return calibration::CutWindows(specs, *tokenizer, command.tokens, command.context);
-}
-
-// The matrix whose outputs are a layer's: its Fisher information is that of the layer's channels.
-std::string LastMatrix(const model::Architecture& architecture, std::size_t layer) {
-  const model::LayerSpec& spec = architecture.layers[layer];
-  return spec.mlp.down.present() ? spec.mlp.down.weight : std::string();
-}
-
-Status WeighChannels(const TuneCommand& command, const model::Checkpoint& checkpoint,
-                     const model::Architecture& architecture, calibration::TuneOptions& options) {
-  if (command.stats.empty()) return OkStatus();
-  INGOT_ASSIGN(const auto statistics, calibration::Statistics::Open(command.stats));
-  INGOT_TRY(statistics->CheckModel(checkpoint).At(command.stats));
-  options.channel_weights = [statistics, &architecture](std::size_t layer) {
-    const std::string name = LastMatrix(architecture, layer);
-    const model::LinearRef& down = architecture.layers[layer].mlp.down;
-    if (name.empty()) return std::vector<float>();
-    const auto guide = statistics->Guide(name, down.rows, down.cols);
-    if (!guide.ok() || guide->row_fisher.empty()) return std::vector<float>();
-    return std::vector<float>(guide->row_fisher.begin(), guide->row_fisher.end());
-  };
-  return OkStatus();
 }
 
 Json Provenance(const TuneCommand& command, const calibration::TokenWindows& text,
@@ -231,7 +208,6 @@ Status RunTune(const TuneCommand& command) {
                  return checkpoint->Find(name) != nullptr;
                }));
   INGOT_ASSIGN(const calibration::TokenWindows text, TextOf(command, *checkpoint));
-  INGOT_TRY(WeighChannels(command, *checkpoint, architecture, options));
   options.work = command.output + ".work";
   options.epochs = command.epochs;
   options.rate = command.rate;
@@ -268,7 +244,6 @@ void AddOptions(CLI::App& app, TuneCommand& c) {
   app.add_option("--rate", c.rate, "first step, relative to a value")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--stats", c.stats, "statistics: channels count by their Fisher information");
   app.add_option("--seed", c.seed, "of the order of windows")->capture_default_str();
   app.add_option("--memory", c.memory, "most memory, like 3GiB (half of the machine's)");
   app.add_option("--sign", c.sign, "sign with this key (see keygen)");

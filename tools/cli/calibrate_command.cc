@@ -90,7 +90,6 @@ Status TuneFor(const TuneRequest& request) {
   std::vector<std::string> words = {
       "tune", request.artifact, "--reference", request.model,
       "-o",   request.output,   "--threads",   std::to_string(Threads())};
-  if (!request.stats.empty()) words.insert(words.end(), {"--stats", request.stats});
   if (!request.sign.empty()) words.insert(words.end(), {"--sign", request.sign});
   if (request.force) words.emplace_back("--force");
   if (request.quiet) words.emplace_back("-q");

@@ -85,7 +85,7 @@ Status CalibrateFor(const std::string& model, const std::vector<std::string>& te
                     const std::string& output, bool quiet);
 // Tunes an artifact made from `model` into `output`, by that program.
 struct TuneRequest {
-  std::string artifact, model, output, stats, sign;  // no stats, no key: empty
+  std::string artifact, model, output, sign;  // no key: empty
   std::vector<std::string> texts;
   bool force = false, quiet = false;
 };

@@ -204,8 +204,8 @@ Result<pack::PackReport> PackTuned(const PackCommand& command, const model::Chec
   untuned.sign.clear();
   INGOT_ASSIGN(const pack::PackReport report,
                PackWithin(untuned, checkpoint, std::move(plan_options), known));
-  const Status tuned = TuneFor({untuned.output, command.model, command.output, command.stats,
-                                command.sign, command.tune, command.force, /*quiet=*/true});
+  const Status tuned = TuneFor({untuned.output, command.model, command.output, command.sign,
+                                command.tune, command.force, /*quiet=*/true});
   ::unlink(untuned.output.c_str());
   INGOT_TRY(tuned);
   return report;
