@@ -45,8 +45,8 @@ Result<calibration::TokenWindows> TextOf(const CalibrateCommand& command,
                                          const model::Checkpoint& checkpoint,
                                          ProgressLine& progress) {
   if (command.texts.empty() || (command.texts.size() == 1 && command.texts[0] == "self"))
-    return SampleText(command.model, command.tokens, command.context, command.seed,
-                      [&](std::size_t done, std::size_t total) {
+    return SampleText(command.model, command.output + ".self.ingot", command.tokens,
+                      command.context, command.seed, [&](std::size_t done, std::size_t total) {
                         progress.Count(done, total, "windows sampled");
                       });
   std::vector<calibration::TextSpec> specs;
