@@ -15,6 +15,7 @@
 #include "artifact/writer.h"
 #include "base/parallel.h"
 #include "codecs/plane_codec.h"
+#include "pack/coding_hint.h"
 #include "pack/guide_cache.h"
 #include "pack/provenance.h"
 #include "pack/slab_queue.h"
@@ -26,18 +27,6 @@ namespace {
 
 // Code, libraries, threads' stacks and the allocator's own.
 constexpr std::uint64_t kFixedMemory = std::uint64_t{56} << 20;
-
-artifact::CodingHint HintOf(codecs::StreamHint hint) {
-  switch (hint) {
-    case codecs::StreamHint::kRaw:
-      return artifact::CodingHint::kRaw;
-    case codecs::StreamHint::kGeneral:
-      return artifact::CodingHint::kGeneral;
-    case codecs::StreamHint::kEntropy:
-      return artifact::CodingHint::kEntropy;
-  }
-  return artifact::CodingHint::kRaw;
-}
 
 Json AttributesJson(const codecs::Attributes& attributes) {
   Json json = Json::object();

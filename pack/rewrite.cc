@@ -7,17 +7,12 @@
 
 #include "artifact/writer.h"
 #include "codecs/plane_codec.h"
+#include "pack/coding_hint.h"
 
 namespace ingot::pack {
 namespace {
 
 using artifact::Json;
-
-artifact::CodingHint HintOf(codecs::StreamHint hint) {
-  if (hint == codecs::StreamHint::kGeneral) return artifact::CodingHint::kGeneral;
-  if (hint == codecs::StreamHint::kEntropy) return artifact::CodingHint::kEntropy;
-  return artifact::CodingHint::kRaw;
-}
 
 Result<artifact::TensorPlan> PlanOf(const artifact::TensorRecord& record) {
   artifact::TensorPlan plan;

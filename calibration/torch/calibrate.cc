@@ -2,20 +2,19 @@
 
 #include <ATen/ATen.h>
 #include <blake3.h>
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <map>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "calibration/importance.h"
 #include "calibration/statistics.h"
 #include "calibration/torch/passes.h"
+#include "calibration/torch/torch_boundary.h"
 
 namespace ingot::calibration {
 namespace {
@@ -264,15 +263,7 @@ Status CheckCanCalibrate(const model::Architecture& architecture) {
 
 Status Calibrate(const model::Checkpoint& checkpoint, const model::Architecture& architecture,
                  const TokenWindows& text, const CalibrateOptions& options) {
-  try {
-    return CalibrateInside(checkpoint, architecture, text, options);
-  } catch (const std::bad_alloc&) {
-    return LimitExceeded("out of memory: lower --memory");
-  } catch (const c10::Error& error) {
-    return IoError(fmt::format("LibTorch: {}", error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    return IoError(fmt::format("LibTorch: {}", error.what()));
-  }
+  return InsideTorch([&] { return CalibrateInside(checkpoint, architecture, text, options); });
 }
 
 }  // namespace ingot::calibration

@@ -2,16 +2,15 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <new>
 #include <numeric>
 #include <set>
 #include <utility>
 
 #include "base/parallel.h"
+#include "calibration/torch/torch_boundary.h"
 #include "calibration/torch/tune_block.h"
 
 namespace ingot::calibration {
@@ -197,15 +196,7 @@ Result<TuneResult> TuneInside(const model::Checkpoint& source,
 Result<TuneResult> Tune(const model::Checkpoint& source, const model::Architecture& architecture,
                         const PackedModel& packed, const TokenWindows& text,
                         const TuneOptions& options) {
-  try {
-    return TuneInside(source, architecture, packed, text, options);
-  } catch (const std::bad_alloc&) {
-    return LimitExceeded("out of memory: lower --memory");
-  } catch (const c10::Error& error) {
-    return IoError(fmt::format("LibTorch: {}", error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    return IoError(fmt::format("LibTorch: {}", error.what()));
-  }
+  return InsideTorch([&] { return TuneInside(source, architecture, packed, text, options); });
 }
 
 }  // namespace ingot::calibration

@@ -20,6 +20,7 @@
 #include "calibration/statistics.h"
 #include "calibration/torch/passes.h"
 #include "loader/session.h"
+#include "tests/calibration_torch/model_and_text.h"
 
 namespace ingot::calibration {
 namespace {
@@ -30,7 +31,7 @@ std::string FixturePath(const std::string& name) {
   return std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name;
 }
 
-class CalibrateTest : public testing::Test {
+class CalibrateTest : public ModelAndTextTest {
  protected:
   void SetUp() override {
     directory_ = fs::path(testing::TempDir()) /
@@ -46,22 +47,7 @@ class CalibrateTest : public testing::Test {
 
   std::string Path(const std::string& name) const { return (directory_ / name).string(); }
 
-  void Open(const std::string& path) {
-    auto checkpoint = model::Checkpoint::Open(path);
-    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
-    checkpoint_ = *std::move(checkpoint);
-    auto architecture = model::BuildArchitecture(
-        checkpoint_->config(),
-        [&](std::string_view tensor) { return checkpoint_->Find(tensor) != nullptr; });
-    ASSERT_TRUE(architecture.ok()) << architecture.status().message();
-    architecture_ = *std::move(architecture);
-    Random random(7);
-    text_.context = 24;
-    text_.windows.assign(12, {});
-    for (auto& window : text_.windows)
-      for (std::size_t i = 0; i < text_.context; ++i)
-        window.push_back(static_cast<model::TokenId>(random.Below(architecture_.vocab_size)));
-  }
+  void Open(const std::string& path) { OpenWithText(path, 24, 12); }
 
   CalibrateOptions Options(const std::string& output) const {
     CalibrateOptions options;
@@ -79,9 +65,6 @@ class CalibrateTest : public testing::Test {
   }
 
   fs::path directory_;
-  std::unique_ptr<model::Checkpoint> checkpoint_;
-  model::Architecture architecture_;
-  TokenWindows text_;
 };
 
 TEST_F(CalibrateTest, ThreadsAndMemoryDoNotChangeAByte) {

@@ -14,6 +14,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "codecs/recipe.h"
+#include "tests/calibration_torch/model_and_text.h"
 
 namespace ingot::calibration {
 namespace {
@@ -182,7 +183,7 @@ class MemoryModel : public PackedModel {
   std::list<std::vector<std::uint8_t>> spoiled_;
 };
 
-class TuneTest : public testing::Test {
+class TuneTest : public ModelAndTextTest {
  protected:
   void SetUp() override {
     options_.work =
@@ -194,21 +195,7 @@ class TuneTest : public testing::Test {
   }
 
   void Open(const std::string& name) {
-    auto checkpoint =
-        model::Checkpoint::Open(std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name);
-    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
-    checkpoint_ = *std::move(checkpoint);
-    auto architecture = model::BuildArchitecture(
-        checkpoint_->config(),
-        [&](std::string_view tensor) { return checkpoint_->Find(tensor) != nullptr; });
-    ASSERT_TRUE(architecture.ok()) << architecture.status().message();
-    architecture_ = *std::move(architecture);
-    Random random(7);
-    text_.context = 16;
-    text_.windows.assign(16, {});
-    for (auto& window : text_.windows)
-      for (std::size_t i = 0; i < text_.context; ++i)
-        window.push_back(static_cast<model::TokenId>(random.Below(architecture_.vocab_size)));
+    OpenWithText(std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name, 16, 16);
   }
   Result<TuneResult> Run(const PackedModel& packed) const {
     return Tune(*checkpoint_, architecture_, packed, text_, options_);
@@ -219,9 +206,6 @@ class TuneTest : public testing::Test {
     EXPECT_NE(result.status().message().find(what), std::string::npos) << result.status().message();
   }
 
-  std::unique_ptr<model::Checkpoint> checkpoint_;
-  model::Architecture architecture_;
-  TokenWindows text_;
   TuneOptions options_;
 };
 
