@@ -25,9 +25,9 @@ constexpr std::uint64_t kCountBytes = 8;
 using StorageOffsets = std::map<std::string, std::uint64_t, std::less<>>;
 
 bool IsContiguous(const StateDictTensor& tensor) {
+  if (std::ranges::find(tensor.shape, 0u) != tensor.shape.end()) return true;  // nothing to gather
   std::uint64_t step = 1;
   for (std::size_t i = tensor.shape.size(); i-- > 0;) {
-    if (tensor.shape[i] == 0) return true;
     if (tensor.shape[i] > 1 && tensor.strides[i] != step) return false;
     step *= tensor.shape[i];
   }

@@ -50,7 +50,8 @@ def views():
     cube = values(11, 2, 3, 4)
     return {"base": base, "transposed": base.t(), "columns": base[:, 2:5], "rows": base[2:4],
             "steps": base[::2, 1::3], "cube": cube.permute(2, 0, 1),
-            "half_t": values(5, 3, 4, dtype=torch.bfloat16).t(), "tied": base}
+            "half_t": values(5, 3, 4, dtype=torch.bfloat16).t(), "tied": base,
+            "gone": base[2:2, ::2]}
 
 
 def parameters():

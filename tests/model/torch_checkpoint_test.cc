@@ -136,6 +136,7 @@ TEST_P(TorchViews, AreDeliveredAsContiguousRows) {
             Matrix(4, 6, [](int r, int c) { return Value(11, c / 3 * 12 + c % 3 * 4 + r); }));
   EXPECT_EQ(Values(*views, "half_t"),
             Matrix(4, 3, [](int r, int c) { return Value(5, c * 4 + r); }));
+  EXPECT_TRUE(Values(*views, "gone").empty());
   EXPECT_TRUE(views->Mapped(*views->Find("transposed")).empty());
   const ByteSpan a = views->Mapped(*views->Find("base")), b = views->Mapped(*views->Find("tied"));
   EXPECT_EQ(a.data(), b.data());
