@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/monotone_cubic.h"
 #include "base/parallel.h"
 #include "codecs/entropy_rate.h"
 #include "codecs/plane_codec.h"
@@ -193,19 +194,18 @@ Result<std::size_t> MatricesInFlight(const model::Checkpoint& checkpoint,
   return std::min<std::size_t>(1 + (memory_bytes - least) / most, Threads());
 }
 
-// The curve's candidate at any step: bytes against log step as a broken line, loss as its
-// logarithm.
+// The curve's candidate at any step: bytes, and the loss's logarithm, against the step's logarithm.
 calibration::Candidate AtStep(const TensorCurve& curve, double step) {
-  const auto& steps = curve.recipes;
-  std::size_t i = 0;
-  while (i + 2 < steps.size() && steps[i + 1].step < step) ++i;
-  const double from = std::log(steps[i].step), to = std::log(steps[i + 1].step);
-  const double t = (std::log(step) - from) / (to - from);
-  const calibration::Candidate &a = curve.candidates[i], &b = curve.candidates[i + 1];
   constexpr double kTiny = 1e-30;
-  return {std::max(0.0, a.bytes + t * (b.bytes - a.bytes)),
-          std::exp(std::log(a.loss + kTiny) +
-                   t * (std::log(b.loss + kTiny) - std::log(a.loss + kTiny)))};
+  std::vector<double> steps, bytes, losses;
+  for (std::size_t i = 0; i < curve.recipes.size(); ++i) {
+    steps.push_back(std::log(curve.recipes[i].step));
+    bytes.push_back(curve.candidates[i].bytes);
+    losses.push_back(std::log(curve.candidates[i].loss + kTiny));
+  }
+  const double at = std::log(step);
+  return {std::max(0.0, MonotoneCubic(steps, bytes, at)),
+          std::exp(MonotoneCubic(steps, losses, at))};
 }
 
 Assignment AtModelStep(const std::vector<TensorCurve>& curves, double step) {
