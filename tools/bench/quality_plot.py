@@ -54,11 +54,14 @@ def svg(rows):
 
 def table(rows, windows):
     lines = [f"{windows} windows of 512 tokens of WikiText-2 (test), scored on the second half of each; KL and its "
-             "standard error against the BF16 source; linear weights only unless the row says otherwise.", "",
-             "| | bits per linear weight | file, MB | KL | top-1 | ΔPPL, % |", "| --- | --- | --- | --- | --- | --- |"]
+             "standard error against the BF16 source, and what the plan of a budget predicted; linear weights only unless "
+             "the row says otherwise.", "",
+             "| | bits per linear weight | file, MB | KL | predicted | top-1 | ΔPPL, % |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
     for r in sorted(rows, key=lambda r: (-r["bits"], r["kl"])):
         size = f"{r['bytes'] / 1e6:.1f}" if r["bytes"] else "–"
-        lines.append(f"| {r['label']} | {r['bits']:.3f} | {size} | {r['kl']:.5f} ± {r['stderr']:.5f} | "
+        predicted = f"{r['predicted']:.5f}" if "predicted" in r else "–"
+        lines.append(f"| {r['label']} | {r['bits']:.3f} | {size} | {r['kl']:.5f} ± {r['stderr']:.5f} | {predicted} | "
                      f"{r['top1']:.3f} | {r['ppl']:+.2f} |")
     return "\n".join(lines)
 
