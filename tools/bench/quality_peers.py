@@ -140,7 +140,7 @@ def llama(args, model, folder, cache, show):
     names = [name for name in LLAMA if args.matches("llama.cpp " + name)]
     if not names:
         return []
-    ids = ids_of(model, TEXT)[:CONTEXT * args.windows]
+    ids = ids_of(model, args.text)[:CONTEXT * args.windows]
     template = MODELS / "smollm2-135m-q4_1.gguf"
 
     def make_job(missing):
@@ -163,7 +163,7 @@ def torch(args, model, folder, cache, show):
     names = [name for name in TORCH if args.matches(name)]
     if not names:
         return []
-    ids, calibration = ids_of(model, TEXT)[:CONTEXT * args.windows], calibration_ids(model)
+    ids, calibration = ids_of(model, args.text)[:CONTEXT * args.windows], calibration_ids(model)
 
     def make_job(missing):
         return {"model": str(model), "folder": str(folder), "peers": missing, "context": CONTEXT,
