@@ -151,6 +151,23 @@ class Calibrate(Case):
         self.fails(USAGE, "possible", *pack, 1e-12, *measure)
         self.assertEqual(target.read_bytes(), before)
 
+    def test_a_target_with_statistics_is_a_budget(self):
+        stats, _ = self.calibrate("target.safetensors")
+        target = self.work / "target.ingot"
+
+        def budget(*options):
+            self.run_ok("pack", self.model, "-o", target, "--force", *options)
+            info = json.loads(self.run_ok("inspect", target, "--json").stdout)
+            linear = {t["codec"] for t in info["tensors"] if t["role"] == "linear"}
+            return info["provenance"].get("allocation", {}).get("budget"), linear
+
+        for options, bits in ((("--target", "quality"), 7), (("--target", "balanced"), 4),
+                              (("--target", "size"), 3), ((), 4)):
+            self.assertEqual(budget("--stats", stats, *options), (f"bpw {bits}", {"entropy_v1"}))
+        self.assertEqual(budget("--calib", self.text, "--target", "size"), ("bpw 3", {"entropy_v1"}))
+        self.assertEqual(budget("--target", "size"), (None, {"int4_rtn"}))
+        self.assertEqual(budget("--stats", stats, "--group", 32), (None, {"int4_rtn"}))
+
     def test_sequential_takes_the_inputs_of_an_artifact(self):
         plain, _ = self.calibrate("first.safetensors")
         self.run_ok("pack", self.model, "--codec", "int4_gptq", "--stats", plain, "-o",

@@ -40,12 +40,19 @@ struct PackCommand {
   bool allow_nonfinite = false, allow_unused = false, no_tokenizer = false;
 };
 
-// With statistics a target is a budget for entropy_v1; the promises are in docs/codecs.md.
+bool ChoosesCodec(const codecs::RecipeOptions& r) {
+  return !r.codec.empty() || r.group != 0 || r.bits != 0 || !r.levels.empty() ||
+         !r.scales.empty() || !r.transform.empty() || r.rate != 0;
+}
+
+// With statistics a target, or none, is a budget for entropy_v1; the promises are in
+// docs/codecs.md.
 void SpendTargetByStatistics(PackCommand& command) {
-  if (command.stats.empty() || !command.recipe.codec.empty() || command.budget.given()) return;
+  if (command.stats.empty() || ChoosesCodec(command.recipe) || command.budget.given()) return;
+  const std::string target = command.target.empty() ? "balanced" : command.target;
   for (const auto& [name, bits] :
        {std::pair{"quality", 7.0}, std::pair{"balanced", 4.0}, std::pair{"size", 3.0}}) {
-    if (command.target != name) continue;
+    if (target != name) continue;
     command.budget.bits = bits;
     command.target.clear();
   }
@@ -53,9 +60,7 @@ void SpendTargetByStatistics(PackCommand& command) {
 
 Result<pack::RolePreset> PresetOf(const PackCommand& command) {
   const codecs::RecipeOptions& r = command.recipe;
-  const bool options = r.group != 0 || r.bits != 0 || !r.levels.empty() || !r.scales.empty() ||
-                       !r.transform.empty() || r.rate != 0;
-  const bool codec = options || !r.codec.empty();
+  const bool codec = ChoosesCodec(r);
   if (command.budget.given() && !command.target.empty())
     return InvalidArgument("give --target, or a budget, not both");
   if (codec && !command.target.empty())
@@ -220,18 +225,18 @@ Status RunPack(const PackCommand& command) {
   for (const std::string& text : command.measure)
     INGOT_TRY(ReadFileToString(text).status().At("--measure"));
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
-  PackCommand calibrated = command;
+  PackCommand resolved = command;
   if (!command.calib.empty()) {
     // Beside the artifact, so that the next pack of this model can take it by --stats.
-    calibrated.stats = command.output + ".stats.safetensors";
-    INGOT_TRY(CalibrateFor(command.model, command.calib, calibrated.stats, command.quiet));
+    resolved.stats = command.output + ".stats.safetensors";
+    INGOT_TRY(CalibrateFor(command.model, command.calib, resolved.stats, command.quiet));
   }
-  SpendTargetByStatistics(calibrated);
-  INGOT_ASSIGN(pack::PlanOptions plan_options, PlanOptionsOf(calibrated));
+  SpendTargetByStatistics(resolved);
+  INGOT_ASSIGN(pack::PlanOptions plan_options, PlanOptionsOf(resolved));
   std::optional<BudgetCurves> known;
-  if (command.plan_only || command.budget.given()) {
+  if (command.plan_only || resolved.budget.given()) {
     INGOT_ASSIGN(const std::uint64_t memory, ParseSize(command.memory).At("--memory"));
-    INGOT_ASSIGN(known, MeasureBudget(*checkpoint, command.recipe, memory,
+    INGOT_ASSIGN(known, MeasureBudget(*checkpoint, resolved.recipe, memory,
                                       command.quiet || command.json, plan_options));
   }
   if (command.plan_only) {
@@ -241,7 +246,7 @@ Status RunPack(const PackCommand& command) {
   }
   const bool tunes = !command.tune.empty() && !command.dry_run;
   INGOT_ASSIGN(const pack::PackReport report,
-               (tunes ? PackTuned : PackWithin)(calibrated, *checkpoint, std::move(plan_options),
+               (tunes ? PackTuned : PackWithin)(resolved, *checkpoint, std::move(plan_options),
                                                 PointerTo(known)));
   if (command.dry_run || (command.quiet && !command.json)) return OkStatus();
   const auto seconds =
