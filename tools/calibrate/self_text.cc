@@ -17,6 +17,11 @@
 namespace ingot::cli {
 namespace {
 
+// Nucleus sampling (Holtzman et al., 2020, arXiv 1904.09751): what a small model draws from its
+// softmax's tail leads it off, and statistics of such text serve real text worse.
+// docs/calibration.md has the measurement.
+constexpr double kTopP = 0.9;
+
 Result<model::TokenId> FirstToken(const loader::Model& model) {
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, model.tokenizer());
   if (tokenizer->bos_id() >= 0) return tokenizer->bos_id();
@@ -33,6 +38,7 @@ Result<std::vector<model::TokenId>> SampleWindow(const std::shared_ptr<const loa
   session_options.context = context;
   loader::Session session(model, session_options);
   loader::SamplerOptions options;
+  options.top_p = kTopP;
   options.seed = seed;
   INGOT_ASSIGN(loader::Sampler sampler, loader::Sampler::Make(options));
   std::vector<model::TokenId> ids = {first};
