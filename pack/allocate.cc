@@ -10,11 +10,11 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "base/monotone_cubic.h"
 #include "base/parallel.h"
 #include "codecs/entropy_rate.h"
 #include "codecs/plane_codec.h"
 #include "pack/guide_cache.h"
+#include "pack/monotone_cubic.h"
 #include "pack/pipeline.h"
 #include "pack/slab_source.h"
 

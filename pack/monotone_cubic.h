@@ -5,10 +5,10 @@
 
 #include <span>
 
-namespace ingot {
+namespace ingot::pack {
 
 // The curve's value at `at`; outside of the points a straight line goes on. REQUIRES: at least two
 // points, `x` strictly ascending, as many `y`.
 double MonotoneCubic(std::span<const double> x, std::span<const double> y, double at);
 
-}  // namespace ingot
+}  // namespace ingot::pack

@@ -1,10 +1,10 @@
-#include "base/monotone_cubic.h"
+#include "pack/monotone_cubic.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 
-namespace ingot {
+namespace ingot::pack {
 namespace {
 
 double Sign(double v) { return v > 0 ? 1.0 : v < 0 ? -1.0 : 0.0; }
@@ -38,4 +38,4 @@ double MonotoneCubic(std::span<const double> x, std::span<const double> y, doubl
   return y[i] + t * (s0 + t * (square + t * cubic));
 }
 
-}  // namespace ingot
+}  // namespace ingot::pack

@@ -1,11 +1,11 @@
-#include "base/monotone_cubic.h"
+#include "pack/monotone_cubic.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-namespace ingot {
+namespace ingot::pack {
 namespace {
 
 TEST(MonotoneCubic, MeetsItsPointsAndIsALineThroughALine) {
@@ -50,4 +50,4 @@ TEST(MonotoneCubic, TwoPointsAreALine) {
 }
 
 }  // namespace
-}  // namespace ingot
+}  // namespace ingot::pack
