@@ -1,5 +1,6 @@
 #include "pack/guide_cache.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "pack/slab_source.h"
@@ -10,7 +11,12 @@ Result<MatrixGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor) {
   MatrixGuide guide;
   INGOT_ASSIGN(guide.view, plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
   if (tensor.role != model::TensorRole::kEmbedding) return guide;
-  for (const float g : guide.view.row_fisher) guide.fisher.push_back(kTiedFisher * g);
+  double total = 0;
+  for (const float g : guide.view.row_fisher) total += g;
+  const auto floor = static_cast<float>(
+      kTiedFloor * total /
+      static_cast<double>(std::max<std::size_t>(guide.view.row_fisher.size(), 1)));
+  for (const float g : guide.view.row_fisher) guide.fisher.push_back(kTiedFisher * (g + floor));
   guide.view.row_fisher = guide.fisher;
   return guide;
 }

@@ -184,6 +184,26 @@ TEST(EntropyRecipe, EstimatesAreNearWhatIsStored) {
   }
 }
 
+// A vocabulary's rows: a few weigh as much as all others, at steps so fine that codes of those few
+// are at their widest. Whether the sample meets them must not matter.
+TEST(EntropyRecipe, EstimatesOfAVocabularyAreNearTheWhole) {
+  for (const std::uint64_t first : {0u, 1u, 1237u}) {
+    Matrix m = Sample(4000, 64, 6);
+    for (std::uint64_t i = 0; i < m.rows; ++i)
+      m.fisher[(first + 7 * i) % m.rows] =
+          static_cast<float>(1e-2 / std::pow(1 + static_cast<double>(i), 1.5));
+    const auto guide = *EntropyGuide::Make(m.guide());
+    const double steps[] = {3e-6, 3e-5, 3e-4};
+    const auto sampled = EstimateEntropy(m.slab(), *guide, steps, 16 << 10);
+    const auto whole = EstimateEntropy(m.slab(), *guide, steps, 0);
+    ASSERT_TRUE(sampled.ok() && whole.ok());
+    for (int i = 0; i < 3; ++i)
+      EXPECT_NEAR((*sampled)[i].predicted_loss, (*whole)[i].predicted_loss,
+                  0.15 * (*whole)[i].predicted_loss)
+          << first << ", " << i;
+  }
+}
+
 TEST(EntropyRecipe, SameBytesAtAnyThreadCount) {
   const Matrix m = Sample(300, 100, 5);
   const auto encoder = *MakeEncoder({.codec = "entropy_v1", .rate = 3}, m.cols, DType::kF32);
