@@ -161,7 +161,7 @@ class Calibrate(Case):
             linear = {t["codec"] for t in info["tensors"] if t["role"] == "linear"}
             return info["provenance"].get("allocation", {}).get("budget"), linear
 
-        for options, bits in ((("--target", "quality"), 7), (("--target", "balanced"), 4),
+        for options, bits in ((("--target", "quality"), 7.4), (("--target", "balanced"), 4),
                               (("--target", "size"), 3), ((), 4)):
             self.assertEqual(budget("--stats", stats, *options), (f"bpw {bits}", {"entropy_v1"}))
         self.assertEqual(budget("--calib", self.text, "--target", "size"), ("bpw 3", {"entropy_v1"}))

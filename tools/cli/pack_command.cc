@@ -51,7 +51,7 @@ void SpendTargetByStatistics(PackCommand& command) {
   if (command.stats.empty() || ChoosesCodec(command.recipe) || command.budget.given()) return;
   const std::string target = command.target.empty() ? "balanced" : command.target;
   for (const auto& [name, bits] :
-       {std::pair{"quality", 7.0}, std::pair{"balanced", 4.0}, std::pair{"size", 3.0}}) {
+       {std::pair{"quality", 7.4}, std::pair{"balanced", 4.0}, std::pair{"size", 3.0}}) {
     if (target != name) continue;
     command.budget.bits = bits;
     command.target.clear();
