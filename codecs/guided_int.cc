@@ -49,7 +49,7 @@ class GuidedIntEncoder : public TensorEncoder {
         INGOT_ASSIGN(const IntLayout layout, IntLayout::Parse(spec, cols_));
         if (layout.levels == IntLevels::kLog)
           return InvalidArgument(
-              "compensated rounding has levels symmetric and asymmetric, no log");
+              "compensated rounding has levels symmetric, asymmetric and normal, not log");
         layouts_.push_back(layout);
         places_.push_back(i);
       } else if (spec.kind == "hadamard") {

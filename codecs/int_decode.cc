@@ -11,7 +11,9 @@ Result<IntLevels> ParseLevels(const PlaneSpec& spec, const std::string& name) {
   if (name == "symmetric") return IntLevels::kSymmetric;
   if (name == "asymmetric") return IntLevels::kAsymmetric;
   if (name == "log") return IntLevels::kLog;
-  return BadAttribute(spec, "levels", "is '" + name + "' (known: symmetric, asymmetric, log)");
+  if (name == "normal") return IntLevels::kNormal;
+  return BadAttribute(spec, "levels",
+                      "is '" + name + "' (known: symmetric, asymmetric, log, normal)");
 }
 
 Result<ScaleFormat> ParseScales(const PlaneSpec& spec, const std::string& name) {
@@ -53,6 +55,8 @@ Result<IntLayout> IntLayout::Parse(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_ASSIGN(layout.levels, ParseLevels(spec, levels));
   const bool log = layout.levels == IntLevels::kLog;
   INGOT_ASSIGN(const std::int64_t bits, reader.Integer("bits", log ? 2 : 1, 8));
+  if (layout.levels == IntLevels::kNormal && bits != kNormalBits)
+    return BadAttribute(spec, "bits", "is " + std::to_string(bits) + "; normal levels have 4 bits");
   INGOT_ASSIGN(const std::int64_t group, reader.Integer("group", 1, INT64_MAX));
   INGOT_ASSIGN(const std::string scales, reader.Text("scales"));
   INGOT_ASSIGN(layout.scales, ParseScales(spec, scales));
@@ -87,6 +91,9 @@ void IntLevelTable(const IntLayout& layout, float* levels) {
         levels[c] = c >= half ? -magnitude : magnitude;
         break;
       }
+      case IntLevels::kNormal:
+        levels[c] = static_cast<float>(kNormalLevels[c]) / kNormalUnits;
+        break;
     }
   }
 }

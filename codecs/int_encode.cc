@@ -8,17 +8,20 @@ namespace {
 
 using Streams = std::vector<std::vector<std::uint8_t>>;
 
-// Shares of the largest weight that a log grid's top level is tried at.
-constexpr float kLogTops[] = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.75f};
+// Shares of the largest weight that the top level of a log or normal grid is tried at.
+constexpr float kTops[] = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.75f, 1.05f, 1.1f, 1.2f};
+constexpr std::size_t kLogTops = 6;
 
 }  // namespace
 
 IntRowEncoder::IntRowEncoder(const IntLayout& layout, Isa isa)
     : layout_(layout), kernels_(IntFitFor(isa)) {
-  if (layout.levels != IntLevels::kLog) return;
+  const bool normal = layout.levels == IntLevels::kNormal;
+  if (layout.levels != IntLevels::kLog && !normal) return;
   float levels[256];
   IntLevelTable(layout, levels);
-  log_levels_.assign(levels, levels + (1 << (layout.bits - 1)));
+  const int half = 1 << (layout.bits - 1);
+  magnitudes_.assign(levels + (normal ? half : 0), levels + (normal ? 2 * half : half));
 }
 
 Status IntRowEncoder::StoreScales(std::uint64_t r, Streams& streams, IntScratch& s) const {
@@ -62,26 +65,28 @@ void IntRowEncoder::StoreZeros(std::uint64_t r, Streams& streams, IntScratch& s)
   }
 }
 
-float IntRowEncoder::NearestLogLevel(float magnitude, int* code) const {
-  const auto above = std::upper_bound(log_levels_.begin(), log_levels_.end(), magnitude);
-  auto at = above == log_levels_.begin() ? above : above - 1;
-  if (above != log_levels_.end() && *above - magnitude < magnitude - *at) at = above;
-  *code = static_cast<int>(at - log_levels_.begin());
+float IntRowEncoder::NearestMagnitude(float magnitude, int* code) const {
+  const auto above = std::upper_bound(magnitudes_.begin(), magnitudes_.end(), magnitude);
+  auto at = above == magnitudes_.begin() ? above : above - 1;
+  if (above != magnitudes_.end() && *above - magnitude < magnitude - *at) at = above;
+  *code = static_cast<int>(at - magnitudes_.begin());
   return *at;
 }
 
-void IntRowEncoder::FitLogRow(const float* x, IntScratch& s) const {
+void IntRowEncoder::FitSearchedRow(const float* x, IntScratch& s) const {
+  const bool normal = layout_.levels == IntLevels::kNormal;
   for (std::uint64_t g = 0, begin = 0; g < layout_.groups; ++g) {
     const std::uint64_t n = std::min(layout_.group, layout_.cols - begin);
     float top = 0;
     for (std::uint64_t i = begin; i < begin + n; ++i) top = std::max(top, std::fabs(x[i]));
     s.fits[g] = GroupFit{};
     double best = -1;
-    for (const float share : kLogTops) {
+    for (std::size_t k = 0; k < (normal ? std::size(kTops) : kLogTops); ++k) {
+      const float unit = top * kTops[k] / magnitudes_.back();
       double xl = 0, ll = 0;
       for (std::uint64_t i = begin; i < begin + n && top > 0; ++i) {
         int code;
-        const double level = NearestLogLevel(std::fabs(x[i]) / (top * share), &code);
+        const double level = NearestMagnitude(std::fabs(x[i]) / unit, &code);
         xl += std::fabs(x[i]) * level;
         ll += level * level;
       }
@@ -94,17 +99,21 @@ void IntRowEncoder::FitLogRow(const float* x, IntScratch& s) const {
   }
 }
 
-double IntRowEncoder::RoundLogRow(const float* x, float* residual, IntScratch& s) const {
+double IntRowEncoder::RoundSearchedRow(const float* x, float* residual, IntScratch& s) const {
   const int negative = 1 << (layout_.bits - 1);
+  const bool normal = layout_.levels == IntLevels::kNormal;
   double error = 0;
   for (std::uint64_t g = 0, begin = 0; g < layout_.groups; ++g) {
     const std::uint64_t n = std::min(layout_.group, layout_.cols - begin);
     const float scale = s.scales[g];
     for (std::uint64_t i = begin; i < begin + n; ++i) {
       int code = 0;
-      const float level = scale > 0 ? NearestLogLevel(std::fabs(x[i]) / scale, &code) : 0.0f;
-      const bool minus = x[i] < 0 && code != 0;
-      s.codes[i] = static_cast<std::uint8_t>(code | (minus ? negative : 0));
+      const float level = scale > 0 ? NearestMagnitude(std::fabs(x[i]) / scale, &code) : 0.0f;
+      const bool minus = x[i] < 0 && (normal || code != 0);
+      if (normal)
+        s.codes[i] = static_cast<std::uint8_t>(minus ? negative - 1 - code : negative + code);
+      else
+        s.codes[i] = static_cast<std::uint8_t>(code | (minus ? negative : 0));
       const float e = x[i] - (minus ? -level : level) * scale;
       error += static_cast<double>(e) * e;
       if (residual != nullptr) residual[i] = e;
@@ -120,17 +129,16 @@ Result<double> IntRowEncoder::EncodeRow(const float* x, std::uint64_t r, Streams
   s.scales.resize(layout_.groups);
   s.zeros.resize(layout_.groups);
   s.codes.resize(layout_.cols);
-  const bool log = layout_.levels == IntLevels::kLog;
-  if (log)
-    FitLogRow(x, s);
+  if (searched())
+    FitSearchedRow(x, s);
   else
     kernels_.fit_row(x, layout_.cols, layout_.group, layout_.bits, layout_.has_zeros(),
                      s.fits.data());
   INGOT_TRY(StoreScales(r, streams, s));
   if (layout_.has_zeros()) StoreZeros(r, streams, s);
   double error = 0;
-  if (log) {
-    error = RoundLogRow(x, residual, s);
+  if (searched()) {
+    error = RoundSearchedRow(x, residual, s);
   } else {
     RoundJob job{x,
                  layout_.cols,

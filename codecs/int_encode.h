@@ -1,5 +1,6 @@
 // The int encoder: one row of floats to one row of each stream. Grids by clip search and least
-// squares (int_fit_body.h), nearest rounding; log levels by a plain scalar search.
+// squares (int_fit_body.h), nearest rounding; log and normal
+// levels by a plain scalar search.
 //
 // Thread rule: an encoder is immutable; a scratch belongs to one thread.
 #pragma once
@@ -35,13 +36,16 @@ class IntRowEncoder {
                      IntScratch& scratch) const;
   void StoreZeros(std::uint64_t r, std::vector<std::vector<std::uint8_t>>& streams,
                   IntScratch& scratch) const;
-  void FitLogRow(const float* x, IntScratch& scratch) const;
-  double RoundLogRow(const float* x, float* residual, IntScratch& scratch) const;
-  float NearestLogLevel(float magnitude, int* code) const;
+  bool searched() const { return !magnitudes_.empty(); }
+  void FitSearchedRow(const float* x, IntScratch& scratch) const;
+  double RoundSearchedRow(const float* x, float* residual, IntScratch& scratch) const;
+  float NearestMagnitude(float magnitude, int* code) const;
 
   IntLayout layout_;
   const IntFitKernels& kernels_;
-  std::vector<float> log_levels_;  // magnitudes by code, ascending
+  // Log and normal levels, ascending: code m stands for magnitudes_[m]; log codes of negative ones
+  // have a bit more, normal ones run from the most negative level up.
+  std::vector<float> magnitudes_;
 };
 
 }  // namespace ingot::codecs

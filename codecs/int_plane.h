@@ -12,17 +12,12 @@
 
 #include "base/float_formats.h"
 #include "codecs/bit_fields.h"
+#include "codecs/int_levels.h"
 #include "codecs/plane.h"
 
 namespace ingot::codecs {
 
-enum class IntLevels { kSymmetric, kAsymmetric, kLog };
 enum class ScaleFormat { kF16, kQ8 };
-
-// 2^(-j / 16), the levels of log planes; normative bits.
-inline constexpr std::uint32_t kLogTable[16] = {
-    0x3f800000, 0x3f75257d, 0x3f6ac0c7, 0x3f60ccdf, 0x3f5744fd, 0x3f4e248c, 0x3f45672a, 0x3f3d08a4,
-    0x3f3504f3, 0x3f2d583f, 0x3f25fed7, 0x3f1ef532, 0x3f1837f0, 0x3f11c3d3, 0x3f0b95c2, 0x3f05aac3};
 
 // An int plane's attributes, checked, over rows of `cols` weights.
 struct IntLayout {

@@ -23,6 +23,7 @@ IntTile::IntTile(const IntLayout& layout, const Compensation& compensation, Isa 
       zeros_(layout.groups * kTileRows),
       codes_(layout.cols * kTileRows) {
   INGOT_CHECK(layout.levels != IntLevels::kLog);
+  IntLevelTable(layout, levels_);
 }
 
 std::uint64_t IntTile::Bytes(const IntLayout& layout) {
@@ -37,7 +38,7 @@ GroupColumns IntTile::Columns(std::uint64_t g, const float* values) const {
 
 void IntTile::FitTo(const float* values) {
   for (std::uint64_t g = 0; g < layout_.groups; ++g)
-    kernels_.fit_group(Columns(g, values), layout_.bits, layout_.has_zeros(), &fits_[g]);
+    kernels_.fit_group(Columns(g, values), layout_.bits, layout_.levels, &fits_[g]);
   SetGrids();
 }
 
@@ -55,7 +56,7 @@ Status IntTile::Fit(const float* values, std::uint64_t rows, std::uint64_t first
 
 void IntTile::Refit(const float* values) {
   for (std::uint64_t g = 0; g < layout_.groups; ++g)
-    kernels_.refit_group(Columns(g, values), codes_.data(), layout_.bits, layout_.has_zeros(),
+    kernels_.refit_group(Columns(g, values), codes_.data(), layout_.bits, layout_.levels,
                          &fits_[g]);
   SetGrids();
 }
@@ -107,17 +108,16 @@ void IntTile::SetGrids() {
 void IntTile::Round(std::uint32_t column, const float* targets, float* values) {
   const std::uint64_t at = group_of(column) * kTileRows;
   kernels_.round_column({targets, scales_.data() + at, inverses_.data() + at, zeros_.data() + at,
-                         layout_.bits, layout_.has_zeros(), values,
+                         layout_.bits, layout_.levels, values,
                          codes_.data() + compensation_.ranks()[column] * kTileRows});
 }
 
 void IntTile::Values(float* out) const {
-  const float half = layout_.has_zeros() ? 0.0f : static_cast<float>(1 << (layout_.bits - 1));
   for (std::uint64_t p = 0; p < layout_.cols; ++p) {
     const std::uint64_t g = group_of(compensation_.order()[p]) * kTileRows;
     for (std::size_t l = 0; l < kTileRows; ++l) {
-      const float code = static_cast<float>(codes_[p * kTileRows + l]) - half;
-      out[p * kTileRows + l] = (code - zeros_[g + l]) * scales_[g + l];
+      const float level = levels_[codes_[p * kTileRows + l]];
+      out[p * kTileRows + l] = (level - zeros_[g + l]) * scales_[g + l];
     }
   }
 }

@@ -15,7 +15,7 @@ namespace ingot::codecs {
 
 class IntTile : public ColumnRounder {
  public:
-  // REQUIRES: levels are symmetric or asymmetric; both outlive the tile.
+  // REQUIRES: levels are not log; both outlive the tile.
   IntTile(const IntLayout& layout, const Compensation& compensation, Isa isa);
   static std::uint64_t Bytes(const IntLayout& layout);
 
@@ -50,6 +50,7 @@ class IntTile : public ColumnRounder {
   const IntLayout& layout_;
   const Compensation& compensation_;
   const IntTileKernels& kernels_;
+  float levels_[256];
   std::vector<GridFit> fits_;                      // by group
   std::vector<std::uint16_t> row_scales_;          // q8, by lane
   std::vector<std::uint16_t> scale_codes_;         // f16 or i8, by group and lane

@@ -10,6 +10,7 @@
 
 #include "base/cpu.h"
 #include "codecs/compensate_kernels.h"
+#include "codecs/int_levels.h"
 
 namespace ingot::codecs {
 
@@ -21,8 +22,9 @@ struct GroupColumns {
   std::size_t count = 0;
 };
 
-// A grid a lane, by weighted least squares: value ~ scale * (code - code_mean) + x_mean. Symmetric
-// grids have means of 0, and count codes from the grid's zero.
+// A grid a lane, by weighted least squares: value ~ scale * (code - code_mean) + x_mean. Only
+// asymmetric grids have means other than 0; symmetric ones count codes from the grid's zero, normal
+// ones have levels in place of codes.
 struct GridFit {
   float scale[kTileRows];
   float code_mean[kTileRows];
@@ -36,17 +38,18 @@ struct ColumnJob {
   const float* inverses = nullptr;  // 1 / scale, or 0
   const float* zeros = nullptr;     // on the code axis, from the grid's lowest code for asymmetric
   int bits = 0;
-  bool asymmetric = false;
+  IntLevels levels = IntLevels::kSymmetric;
   float* values = nullptr;
   std::uint8_t* codes = nullptr;
 };
 
+// `levels` below: symmetric, asymmetric or normal.
 struct IntTileKernels {
   // The clip range with the least weighted error after the refit of its codes.
-  void (*fit_group)(const GroupColumns& group, int bits, bool asymmetric, GridFit* fit);
+  void (*fit_group)(const GroupColumns& group, int bits, IntLevels levels, GridFit* fit);
   // The best grid for given codes (kTileRows a position).
   void (*refit_group)(const GroupColumns& group, const std::uint8_t* codes, int bits,
-                      bool asymmetric, GridFit* fit);
+                      IntLevels levels, GridFit* fit);
   void (*round_column)(const ColumnJob& job);
 };
 

@@ -32,6 +32,11 @@ struct F {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
   }
+  // table[i]. REQUIRES: whole numbers in [0, 8).
+  static F Lookup8(const float* table, F i) {
+    const __m512 wide = _mm512_castps256_ps512(_mm256_loadu_ps(table));
+    return {_mm512_permutexvar_ps(_mm512_cvtps_epi32(i.x), wide)};
+  }
   static F MulAdd(F a, F b, F c) { return {_mm512_fmadd_ps(a.x, b.x, c.x)}; }
   static F Min(F a, F b) { return {_mm512_min_ps(a.x, b.x)}; }
   static F Max(F a, F b) { return {_mm512_max_ps(a.x, b.x)}; }
@@ -75,6 +80,9 @@ struct F {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))};
   }
+  static F Lookup8(const float* table, F i) {
+    return {_mm256_permutevar8x32_ps(_mm256_loadu_ps(table), _mm256_cvtps_epi32(i.x))};
+  }
   static F MulAdd(F a, F b, F c) { return {_mm256_fmadd_ps(a.x, b.x, c.x)}; }
   static F Min(F a, F b) { return {_mm256_min_ps(a.x, b.x)}; }
   static F Max(F a, F b) { return {_mm256_max_ps(a.x, b.x)}; }
@@ -109,6 +117,7 @@ struct F {
   void Store(float* p) const { *p = x; }
   void StoreBytes(std::uint8_t* p) const { *p = static_cast<std::uint8_t>(x); }
   static F LoadBytes(const std::uint8_t* p) { return {static_cast<float>(*p)}; }
+  static F Lookup8(const float* table, F i) { return {table[static_cast<int>(i.x)]}; }
   static F MulAdd(F a, F b, F c) { return {std::fma(a.x, b.x, c.x)}; }
   static F Min(F a, F b) { return {a.x < b.x ? a.x : b.x}; }
   static F Max(F a, F b) { return {a.x > b.x ? a.x : b.x}; }

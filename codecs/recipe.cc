@@ -76,6 +76,11 @@ PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& leve
   return spec;
 }
 
+// Levels of a plane beside or in place of one of 4 bits, which alone has normal ones.
+std::string LevelsAt(std::int64_t bits, const std::string& levels) {
+  return levels == "normal" && bits != kNormalBits ? "symmetric" : levels;
+}
+
 PlaneSpec DTypeSpec(const char* kind, DType dtype, int level) {
   return {kind, {{"dtype", std::string(DTypeName(dtype))}}, level};
 }
@@ -130,7 +135,8 @@ Result<std::unique_ptr<TensorEncoder>> MakeGptq(const RecipeOptions& o, std::uin
   INGOT_TRY(CheckOptions(
       o, {.group = true, .bits = true, .levels = true, .scales = true, .hadamard = true}));
   if (o.levels == "log")
-    return InvalidArgument("codec " + o.codec + " has levels symmetric and asymmetric, not log");
+    return InvalidArgument("codec " + o.codec +
+                           " has levels symmetric, asymmetric and normal, not log");
   return MakeGuidedInts(
       o,
       {IntSpec(o.bits != 0 ? o.bits : kBits, o.group != 0 ? o.group : 128,
@@ -152,8 +158,8 @@ Result<std::unique_ptr<TensorEncoder>> MakeResidual(const RecipeOptions& o, std:
   const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
   const std::string scales = o.scales.empty() ? "f16" : o.scales;
   return MakeGuidedInts(
-      o, {IntSpec(4, group, levels, scales, 0), IntSpec(2, group, levels, scales, 1)}, false,
-      UsualEffort(cols), cols, dtype);
+      o, {IntSpec(4, group, levels, scales, 0), IntSpec(2, group, LevelsAt(2, levels), scales, 1)},
+      false, UsualEffort(cols), cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::uint64_t cols,
@@ -169,7 +175,8 @@ Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::u
   const std::string levels = o.levels.empty() ? "symmetric" : o.levels;
   const char* kind = dtype == DType::kF32 ? "remainder32" : "remainder16";
   // With 8 bits from the start, the second level adds nothing.
-  std::vector<PlaneSpec> specs = {IntSpec(o.bits == 8 ? 8 : 4, group, levels, "f16", 0)};
+  const std::int64_t bits = o.bits == 8 ? 8 : 4;
+  std::vector<PlaneSpec> specs = {IntSpec(bits, group, LevelsAt(bits, levels), "f16", 0)};
   if (o.bits != 8) specs.push_back(IntSpec(4, group, levels, "f16", 1));
   specs.push_back(DTypeSpec(kind, dtype, 2));
   return MakeGuidedInts(o, std::move(specs), true, UsualEffort(cols), cols, dtype);
@@ -179,7 +186,8 @@ Result<std::unique_ptr<TensorEncoder>> MakeAwq(const RecipeOptions& o, std::uint
                                                DType dtype) {
   INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true}));
   if (o.levels == "log")
-    return InvalidArgument("codec " + o.codec + " has levels symmetric and asymmetric, not log");
+    return InvalidArgument("codec " + o.codec +
+                           " has levels symmetric, asymmetric and normal, not log");
   const PlaneSpec base =
       IntSpec(4, o.group != 0 ? o.group : 256, o.levels.empty() ? "symmetric" : o.levels,
               o.scales.empty() ? "f16" : o.scales, 0);
@@ -197,7 +205,8 @@ Result<std::unique_ptr<TensorEncoder>> MakeOptLlama(const RecipeOptions& o, std:
                                                     DType dtype) {
   INGOT_TRY(CheckOptions(o, {.group = true, .levels = true, .scales = true, .hadamard = true}));
   if (o.levels == "log")
-    return InvalidArgument("codec " + o.codec + " has levels symmetric and asymmetric, not log");
+    return InvalidArgument("codec " + o.codec +
+                           " has levels symmetric, asymmetric and normal, not log");
   return MakeGuidedInts(
       o,
       {IntSpec(4, o.group != 0 ? o.group : 128, o.levels.empty() ? "asymmetric" : o.levels,

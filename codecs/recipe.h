@@ -18,11 +18,11 @@ struct RecipeOptions {
   std::string codec = "int4_rtn";
   std::int64_t group = 0;  // weights that share a scale, 0 = the recipe's default
   std::int64_t bits = 0;   // 0 = the recipe's default
-  std::string levels;      // "symmetric", "asymmetric", "log"; empty = the recipe's default
-  std::string scales;      // "f16", "q8" (8-bit scales under one fp16 a row); empty = default
-  std::string transform;   // "none", "hadamard", "awq"; empty = default
-  double step = 0;         // entropy_v1: the model-wide constant c of its steps; 0 = from `rate`
-  double rate = 0;         // entropy_v1: stored bits per weight to reach by choosing c; 0 = default
+  std::string levels;  // "symmetric", "asymmetric", "normal", "log"; empty = the recipe's default
+  std::string scales;  // "f16", "q8" (8-bit scales under one fp16 a row); empty = default
+  std::string transform;  // "none", "hadamard", "awq"; empty = default
+  double step = 0;        // entropy_v1: the model-wide constant c of its steps; 0 = from `rate`
+  double rate = 0;        // entropy_v1: stored bits per weight to reach by choosing c; 0 = default
 };
 
 // Places in a stream, ascending, where a container should begin another chunk: what follows is

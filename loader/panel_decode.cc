@@ -46,7 +46,7 @@ void DecodeRow(const PreparedPlane& plane, const codecs::PlaneView& view, std::u
                                     {operand.codes + row * operand.row_bytes, operand.row_bytes},
                                     {out, operand.cols});
     case OperandKind::kInt:
-      if (!operand.linear_levels || kernel.decode_int == nullptr) break;
+      if (!operand.whole_levels() || kernel.decode_int == nullptr) break;
       return kernel.decode_int(decode);
     case OperandKind::kFp8:
       if (kernel.decode_fp8 == nullptr) break;

@@ -46,7 +46,8 @@ Status PrepareInt(const codecs::PlaneView& view, PreparedPlane& prepared) {
   operand.scales = view.streams[1].data();
   if (layout.has_zeros()) operand.zeros = view.streams[layout.zeros_stream()].data();
   if (layout.has_row_scales()) operand.row_scales = view.streams[layout.row_scales_stream()].data();
-  operand.linear_levels = layout.levels != codecs::IntLevels::kLog;
+  operand.linear_levels = layout.levels == codecs::IntLevels::kSymmetric || layout.has_zeros();
+  if (layout.levels == codecs::IntLevels::kNormal) operand.table = codecs::kNormalLevels;
   operand.offset = layout.levels == codecs::IntLevels::kSymmetric ? 1 << (layout.bits - 1) : 0;
   prepared.levels.resize(std::size_t{1} << layout.bits);
   codecs::IntLevelTable(layout, prepared.levels.data());

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/parallel.h"
 #include "codecs/entropy_rate.h"
+#include "codecs/int_levels.h"
 #include "codecs/plane_codec.h"
 #include "pack/guide_cache.h"
 #include "pack/monotone_cubic.h"
@@ -339,6 +340,7 @@ Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& c
   for (const std::int64_t bits : kLadderBits) {
     ladder.push_back(codec);
     ladder.back().codec = fmt::format("int{}_gptq", bits);
+    if (bits == codecs::kNormalBits && codec.levels.empty()) ladder.back().levels = "normal";
   }
   return ladder;
 }

@@ -107,6 +107,10 @@ def int_levels(attributes, streams, codes, groups):
         zeros = as_rows(streams["zeros"], np.uint8, rows, groups).astype(np.float32)
         zeros = zeros * np.float32(2.0 ** (bits - 8))
         return codes.astype(np.float32) - spread(zeros, attributes["group"], cols)
+    if kind == "normal":
+        need(bits == 4, "normal levels have 4 bits")
+        magnitudes = np.array([6, 18, 30, 44, 58, 75, 96, 127], np.float32) / np.float32(16)
+        return np.concatenate([-magnitudes[::-1], magnitudes])[codes]
     need(kind == "log", f"levels {kind}")
     low = codes & (1 << bits - 1) - 1
     k = ((1 << bits - 1) - 1 - low) * np.uint32(16 // attributes["steps"])

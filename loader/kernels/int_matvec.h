@@ -96,6 +96,11 @@ constexpr std::size_t MatvecScratch(const PlaneOperand& plane) {
   return 2 * kMatvecRows * ScaleStride(plane.groups);
 }
 
+// What the kernels' whole numbers of a field count for, in scales.
+constexpr float FieldFactor(const PlaneOperand& plane, const IntField& field) {
+  return plane.table != nullptr ? 1.0f / 16 : static_cast<float>(1 << field.shift);
+}
+
 struct IntMatvecKernel {
   Isa isa;
   std::string_view name;

@@ -42,9 +42,15 @@ struct PartGroups {
   }
 };
 
-// Sums of four neighbouring products, 32 codes to 8 lanes.
-template <int kWidth>
-inline __m256i Dot(__m256i bytes, int part, __m256i q) {
+// What codes stand for: themselves less an offset, or less their group's zero point, or a table's
+// levels.
+enum class Codes { kOffset, kZero, kTable };
+
+// Sums of four neighbouring products, 32 codes to 8 lanes. `table`: in each 16 bytes its levels, of
+// which vpmaddubsw takes the magnitudes and the inputs the signs (127 * 127 twice fits its 16
+// bits).
+template <int kWidth, Codes kCodes>
+inline __m256i Dot(__m256i bytes, int part, __m256i q, __m256i table) {
   const __m256i ones = _mm256_set1_epi16(1);
   if constexpr (kWidth == 8) {
     const __m256i nibble = _mm256_set1_epi8(15);
@@ -56,13 +62,19 @@ inline __m256i Dot(__m256i bytes, int part, __m256i q) {
   } else {
     const __m256i mask = _mm256_set1_epi8(static_cast<char>((1 << kWidth) - 1));
     const __m256i codes = _mm256_and_si256(_mm256_srli_epi16(bytes, part * kWidth), mask);
+    if constexpr (kCodes == Codes::kTable) {
+      const __m256i levels = _mm256_shuffle_epi8(table, codes);
+      return _mm256_madd_epi16(
+          _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(q, levels)), ones);
+    }
     return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, q), ones);
   }
 }
 
-template <int kWidth, bool kZero>
-inline void OnePart(const RowTile& tile, const __m256i (&bytes)[kRows][2], std::size_t record,
-                    int part, int offset_shift, const PartGroups& groups, __m256 (&sums)[kRows]) {
+template <int kWidth, Codes kCodes>
+inline void OnePart(const RowTile& tile, __m256i table, const __m256i (&bytes)[kRows][2],
+                    std::size_t record, int part, int offset_shift, const PartGroups& groups,
+                    __m256 (&sums)[kRows]) {
   const InputRecord& x = tile.x[record];
   for (int half = 0; half < 2; ++half) {
     const __m256i q = _mm256_load_si256(reinterpret_cast<const __m256i*>(x.q) + half);
@@ -72,9 +84,10 @@ inline void OnePart(const RowTile& tile, const __m256i (&bytes)[kRows][2], std::
         offset_shift < 0 ? _mm256_setzero_si256() : _mm256_slli_epi32(negative, offset_shift);
     const __m256 input_scale = _mm256_load_ps(x.scale + 8 * half);
     for (int r = 0; r < kRows; ++r) {
-      const __m256i dot = _mm256_add_epi32(start, Dot<kWidth>(bytes[r][half], part, q));
+      const __m256i dot =
+          _mm256_add_epi32(start, Dot<kWidth, kCodes>(bytes[r][half], part, q, table));
       __m256 value = _mm256_cvtepi32_ps(dot);
-      if constexpr (kZero)
+      if constexpr (kCodes == Codes::kZero)
         value =
             _mm256_fmadd_ps(groups.Of(tile.zeros[r], half), _mm256_cvtepi32_ps(negative), value);
       const __m256 scale = _mm256_mul_ps(groups.Of(tile.scales[r], half), input_scale);
@@ -89,11 +102,15 @@ inline float Sum(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
 
-template <int kWidth, bool kZero>
+template <int kWidth, Codes kCodes>
 void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& tile, float* y,
               std::size_t rows) {
   constexpr int kParts = 8 / kWidth;
   const int offset_shift = field.shift == 0 && plane.offset > 0 ? plane.bits - 1 : -1;
+  __m256i table = _mm256_setzero_si256();
+  if constexpr (kCodes == Codes::kTable)
+    table =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(plane.table)));
   __m256 sums[kRows];
   for (int r = 0; r < kRows; ++r) sums[r] = _mm256_setzero_ps();
   std::int32_t lanes[16];
@@ -112,7 +129,7 @@ void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& t
       const std::size_t record = b * kParts + static_cast<std::size_t>(p);
       const std::size_t group = plane.groups == 1 ? 0 : record * kRecordInputs / plane.group;
       const PartGroups groups{field.mode != GroupMode::kLane, group, lanes};
-      OnePart<kWidth, kZero>(tile, bytes, record, p, offset_shift, groups, sums);
+      OnePart<kWidth, kCodes>(tile, table, bytes, record, p, offset_shift, groups, sums);
     }
   }
   if (field.tail_codes > 0) {
@@ -125,26 +142,33 @@ void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& t
     const std::size_t record =
         kParts == 1 ? field.full_blocks : TailRecord(plane.cols, static_cast<std::size_t>(kParts));
     for (int p = 0; p < kParts; ++p)
-      OnePart<kWidth, kZero>(tile, bytes, record + static_cast<std::size_t>(p), p, offset_shift,
-                             {field.tail.uniform[p], field.tail.first[p], field.tail.lane[p]},
-                             sums);
+      OnePart<kWidth, kCodes>(
+          tile, table, bytes, record + static_cast<std::size_t>(p), p, offset_shift,
+          {field.tail.uniform[p], field.tail.first[p], field.tail.lane[p]}, sums);
   }
   for (std::size_t r = 0; r < rows; ++r) y[r] += Sum(sums[r]);
 }
 
 using PassFn = void (*)(const PlaneOperand&, const IntField&, const RowTile&, float*, std::size_t);
 
-PassFn FindPass(int width, bool zero) {
+template <Codes kCodes>
+PassFn PassForWidth(int width) {
   switch (width) {
     case 8:
-      return zero ? RowsPass<8, true> : RowsPass<8, false>;
+      return RowsPass<8, kCodes>;
     case 4:
-      return zero ? RowsPass<4, true> : RowsPass<4, false>;
+      return RowsPass<4, kCodes>;
     case 2:
-      return zero ? RowsPass<2, true> : RowsPass<2, false>;
+      return RowsPass<2, kCodes>;
     default:
-      return zero ? RowsPass<1, true> : RowsPass<1, false>;
+      return RowsPass<1, kCodes>;
   }
+}
+
+PassFn FindPass(const PlaneOperand& plane, const IntField& field) {
+  if (plane.table != nullptr) return RowsPass<4, Codes::kTable>;
+  return plane.zeros != nullptr && field.shift == 0 ? PassForWidth<Codes::kZero>(field.width)
+                                                    : PassForWidth<Codes::kOffset>(field.width);
 }
 
 void FieldPass(const IntMatvec& m, const IntField& field) {
@@ -152,6 +176,7 @@ void FieldPass(const IntMatvec& m, const IntField& field) {
   const bool zero = plane.zeros != nullptr && field.shift == 0;
   const std::size_t stride = ScaleStride(plane.groups);
   const float zero_step = 1.0f / static_cast<float>(1 << (8 - plane.bits));
+  const float factor = FieldFactor(plane, field);
   RowTile tile;
   for (std::size_t r = 0; r < m.rows; r += kMatvecRows) {
     const std::size_t rows = m.rows - r < kMatvecRows ? m.rows - r : kMatvecRows;
@@ -165,13 +190,13 @@ void FieldPass(const IntMatvec& m, const IntField& field) {
       tile.zeros[i] = zeros;
       if (i != own) continue;
       for (std::uint64_t g = 0; g < plane.groups; ++g) {
-        scales[g] = ScaleOf(plane, row, g) * static_cast<float>(1 << field.shift);
+        scales[g] = ScaleOf(plane, row, g) * factor;
         if (zero) zeros[g] = static_cast<float>(plane.zeros[row * plane.groups + g]) * zero_step;
       }
     }
     for (std::size_t t = 0; t < m.tokens; ++t) {
       tile.x = m.x + t * m.record_stride;
-      FindPass(field.width, zero)(plane, field, tile, m.y + t * m.y_stride + r, rows);
+      FindPass(plane, field)(plane, field, tile, m.y + t * m.y_stride + r, rows);
     }
   }
 }

@@ -83,11 +83,31 @@ struct Permuted {
 };
 
 template <int kWidth>
-inline __m512i Part(__m512i bytes, int part) {
+inline __m512i Bits(__m512i bytes, int part) {
   if constexpr (kWidth == 8) return bytes;
   const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kWidth) - 1));
   return _mm512_and_si512(
       part == 0 ? bytes : _mm512_srli_epi16(bytes, static_cast<unsigned>(part * kWidth)), mask);
+}
+
+// What codes stand for: themselves less an offset, or less their group's zero point, or a table's
+// levels.
+enum class Codes { kOffset, kZero, kTable };
+
+// One part's codes as vpdpbusd takes them, unsigned; a table's levels 128 up. `table` holds those
+// in each 16 bytes.
+template <int kWidth, Codes kCodes>
+inline __m512i Part(__m512i bytes, int part, __m512i table) {
+  const __m512i codes = Bits<kWidth>(bytes, part);
+  if constexpr (kCodes == Codes::kTable) return _mm512_shuffle_epi8(table, codes);
+  return codes;
+}
+
+template <Codes kCodes>
+inline __m512i TableOf(const PlaneOperand& plane) {
+  if constexpr (kCodes != Codes::kTable) return _mm512_setzero_si512();
+  const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(plane.table));
+  return _mm512_broadcast_i32x4(_mm_xor_si128(levels, _mm_set1_epi8(-128)));
 }
 
 // Lanes of one part: sum of (code - offset) * q over the lane's four inputs, times the input scale,
@@ -105,10 +125,12 @@ inline __m512 AddPart(__m512i codes, const InputRecord& record, __m512i start, _
 }
 
 // A whole block whose parts share the group `at`.
-template <int kWidth, bool kZero, int T, typename At>
-inline void SharedBlock(const RowTile& tile, const __m512i (&bytes)[kRows], std::size_t record,
-                        int offset_shift, const At& at, __m512 (&sums)[T][kRows]) {
+template <int kWidth, Codes kCodes, int T, typename At>
+inline void SharedBlock(const RowTile& tile, __m512i table, const __m512i (&bytes)[kRows],
+                        std::size_t record, int offset_shift, const At& at,
+                        __m512 (&sums)[T][kRows]) {
   constexpr int kParts = 8 / kWidth;
+  constexpr bool kZero = kCodes == Codes::kZero;
   for (int t = 0; t < T; ++t) {
     const InputRecord* x = tile.x + t * tile.record_stride + record;
     __m512 lanes[kRows];
@@ -121,7 +143,7 @@ inline void SharedBlock(const RowTile& tile, const __m512i (&bytes)[kRows], std:
                                                     static_cast<unsigned>(offset_shift));
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r)
-        lanes[r] = AddPart<kZero>(Part<kWidth>(bytes[r], p), x[p], start,
+        lanes[r] = AddPart<kZero>(Part<kWidth, kCodes>(bytes[r], p, table), x[p], start,
                                   kZero ? at(tile.shifts[r]) : _mm512_setzero_ps(), lanes[r]);
     }
 #pragma GCC unroll 4
@@ -131,9 +153,11 @@ inline void SharedBlock(const RowTile& tile, const __m512i (&bytes)[kRows], std:
 }
 
 // One part whose lanes find their groups by `at`.
-template <int kWidth, bool kZero, int T, typename At>
-inline void OnePart(const RowTile& tile, const __m512i (&bytes)[kRows], std::size_t record,
-                    int part, int offset_shift, const At& at, __m512 (&sums)[T][kRows]) {
+template <int kWidth, Codes kCodes, int T, typename At>
+inline void OnePart(const RowTile& tile, __m512i table, const __m512i (&bytes)[kRows],
+                    std::size_t record, int part, int offset_shift, const At& at,
+                    __m512 (&sums)[T][kRows]) {
+  constexpr bool kZero = kCodes == Codes::kZero;
   for (int t = 0; t < T; ++t) {
     const InputRecord& x = tile.x[t * tile.record_stride + record];
     const __m512i start = offset_shift < 0 ? _mm512_setzero_si512()
@@ -142,18 +166,21 @@ inline void OnePart(const RowTile& tile, const __m512i (&bytes)[kRows], std::siz
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       const __m512 lanes =
-          AddPart<kZero>(Part<kWidth>(bytes[r], part), x, start,
+          AddPart<kZero>(Part<kWidth, kCodes>(bytes[r], part, table), x, start,
                          kZero ? at(tile.shifts[r]) : _mm512_setzero_ps(), _mm512_setzero_ps());
       sums[t][r] = _mm512_fmadd_ps(lanes, at(tile.scales[r]), sums[t][r]);
     }
   }
 }
 
-template <int kWidth, bool kZero, int T>
+template <int kWidth, Codes kCodes, int T>
 void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& tile, float* y,
               std::size_t y_stride, __mmask8 live) {
   constexpr int kParts = 8 / kWidth;
-  const int offset_shift = field.shift == 0 && plane.offset > 0 ? plane.bits - 1 : -1;
+  const int offset_shift = kCodes == Codes::kTable                ? 7
+                           : field.shift == 0 && plane.offset > 0 ? plane.bits - 1
+                                                                  : -1;
+  const __m512i table = TableOf<kCodes>(plane);
   __m512 sums[T][kRows];
   for (int t = 0; t < T; ++t)
     for (int r = 0; r < kRows; ++r) sums[t][r] = _mm512_setzero_ps();
@@ -178,7 +205,8 @@ void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& t
       bytes[r] = _mm512_loadu_si512(at);
     }
     if (field.mode == GroupMode::kBlock) {
-      SharedBlock<kWidth, kZero, T>(tile, bytes, b * kParts, offset_shift, Uniform{group}, sums);
+      SharedBlock<kWidth, kCodes, T>(tile, table, bytes, b * kParts, offset_shift, Uniform{group},
+                                     sums);
       if (++in_group == block_groups) {
         in_group = 0;
         ++group;
@@ -189,10 +217,11 @@ void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& t
       const std::size_t record = b * kParts + static_cast<std::size_t>(p);
       const std::size_t first = record * kRecordInputs / plane.group;
       if (field.mode == GroupMode::kRecord)
-        OnePart<kWidth, kZero, T>(tile, bytes, record, p, offset_shift, Uniform{first}, sums);
+        OnePart<kWidth, kCodes, T>(tile, table, bytes, record, p, offset_shift, Uniform{first},
+                                   sums);
       else
-        OnePart<kWidth, kZero, T>(tile, bytes, record, p, offset_shift, Permuted{first, pattern},
-                                  sums);
+        OnePart<kWidth, kCodes, T>(tile, table, bytes, record, p, offset_shift,
+                                   Permuted{first, pattern}, sums);
     }
   }
   if (field.tail_codes > 0) {
@@ -205,12 +234,12 @@ void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& t
     for (int p = 0; p < kParts; ++p) {
       const std::size_t first = field.tail.first[p];
       if (field.tail.uniform[p])
-        OnePart<kWidth, kZero, T>(tile, bytes, record + static_cast<std::size_t>(p), p,
-                                  offset_shift, Uniform{first}, sums);
+        OnePart<kWidth, kCodes, T>(tile, table, bytes, record + static_cast<std::size_t>(p), p,
+                                   offset_shift, Uniform{first}, sums);
       else
-        OnePart<kWidth, kZero, T>(tile, bytes, record + static_cast<std::size_t>(p), p,
-                                  offset_shift,
-                                  Permuted{first, _mm512_loadu_si512(field.tail.lane[p])}, sums);
+        OnePart<kWidth, kCodes, T>(tile, table, bytes, record + static_cast<std::size_t>(p), p,
+                                   offset_shift,
+                                   Permuted{first, _mm512_loadu_si512(field.tail.lane[p])}, sums);
     }
   }
   for (int t = 0; t < T; ++t) {
@@ -223,36 +252,43 @@ void RowsPass(const PlaneOperand& plane, const IntField& field, const RowTile& t
 using PassFn = void (*)(const PlaneOperand&, const IntField&, const RowTile&, float*, std::size_t,
                         __mmask8);
 
-template <int kWidth, bool kZero>
+template <int kWidth, Codes kCodes>
 PassFn PassForTokens(std::size_t tokens) {
   switch (tokens) {
     case 1:
-      return RowsPass<kWidth, kZero, 1>;
+      return RowsPass<kWidth, kCodes, 1>;
     case 2:
-      return RowsPass<kWidth, kZero, 2>;
+      return RowsPass<kWidth, kCodes, 2>;
     case 3:
-      return RowsPass<kWidth, kZero, 3>;
+      return RowsPass<kWidth, kCodes, 3>;
     default:
-      return RowsPass<kWidth, kZero, 4>;
+      return RowsPass<kWidth, kCodes, 4>;
   }
 }
 
-PassFn FindPass(int width, bool zero, std::size_t tokens) {
+template <Codes kCodes>
+PassFn PassForWidth(int width, std::size_t tokens) {
   switch (width) {
     case 8:
-      return zero ? PassForTokens<8, true>(tokens) : PassForTokens<8, false>(tokens);
+      return PassForTokens<8, kCodes>(tokens);
     case 4:
-      return zero ? PassForTokens<4, true>(tokens) : PassForTokens<4, false>(tokens);
+      return PassForTokens<4, kCodes>(tokens);
     case 2:
-      return zero ? PassForTokens<2, true>(tokens) : PassForTokens<2, false>(tokens);
+      return PassForTokens<2, kCodes>(tokens);
     default:
-      return zero ? PassForTokens<1, true>(tokens) : PassForTokens<1, false>(tokens);
+      return PassForTokens<1, kCodes>(tokens);
   }
+}
+
+PassFn FindPass(const PlaneOperand& plane, const IntField& field, std::size_t tokens) {
+  if (plane.table != nullptr) return PassForTokens<4, Codes::kTable>(tokens);
+  return plane.zeros != nullptr && field.shift == 0
+             ? PassForWidth<Codes::kZero>(field.width, tokens)
+             : PassForWidth<Codes::kOffset>(field.width, tokens);
 }
 
 void FieldPass(const IntMatvec& m, const IntField& field) {
   const PlaneOperand& plane = *m.plane;
-  const bool zero = plane.zeros != nullptr && field.shift == 0;
   const std::size_t stride = ScaleStride(plane.groups);
   RowTile tile;
   tile.record_stride = m.record_stride;
@@ -265,15 +301,15 @@ void FieldPass(const IntMatvec& m, const IntField& field) {
       tile.scales[i] = m.scratch + own * stride;
       tile.shifts[i] = m.scratch + (kMatvecRows + own) * stride;
       if (i == own)
-        ExpandRow(plane, row, static_cast<float>(1 << field.shift), m.scratch + own * stride,
+        ExpandRow(plane, row, FieldFactor(plane, field), m.scratch + own * stride,
                   m.scratch + (kMatvecRows + own) * stride);
     }
     const auto live = static_cast<__mmask8>((1u << rows) - 1u);
     for (std::size_t t = 0; t < m.tokens; t += kMaxTokens) {
       const std::size_t tokens = m.tokens - t < kMaxTokens ? m.tokens - t : kMaxTokens;
       tile.x = m.x + t * m.record_stride;
-      FindPass(field.width, zero, tokens)(plane, field, tile, m.y + t * m.y_stride + r, m.y_stride,
-                                          live);
+      FindPass(plane, field, tokens)(plane, field, tile, m.y + t * m.y_stride + r, m.y_stride,
+                                     live);
     }
   }
 }

@@ -36,12 +36,16 @@ struct PlaneOperand {
   const std::uint8_t* zeros = nullptr;       // u8 [rows][groups], asymmetric only
   const float* levels = nullptr;             // [2^bits] value of a code at scale 1, zero point 0
   bool linear_levels = true;                 // levels[c] == c - offset
-  int offset = 0;                            // 2^(bits-1) symmetric, 0 asymmetric
+  int offset = 0;                            // 2^(bits-1) symmetric, else 0
+  const std::int8_t* table = nullptr;        // [16] 16 times the levels of 4 bits, if not linear
   // kSparse
   const std::uint64_t* row_offsets = nullptr;  // [rows + 1], entries
   const std::uint8_t* columns = nullptr;
   const std::uint8_t* values = nullptr;  // f16
   int column_bytes = 0;                  // 2 or 4
+
+  // Levels are whole numbers or sixteenths within 8 bits, as the int kernels take them.
+  bool whole_levels() const { return linear_levels || table != nullptr; }
 };
 
 }  // namespace ingot::loader

@@ -24,7 +24,7 @@ constexpr std::size_t DecodeScratch(std::size_t cols) { return cols + 64; }
 struct RowDecodeKernel {
   Isa isa;
   std::string_view name;
-  void (*decode_int)(const RowDecode& decode);  // linear levels
+  void (*decode_int)(const RowDecode& decode);  // whole levels
   void (*decode_fp8)(const RowDecode& decode);
 };
 

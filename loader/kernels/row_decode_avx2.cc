@@ -115,6 +115,16 @@ void DecodeIntRowAvx2(const RowDecode& decode) {
     }
     codes = decode.scratch;
   }
+  if (plane.table != nullptr) {
+    const __m256 low = _mm256_loadu_ps(plane.levels), high = _mm256_loadu_ps(plane.levels + 8);
+    return OverGroups(decode, codes, [&](__m128i eight, std::uint64_t) {
+      // Of an index, the permutation takes three bits; the fourth chooses the half.
+      const __m256i index = _mm256_cvtepu8_epi32(eight);
+      const __m256i upper = _mm256_slli_epi32(index, 28);
+      return _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index),
+                              _mm256_permutevar8x32_ps(high, index), _mm256_castsi256_ps(upper));
+    });
+  }
   const float zero_step = 1.0f / static_cast<float>(1 << (8 - plane.bits));
   OverGroups(decode, codes, [&](__m128i eight, std::uint64_t g) {
     const float zero =

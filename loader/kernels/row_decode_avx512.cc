@@ -103,10 +103,12 @@ void DecodeIntRowAvx512(const RowDecode& decode) {
             ? static_cast<float>(plane.zeros[decode.row * plane.groups + g]) * zero_step
             : static_cast<float>(plane.offset);
     const __m512 zero = _mm512_set1_ps(zero_point);
+    const __m512 table = plane.table != nullptr ? _mm512_loadu_ps(plane.levels) : zero;
     for (std::uint64_t i = begin; i < end; i += 16) {
       const __mmask16 live = FirstLanes(end - i);
       const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(live, codes + i));
-      const __m512 level = _mm512_sub_ps(_mm512_cvtepi32_ps(code), zero);
+      const __m512 level = plane.table != nullptr ? _mm512_permutexvar_ps(code, table)
+                                                  : _mm512_sub_ps(_mm512_cvtepi32_ps(code), zero);
       Put(_mm512_mul_ps(level, scale), live, decode.add, decode.out + i);
     }
     begin = end;

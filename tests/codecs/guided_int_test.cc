@@ -200,11 +200,23 @@ TEST(Gptq, LossIsFarBelowNearestAtEveryWidth) {
     }
 }
 
+// Lloyd's levels against equal steps, compensated in the same way: a rotation makes weights normal.
+TEST(Gptq, NormalLevelsCostLessOnRotatedWeights) {
+  const Sample s(128, 256, 3, 2048);
+  for (const std::int64_t group : {32, 64, 128}) {
+    RecipeOptions equal{"int4_gptq", group, 4, "symmetric", "q8", "hadamard"}, normal = equal;
+    normal.levels = "normal";
+    const double steps = LossOf(equal, s), levels = LossOf(normal, s);
+    EXPECT_LT(levels, 0.95 * steps) << group;
+    EXPECT_GT(levels, 0.7 * steps) << group;
+  }
+}
+
 TEST(Gptq, AnyGroupAndScaleFormat) {
   const Sample s(20, 100, 3);
   for (const std::int64_t group : {1, 7, 16, 100, 1000})
     for (const char* scales : {"f16", "q8"})
-      for (const char* levels : {"symmetric", "asymmetric"})
+      for (const char* levels : {"symmetric", "asymmetric", "normal"})
         for (const char* transform : {"none", "hadamard"}) {
           const RecipeOptions options{"int4_gptq", group, 4, levels, scales, transform};
           const double loss = LossOf(options, s);

@@ -42,7 +42,10 @@ std::vector<float> Lanes(std::uint64_t cols, std::uint64_t seed) {
 TEST(IntTileKernels, SameBitsOnEveryInstructionSet) {
   for (const std::uint64_t cols : {1, 5, 40})
     for (int bits = 1; bits <= 8; ++bits)
-      for (const bool asymmetric : {false, true}) {
+      for (const IntLevels levels :
+           {IntLevels::kSymmetric, IntLevels::kAsymmetric, IntLevels::kNormal}) {
+        if (levels == IntLevels::kNormal && bits != kNormalBits) continue;
+        const bool asymmetric = levels == IntLevels::kAsymmetric;
         const std::vector<float> x = Lanes(cols, cols + bits);
         std::vector<float> weights(cols);
         Random random(7);
@@ -58,7 +61,7 @@ TEST(IntTileKernels, SameBitsOnEveryInstructionSet) {
           auto& f = floats.emplace_back();
           auto& codes = bytes.emplace_back(cols * kTileRows);
           GridFit fit;
-          kernels.fit_group(group, bits, asymmetric, &fit);
+          kernels.fit_group(group, bits, levels, &fit);
           const auto keep = [&] {
             f.insert(f.end(), fit.scale, fit.scale + kTileRows);
             f.insert(f.end(), fit.code_mean, fit.code_mean + kTileRows);
@@ -72,26 +75,54 @@ TEST(IntTileKernels, SameBitsOnEveryInstructionSet) {
           }
           for (std::uint64_t p = 0; p < cols; ++p) {
             kernels.round_column({x.data() + p * kTileRows, fit.scale, inverses, zeros, bits,
-                                  asymmetric, values, codes.data() + p * kTileRows});
+                                  levels, values, codes.data() + p * kTileRows});
             f.insert(f.end(), values, values + kTileRows);
           }
           for (const std::uint8_t code : codes) ASSERT_LT(code, 1 << bits);
-          kernels.refit_group(group, codes.data(), bits, asymmetric, &fit);
+          kernels.refit_group(group, codes.data(), bits, levels, &fit);
           keep();
         }
         for (std::size_t i = 1; i < floats.size(); ++i) {
           ASSERT_EQ(std::memcmp(floats[i].data(), floats[0].data(), 4 * floats[0].size()), 0)
-              << cols << " " << bits << asymmetric;
+              << cols << " " << bits << static_cast<int>(levels);
           ASSERT_EQ(bytes[i], bytes[0]);
         }
       }
 }
 
+// Codes of normal levels are the nearest ones, or within 6 % of the widest gap as near.
+TEST(IntTileKernels, NormalCodesAreNearest) {
+  float targets[kTileRows], ones[kTileRows], zeros[kTileRows] = {}, values[kTileRows];
+  std::uint8_t codes[kTileRows];
+  std::fill_n(ones, kTileRows, 1.0f);
+  // The widest gap is 31 sixteenths.
+  constexpr float kSlack = 0.06f * 31 / kNormalUnits;
+  const auto level = [](int c) { return static_cast<float>(kNormalLevels[c]) / kNormalUnits; };
+  int second = 0, all = 0;
+  for (float t = -10; t <= 10; t += kTileRows / 64.0f) {
+    for (std::size_t l = 0; l < kTileRows; ++l) targets[l] = t + static_cast<float>(l) / 64;
+    IntTileFor(BestIsa()).round_column(
+        {targets, ones, ones, zeros, kNormalBits, IntLevels::kNormal, values, codes});
+    for (std::size_t l = 0; l < kTileRows; ++l) {
+      ASSERT_LT(codes[l], 16);
+      ASSERT_EQ(values[l], level(codes[l]));
+      float nearest = 1000;
+      for (int c = 0; c < 16; ++c) nearest = std::min(nearest, std::fabs(targets[l] - level(c)));
+      const float got = std::fabs(targets[l] - values[l]);
+      ASSERT_LE(got, nearest + kSlack) << targets[l];
+      second += got > nearest;
+      ++all;
+    }
+  }
+  EXPECT_LT(second, all / 20);
+}
+
 // What a tile stores is what a decoder reads back, and what Values says.
 TEST(IntTile, StoresWhatItRounded) {
-  for (const char* levels : {"symmetric", "asymmetric"})
+  for (const char* levels : {"symmetric", "asymmetric", "normal"})
     for (const char* scales : {"f16", "q8"})
-      for (const std::int64_t bits : {2, 5, 8}) {
+      for (std::int64_t bits : {2, 5, 8}) {
+        if (std::string(levels) == "normal") bits = kNormalBits;
         const std::uint64_t cols = 70, rows = 11;
         const IntLayout layout = LayoutOf(bits, 32, levels, scales, cols);
         const std::vector<float> hessian = SampleHessian(cols, 200, 1);

@@ -134,8 +134,8 @@ INSTANTIATE_TEST_SUITE_P(Recipes, EveryRecipe, testing::ValuesIn(Names()),
 
 // Every instruction set's kernels write the same bytes.
 TEST(IntEncoder, EveryInstructionSetGivesTheSameBytes) {
-  for (const char* levels : {"symmetric", "asymmetric"})
-    for (int bits = 1; bits <= 8; ++bits)
+  for (const char* levels : {"symmetric", "asymmetric", "normal"})
+    for (int bits = *levels == 'n' ? 4 : 1; bits <= (*levels == 'n' ? 4 : 8); ++bits)
       for (const std::uint64_t cols : kWidths)
         for (const std::int64_t group : {1, 8, 16, 24, 128, 300}) {
           const auto encoder =

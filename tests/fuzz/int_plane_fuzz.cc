@@ -4,8 +4,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ingot::codecs;
   FuzzInput input(data, size);
-  static const char* const kLevels[] = {"symmetric", "asymmetric", "log"};
-  const std::string levels = kLevels[input.Byte() % 3];
+  static const char* const kLevels[] = {"symmetric", "asymmetric", "log", "normal"};
+  const std::string levels = kLevels[input.Byte() % 4];
   PlaneSpec spec{"int", {}, 0};
   spec.attributes["bits"] = static_cast<std::int64_t>(input.Byte() % 10);
   spec.attributes["group"] = static_cast<std::int64_t>(input.Below(900)) - 1;

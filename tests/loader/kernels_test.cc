@@ -11,6 +11,7 @@
 #include "base/float_formats.h"
 #include "base/random.h"
 #include "codecs/bit_fields.h"
+#include "codecs/int_levels.h"
 #include "codecs/plane_codec.h"
 #include "loader/kernels/kernel_registry.h"
 #include "loader/prepared_plane.h"
@@ -177,7 +178,8 @@ TEST(IntMatvecTest, EveryRowAgreesWithTheReference) {
   for (const std::uint64_t cols : kWidths)
     for (const std::int64_t group : kGroups)
       for (const std::int64_t bits : {2, 3, 4, 5, 8})
-        for (const char* levels : {"symmetric", "asymmetric"}) {
+        for (const char* levels : {"symmetric", "asymmetric", "normal"}) {
+          if (*levels == 'n' && bits != codecs::kNormalBits) continue;
           const char* scales = (cols + static_cast<std::uint64_t>(group)) % 3 == 0 ? "q8" : "f16";
           const auto plane = MakePlane(IntSpec(bits, group, levels, scales), kRows, cols, cols);
           const std::string what = std::to_string(bits) + " bits, group " + std::to_string(group) +
@@ -207,6 +209,8 @@ TEST(RowDecodeTest, EveryRowGivesTheCodecsValues) {
         planes.push_back(MakePlane(IntSpec(bits, group, bits % 2 == 0 ? "symmetric" : "asymmetric",
                                            group < 64 ? "q8" : "f16"),
                                    kRows, cols, cols + static_cast<std::uint64_t>(bits)));
+      for (const char* scales : {"q8", "f16"})
+        planes.push_back(MakePlane(IntSpec(4, group, "normal", scales), kRows, cols, cols));
       planes.push_back(MakePlane({"fp8", {{"format", std::string("e4m3")}, {"block", group}}, 0},
                                  kRows, cols, cols));
     }

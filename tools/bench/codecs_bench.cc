@@ -198,7 +198,7 @@ int Register() {
                                  RecipeOptions{.codec = name})
         ->Iterations(1);
   }
-  for (const char* levels : {"symmetric", "asymmetric", "log"})
+  for (const char* levels : {"symmetric", "asymmetric", "log", "normal"})
     for (const std::int64_t group : {32, 64, 128})
       for (const char* scales : {"f16", "q8"})
         benchmark::RegisterBenchmark(

@@ -129,11 +129,19 @@ void RegisterAll() {
   benchmark::RegisterBenchmark("Floor/Read", FloorRead);
   benchmark::RegisterBenchmark("Floor/Fma", FloorFma);
   const std::pair<const char*, codecs::PlaneSpec> kinds[] = {
-      {"int4g128", Int(4, 128)}, {"int4g128asym", Int(4, 128, "asymmetric")},
-      {"int4g32", Int(4, 32)},   {"int4g8", Int(4, 8)},
-      {"int8g128", Int(8, 128)}, {"int2g16", Int(2, 16)},
-      {"int3g128", Int(3, 128)}, {"fp8", Fp8()},
-      {"bf16", Raw("bf16")},     {"f32", Raw("f32")}};
+      {"int4g128", Int(4, 128)},
+      {"int4g128asym", Int(4, 128, "asymmetric")},
+      {"int4g128normal", Int(4, 128, "normal")},
+      {"int4g64", Int(4, 64)},
+      {"int4g64normal", Int(4, 64, "normal")},
+      {"int4g32", Int(4, 32)},
+      {"int4g8", Int(4, 8)},
+      {"int8g128", Int(8, 128)},
+      {"int2g16", Int(2, 16)},
+      {"int3g128", Int(3, 128)},
+      {"fp8", Fp8()},
+      {"bf16", Raw("bf16")},
+      {"f32", Raw("f32")}};
   for (const auto& [name, spec] : kinds)
     for (const Compute compute : {Compute::kFast, Compute::kExact})
       Register(std::string("Decode/") + name, spec, 65536, 2048, 1, compute, 1);

@@ -288,7 +288,8 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--bits", o->recipe.bits, "bits of a weight")
       ->type_name("B")
       ->check(CLI::PositiveNumber);
-  c->add_option("--levels", o->recipe.levels, "symmetric, asymmetric or log")->type_name("KIND");
+  c->add_option("--levels", o->recipe.levels, "symmetric, asymmetric, normal or log")
+      ->type_name("KIND");
   c->add_option("--scales", o->recipe.scales, "f16, or q8 (8 bits under one f16 a row)")
       ->type_name("KIND");
   c->add_option("--transform", o->recipe.transform, "none, hadamard or awq, before rounding")
