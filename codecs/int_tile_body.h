@@ -38,28 +38,26 @@ Range LaneRange(const GroupColumns& group, std::size_t lane) {
   return range;
 }
 
-void FitSymmetric(const GroupColumns& group, int bits, std::size_t lane, GridFit* fit) {
-  const Range range = LaneRange(group, lane);
+// The scale, of all clip ranges', with the least weighted error after the refit of its codes: with
+// inverse = reach * ratio / extreme, take(x, inverse) is what x is rounded to. Zero where `largest`
+// is next to nothing.
+template <typename Take>
+void FitClips(const GroupColumns& group, int bits, std::size_t lane, F largest, F extreme,
+              float reach, Take take, GridFit* fit) {
   const F nothing = F::Set(0), tiny = F::Set(kTiny);
-  const F below = nothing - range.low;
-  // The extreme weight takes the side with one level more: code -half.
-  const F magnitude = F::Max(below, range.high);
-  const F extreme = F::IfGreater(below, range.high, range.low, range.high);
-  const float half = static_cast<float>(1 << (bits - 1));
-  const F magic = F::Set(kMagic), low = F::Set(kMagic - half), high = F::Set(kMagic - 1 + half);
   F best = F::Set(-1), best_scale = nothing;
   for (int first = 0; first < kCandidates; first += kAtOnce) {
     F inverse[kAtOnce], xq[kAtOnce], qq[kAtOnce];
     for (int k = 0; k < kAtOnce; ++k) {
       const float ratio = kClip[bits].first + static_cast<float>(first + k) * kClip[bits].step;
-      inverse[k] = F::IfGreater(magnitude, tiny, F::Set(-half * ratio) / extreme, nothing);
+      inverse[k] = F::IfGreater(largest, tiny, F::Set(reach * ratio) / extreme, nothing);
       xq[k] = qq[k] = nothing;
     }
     for (std::size_t i = 0; i < group.count; ++i) {
       const std::size_t p = group.positions[i];
       const F x = F::Load(group.x + p * kTileRows + lane), weight = F::Set(group.weights[p]);
       for (int k = 0; k < kAtOnce; ++k) {
-        const F q = F::Min(F::Max(F::MulAdd(x, inverse[k], magic), low), high) - magic;
+        const F q = take(x, inverse[k]);
         const F weighted = weight * q;
         xq[k] = F::MulAdd(x, weighted, xq[k]);
         qq[k] = F::MulAdd(q, weighted, qq[k]);
@@ -75,6 +73,20 @@ void FitSymmetric(const GroupColumns& group, int bits, std::size_t lane, GridFit
   best_scale.Store(fit->scale + lane);
   nothing.Store(fit->code_mean + lane);
   nothing.Store(fit->x_mean + lane);
+}
+
+void FitSymmetric(const GroupColumns& group, int bits, std::size_t lane, GridFit* fit) {
+  const Range range = LaneRange(group, lane);
+  const F below = F::Set(0) - range.low;
+  // The extreme weight takes the side with one level more: code -half.
+  const F largest = F::Max(below, range.high);
+  const F extreme = F::IfGreater(below, range.high, range.low, range.high);
+  const float half = static_cast<float>(1 << (bits - 1));
+  const F magic = F::Set(kMagic), low = F::Set(kMagic - half), high = F::Set(kMagic - 1 + half);
+  const auto take = [=](F x, F inverse) {
+    return F::Min(F::Max(F::MulAdd(x, inverse, magic), low), high) - magic;
+  };
+  FitClips(group, bits, lane, largest, extreme, -half, take, fit);
 }
 
 // Weighted sums of a lane's weights and codes, and the line through them.
@@ -149,38 +161,13 @@ F Magnitude(F x) { return F::Max(x, F::Set(0) - x); }
 
 void FitNormal(const GroupColumns& group, std::size_t lane, GridFit* fit) {
   const Range range = LaneRange(group, lane);
-  const F nothing = F::Set(0), tiny = F::Set(kTiny);
-  const F largest = F::Max(nothing - range.low, range.high);
-  F best = F::Set(-1), best_scale = nothing;
-  for (int first = 0; first < kCandidates; first += kAtOnce) {
-    F inverse[kAtOnce], xq[kAtOnce], qq[kAtOnce];
-    for (int k = 0; k < kAtOnce; ++k) {
-      const float ratio =
-          kClip[kNormalBits].first + static_cast<float>(first + k) * kClip[kNormalBits].step;
-      inverse[k] = F::IfGreater(largest, tiny, F::Set(7.9375f * ratio) / largest, nothing);
-      xq[k] = qq[k] = nothing;
-    }
-    for (std::size_t i = 0; i < group.count; ++i) {
-      const std::size_t p = group.positions[i];
-      const F x = Magnitude(F::Load(group.x + p * kTileRows + lane));
-      const F weight = F::Set(group.weights[p]);
-      for (int k = 0; k < kAtOnce; ++k) {
-        const F q = F::Lookup8(kNormal, NormalPlace(x * inverse[k]));
-        const F weighted = weight * q;
-        xq[k] = F::MulAdd(x, weighted, xq[k]);
-        qq[k] = F::MulAdd(q, weighted, qq[k]);
-      }
-    }
-    for (int k = 0; k < kAtOnce; ++k) {
-      const F scale = F::IfGreater(qq[k], nothing, xq[k] / qq[k], nothing);
-      const F gain = scale * xq[k];
-      best_scale = F::IfGreater(gain, best, scale, best_scale);
-      best = F::IfGreater(gain, best, gain, best);
-    }
-  }
-  best_scale.Store(fit->scale + lane);
-  nothing.Store(fit->code_mean + lane);
-  nothing.Store(fit->x_mean + lane);
+  const F largest = F::Max(F::Set(0) - range.low, range.high);
+  const auto take = [](F x, F inverse) {
+    const F t = x * inverse;
+    const F level = F::Lookup8(kNormal, NormalPlace(Magnitude(t)));
+    return F::IfGreater(F::Set(0), t, F::Set(0) - level, level);
+  };
+  FitClips(group, kNormalBits, lane, largest, largest, 7.9375f, take, fit);
 }
 
 // The level of a code of a symmetric, asymmetric (zero point 0) or normal grid.
