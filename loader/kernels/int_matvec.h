@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "base/cpu.h"
+#include "codecs/int_levels.h"
 #include "loader/kernels/plane_operand.h"
 
 namespace ingot::loader {
@@ -96,9 +97,14 @@ constexpr std::size_t MatvecScratch(const PlaneOperand& plane) {
   return 2 * kMatvecRows * ScaleStride(plane.groups);
 }
 
+// What codes stand for: themselves less an offset, or less their group's zero point, or a table's
+// levels.
+enum class Codes { kOffset, kZero, kTable };
+
 // What the kernels' whole numbers of a field count for, in scales.
 constexpr float FieldFactor(const PlaneOperand& plane, const IntField& field) {
-  return plane.table != nullptr ? 1.0f / 16 : static_cast<float>(1 << field.shift);
+  return plane.table != nullptr ? 1.0f / codecs::kNormalUnits
+                                : static_cast<float>(1 << field.shift);
 }
 
 struct IntMatvecKernel {

@@ -42,10 +42,6 @@ struct PartGroups {
   }
 };
 
-// What codes stand for: themselves less an offset, or less their group's zero point, or a table's
-// levels.
-enum class Codes { kOffset, kZero, kTable };
-
 // Sums of four neighbouring products, 32 codes to 8 lanes. `table`: in each 16 bytes its levels, of
 // which vpmaddubsw takes the magnitudes and the inputs the signs (127 * 127 twice fits its 16
 // bits).

@@ -90,10 +90,6 @@ inline __m512i Bits(__m512i bytes, int part) {
       part == 0 ? bytes : _mm512_srli_epi16(bytes, static_cast<unsigned>(part * kWidth)), mask);
 }
 
-// What codes stand for: themselves less an offset, or less their group's zero point, or a table's
-// levels.
-enum class Codes { kOffset, kZero, kTable };
-
 // One part's codes as vpdpbusd takes them, unsigned; a table's levels 128 up. `table` holds those
 // in each 16 bytes.
 template <int kWidth, Codes kCodes>

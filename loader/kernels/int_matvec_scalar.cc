@@ -44,7 +44,7 @@ double FieldDot(const PlaneOperand& plane, const IntField& field, std::uint64_t 
     const std::uint64_t group = i / plane.group;
     const float zero = field.shift == 0 ? ZeroOf(plane, row, group) : 0.0f;
     const double level = plane.table != nullptr
-                             ? plane.table[code] / 16.0
+                             ? static_cast<double>(plane.table[code]) / codecs::kNormalUnits
                              : static_cast<double>(code << field.shift) - static_cast<double>(zero);
     sum += level * static_cast<double>(ScaleOf(plane, row, group)) * record.q[place] *
            static_cast<double>(record.scale[place / 4]);

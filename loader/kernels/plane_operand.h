@@ -37,7 +37,7 @@ struct PlaneOperand {
   const float* levels = nullptr;             // [2^bits] value of a code at scale 1, zero point 0
   bool linear_levels = true;                 // levels[c] == c - offset
   int offset = 0;                            // 2^(bits-1) symmetric, else 0
-  const std::int8_t* table = nullptr;        // [16] 16 times the levels of 4 bits, if not linear
+  const std::int8_t* table = nullptr;        // [16] codecs::kNormalUnits times the levels of 4 bits
   // kSparse
   const std::uint64_t* row_offsets = nullptr;  // [rows + 1], entries
   const std::uint8_t* columns = nullptr;
