@@ -9,7 +9,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "model/architecture.h"
+#include "model/architecture/architecture.h"
 
 namespace ingot::calibration {
 

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "calibration/imatrix_reader.h"
 #include "calibration/statistics_writer.h"
-#include "model/gguf.h"
+#include "model/source/gguf/gguf.h"
 
 namespace ingot::calibration {
 namespace {

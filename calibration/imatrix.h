@@ -16,8 +16,8 @@
 
 #include "base/status.h"
 #include "calibration/statistics.h"
-#include "model/architecture.h"
-#include "model/checkpoint.h"
+#include "model/architecture/architecture.h"
+#include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "model/gguf.h"
+#include "model/source/gguf/gguf.h"
 
 namespace ingot::calibration {
 namespace {

@@ -8,7 +8,7 @@
 #include <functional>
 #include <string>
 
-#include "model/architecture.h"
+#include "model/architecture/architecture.h"
 
 namespace ingot::calibration {
 

@@ -12,8 +12,8 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
-#include "model/json_text.h"
-#include "model/safetensors.h"
+#include "model/source/safetensors.h"
+#include "model/text/json_text.h"
 
 namespace ingot::calibration {
 namespace {

@@ -28,8 +28,8 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "codecs/guide.h"
-#include "model/checkpoint.h"
+#include "codecs/rounding/guide.h"
+#include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
 

@@ -10,8 +10,8 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "model/json_text.h"
-#include "model/safetensors.h"
+#include "model/source/safetensors.h"
+#include "model/text/json_text.h"
 
 namespace ingot::calibration {
 namespace {

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/file.h"
-#include "model/json_text.h"
-#include "model/utf8.h"
+#include "model/text/json_text.h"
+#include "model/text/utf8.h"
 
 namespace ingot::calibration {
 namespace {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace ingot::calibration {
 
@@ -44,8 +44,8 @@ struct TokenWindows {
 Result<TokenWindows> CutWindows(std::span<const TextSpec> texts, const model::Tokenizer& tokenizer,
                                 std::uint64_t tokens, std::size_t context);
 
-// How many windows each text gives: `wanted` in all, by weight (Webster's method), none more than it
-// has.
+// How many windows each text gives: `wanted` in all, by weight (Webster's method), none more than
+// it has.
 std::vector<std::size_t> ShareWindows(std::span<const double> weights,
                                       std::span<const std::size_t> available, std::size_t wanted);
 // `count` of [0, available), evenly spread. REQUIRES: count <= available.

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <array>
 
-#include "codecs/entropy_plane.h"
-#include "codecs/fp8_plane.h"
-#include "codecs/int_plane.h"
-#include "codecs/raw_plane.h"
-#include "codecs/raw_split_plane.h"
-#include "codecs/remainder_plane.h"
-#include "codecs/sparse_plane.h"
-#include "codecs/transform.h"
-#include "codecs/transform_plane.h"
+#include "codecs/planes/entropy_plane.h"
+#include "codecs/planes/fp8_plane.h"
+#include "codecs/planes/int_plane.h"
+#include "codecs/planes/raw_plane.h"
+#include "codecs/planes/raw_split_plane.h"
+#include "codecs/planes/remainder_plane.h"
+#include "codecs/planes/sparse_plane.h"
+#include "codecs/planes/transform.h"
+#include "codecs/planes/transform_plane.h"
 
 namespace ingot::codecs {
 namespace {

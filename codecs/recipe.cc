@@ -6,15 +6,15 @@
 #include <optional>
 
 #include "codecs/attributes.h"
-#include "codecs/entropy_encode.h"
-#include "codecs/guided_awq.h"
-#include "codecs/guided_fp8.h"
-#include "codecs/guided_int.h"
-#include "codecs/int_plane.h"
+#include "codecs/encoders/entropy_encode.h"
+#include "codecs/encoders/guided_awq.h"
+#include "codecs/encoders/guided_fp8.h"
+#include "codecs/encoders/guided_int.h"
+#include "codecs/encoders/slab_encoders.h"
+#include "codecs/encoders/transformed_encoder.h"
 #include "codecs/plane_codec.h"
-#include "codecs/slab_encoders.h"
-#include "codecs/transform.h"
-#include "codecs/transformed_encoder.h"
+#include "codecs/planes/int_plane.h"
+#include "codecs/planes/transform.h"
 
 namespace ingot::codecs {
 namespace {

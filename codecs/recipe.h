@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "codecs/guide.h"
 #include "codecs/plane.h"
+#include "codecs/rounding/guide.h"
 
 namespace ingot::codecs {
 

@@ -8,11 +8,11 @@
 // tools/examples/generate.cc is a whole program. Link ingot_loader.
 #pragma once
 
-#include "artifact/signature.h"   // VerifyingKey
-#include "base/parallel.h"        // SetThreads
-#include "loader/evaluate.h"      // Evaluate
-#include "loader/fill_mask.h"     // FillMasks
-#include "loader/generate.h"      // Generate
-#include "loader/loaded_model.h"  // Model
-#include "loader/sampler.h"       // SamplerOptions
-#include "loader/session.h"       // Session
+#include "artifact/signature.h"    // VerifyingKey
+#include "base/parallel.h"         // SetThreads
+#include "loader/eval/evaluate.h"  // Evaluate
+#include "loader/fill_mask.h"      // FillMasks
+#include "loader/generate.h"       // Generate
+#include "loader/loaded_model.h"   // Model
+#include "loader/sampler.h"        // SamplerOptions
+#include "loader/session.h"        // Session

@@ -10,12 +10,12 @@
 
 #include "artifact/reader.h"
 #include "base/status.h"
-#include "loader/bound_weights.h"
-#include "loader/linear.h"
-#include "loader/resident.h"
-#include "model/architecture.h"
-#include "model/checkpoint.h"
-#include "model/tokenizer.h"
+#include "loader/cpu/linear.h"
+#include "loader/weights/bound_weights.h"
+#include "loader/weights/resident.h"
+#include "model/architecture/architecture.h"
+#include "model/source/checkpoint.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace ingot::loader {
 

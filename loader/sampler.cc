@@ -4,7 +4,7 @@
 #include <cmath>
 #include <unordered_set>
 
-#include "loader/vector_kernels.h"
+#include "loader/kernels/vector_kernels.h"
 
 namespace ingot::loader {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace ingot::loader {
 

@@ -11,10 +11,10 @@
 
 #include "base/dtype.h"
 #include "base/status.h"
-#include "loader/cpu_ops.h"
-#include "loader/kv_cache.h"
+#include "loader/cpu/cpu_ops.h"
+#include "loader/cpu/kv_cache.h"
+#include "loader/cpu/recurrent_state.h"
 #include "loader/loaded_model.h"
-#include "loader/recurrent_state.h"
 
 namespace ingot::loader {
 

@@ -11,9 +11,9 @@
 
 #include "base/bytes.h"
 #include "base/parallel.h"
-#include "codecs/entropy_rate.h"
-#include "codecs/int_levels.h"
+#include "codecs/encoders/entropy_rate.h"
 #include "codecs/plane_codec.h"
+#include "codecs/planes/int_levels.h"
 #include "pack/guide_cache.h"
 #include "pack/monotone_cubic.h"
 #include "pack/pipeline.h"

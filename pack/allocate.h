@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "calibration/allocation.h"
-#include "model/checkpoint.h"
+#include "model/source/checkpoint.h"
 #include "pack/plan.h"
 
 namespace ingot::pack {

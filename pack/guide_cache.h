@@ -18,7 +18,7 @@
 #include "base/status.h"
 #include "calibration/statistics.h"
 #include "codecs/recipe.h"
-#include "codecs/shared_factors.h"
+#include "codecs/rounding/shared_factors.h"
 #include "pack/plan.h"
 
 namespace ingot::pack {

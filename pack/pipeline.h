@@ -15,7 +15,7 @@
 
 #include "artifact/signature.h"
 #include "base/status.h"
-#include "model/checkpoint.h"
+#include "model/source/checkpoint.h"
 #include "pack/plan.h"
 
 namespace ingot::pack {

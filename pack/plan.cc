@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "codecs/plane_codec.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 #include "pack/slab_source.h"
 
 namespace ingot::pack {

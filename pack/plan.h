@@ -14,8 +14,8 @@
 #include "base/status.h"
 #include "calibration/statistics.h"
 #include "codecs/recipe.h"
-#include "model/architecture.h"
-#include "model/checkpoint.h"
+#include "model/architecture/architecture.h"
+#include "model/source/checkpoint.h"
 #include "pack/recipe_rules.h"
 
 namespace ingot::pack {

@@ -12,7 +12,7 @@
 #include "base/bytes.h"
 #include "base/dtype.h"
 #include "base/status.h"
-#include "model/checkpoint.h"
+#include "model/source/checkpoint.h"
 #include "pack/plan.h"
 
 namespace ingot::pack {

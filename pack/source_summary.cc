@@ -6,9 +6,9 @@
 #include <tuple>
 #include <utility>
 
-#include "model/json_text.h"
-#include "model/tensor_names.h"
-#include "model/tokenizer.h"
+#include "model/source/tensor_names.h"
+#include "model/text/json_text.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace ingot::pack {
 namespace {

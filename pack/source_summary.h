@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/status.h"
-#include "model/architecture.h"
-#include "model/checkpoint.h"
+#include "model/architecture/architecture.h"
+#include "model/source/checkpoint.h"
 #include "pack/plan.h"
 
 namespace ingot::pack {

@@ -16,8 +16,8 @@
 #include "calibration/cost.h"
 #include "calibration/statistics_writer.h"
 #include "calibration/text_source.h"
-#include "model/architecture.h"
-#include "model/checkpoint.h"
+#include "model/architecture/architecture.h"
+#include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
 

@@ -1,6 +1,7 @@
 // The LibTorch op set's RWKV part: recurrences token by token over whole heads of all sequences,
-// each from an empty state, as loader/rwkv_ops.cc computes them and model/mixer_rwkv.h has the
-// formulas. Nothing is written in place, so that autograd sees every step.
+// each from an empty state, as loader/cpu/rwkv_ops.cc computes them and
+// model/architecture/mixer_rwkv.h has the formulas. Nothing is written in place, so that autograd
+// sees every step.
 #include <ATen/ATen.h>
 
 #include <cmath>

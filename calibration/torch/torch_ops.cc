@@ -62,8 +62,8 @@ void TorchOps::Prepare(std::size_t sequences, std::size_t length) {
   for (const model::RopeSpec& spec : architecture_->ropes) ropes_.push_back(MakeRope(spec));
 }
 
-// The frequencies of a sequence of length_ tokens; as in loader/rope_table.cc, whose rounding is
-// the reference's.
+// The frequencies of a sequence of length_ tokens; as in loader/cpu/rope_table.cc, whose rounding
+// is the reference's.
 TorchOps::RopeTable TorchOps::MakeRope(const model::RopeSpec& spec) const {
   if (spec.dims == 0) return {};
   const auto length = static_cast<std::uint64_t>(length_);

@@ -18,7 +18,7 @@
 
 #include "base/status.h"
 #include "calibration/torch/stage_weights.h"
-#include "model/forward.h"
+#include "model/forward/forward.h"
 
 namespace ingot::calibration {
 

@@ -18,8 +18,8 @@
 #include "base/status.h"
 #include "calibration/text_source.h"
 #include "calibration/torch/tune_tensor.h"
-#include "model/architecture.h"
-#include "model/checkpoint.h"
+#include "model/architecture/architecture.h"
+#include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
 

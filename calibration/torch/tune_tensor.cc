@@ -6,10 +6,10 @@
 
 #include "base/float_formats.h"
 #include "base/parallel.h"
-#include "codecs/entropy_plane.h"
-#include "codecs/int_plane.h"
 #include "codecs/plane_codec.h"
-#include "codecs/raw_plane.h"
+#include "codecs/planes/entropy_plane.h"
+#include "codecs/planes/int_plane.h"
+#include "codecs/planes/raw_plane.h"
 
 namespace ingot::calibration {
 namespace {

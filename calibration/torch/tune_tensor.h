@@ -20,7 +20,7 @@
 
 #include "base/status.h"
 #include "codecs/plane.h"
-#include "codecs/transform.h"
+#include "codecs/planes/transform.h"
 
 namespace ingot::calibration {
 

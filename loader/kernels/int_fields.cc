@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "codecs/bit_fields.h"
+#include "codecs/planes/bit_fields.h"
 #include "loader/kernels/int_matvec.h"
 
 namespace ingot::loader {

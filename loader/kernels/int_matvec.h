@@ -19,7 +19,7 @@
 #include <string_view>
 
 #include "base/cpu.h"
-#include "codecs/int_levels.h"
+#include "codecs/planes/int_levels.h"
 #include "loader/kernels/plane_operand.h"
 
 namespace ingot::loader {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
-#include "model/json_text.h"
+#include "model/text/json_text.h"
 
 namespace ingot::calibration {
 namespace {

@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "calibration/statistics.h"
 #include "calibration/work_directory.h"
-#include "model/safetensors.h"
+#include "model/source/safetensors.h"
 
 namespace ingot::calibration {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "base/random.h"
 #include "calibration/text_source.h"
-#include "model/architecture.h"
-#include "model/checkpoint.h"
+#include "model/architecture/architecture.h"
+#include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
 

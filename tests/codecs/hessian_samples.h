@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "codecs/guide.h"
+#include "codecs/rounding/guide.h"
 
 namespace ingot::codecs {
 

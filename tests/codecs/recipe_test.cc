@@ -7,8 +7,8 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
-#include "codecs/int_encode.h"
-#include "codecs/native.h"
+#include "codecs/encoders/int_encode.h"
+#include "codecs/encoders/native.h"
 #include "tests/codecs/plane_samples.h"
 
 namespace ingot::codecs {

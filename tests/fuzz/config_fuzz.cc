@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include "base/bytes.h"
-#include "model/architecture.h"
-#include "model/json_text.h"
+#include "model/architecture/architecture.h"
+#include "model/text/json_text.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ingot::model;

@@ -2,8 +2,8 @@
 // the planes that a loader makes of it must mean the same weights.
 #include <algorithm>
 
-#include "codecs/entropy_plane.h"
-#include "loader/entropy_load.h"
+#include "codecs/planes/entropy_plane.h"
+#include "loader/weights/entropy_load.h"
 #include "tests/fuzz/plane_fuzz.h"
 
 namespace {

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/gguf.h"
-#include "model/gguf_config.h"
-#include "model/gguf_tensors.h"
-#include "model/gguf_tokenizer.h"
+#include "model/source/gguf/gguf.h"
+#include "model/source/gguf/gguf_config.h"
+#include "model/source/gguf/gguf_tensors.h"
+#include "model/source/gguf/gguf_tokenizer.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "model/rwkv_cpp_file.h"
+#include "model/source/rwkv/rwkv_cpp_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto entries = ingot::model::ParseRwkvCppFile({data, size});

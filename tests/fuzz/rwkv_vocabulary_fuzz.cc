@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "model/rwkv_vocabulary.h"
+#include "model/tokenizer/rwkv_vocabulary.h"
 
 // The bytes, without which no vocabulary is one, before the input.
 static std::string Bytes() {

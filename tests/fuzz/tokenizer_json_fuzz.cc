@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using ingot::model::StreamDecoder;

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "model/safetensors.h"
-#include "model/torch_state_dict.h"
+#include "model/source/safetensors.h"
+#include "model/source/torch/torch_state_dict.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto state = ingot::model::ParseStateDict({data, size});

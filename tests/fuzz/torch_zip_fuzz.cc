@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <vector>
 
-#include "model/safetensors.h"
-#include "model/torch_file.h"
-#include "model/torch_zip.h"
+#include "model/source/safetensors.h"
+#include "model/source/torch/torch_file.h"
+#include "model/source/torch/torch_zip.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const ingot::ByteSpan file(data, size);

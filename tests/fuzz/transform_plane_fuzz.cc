@@ -1,6 +1,6 @@
 // hadamard and column_scale planes among planes that add and replace: what validates must decode,
 // to the same bits whole and by rows.
-#include "codecs/transform.h"
+#include "codecs/planes/transform.h"
 #include "tests/fuzz/plane_fuzz.h"
 
 namespace {

@@ -7,8 +7,8 @@
 
 #include "artifact/writer.h"
 #include "base/random.h"
-#include "codecs/entropy_pack.h"
 #include "codecs/plane_codec.h"
+#include "codecs/rounding/entropy_pack.h"
 
 namespace ingot::loader {
 

@@ -1,7 +1,7 @@
 // The forward over the CPU op set against what transformers computed in float32 (tools/
 // make_forward_fixtures.py, make_decoder_fixtures.py and others): every family, past every sliding
 // window and rope switch, in one prefill, in blocks and token by token.
-#include "model/forward.h"
+#include "model/forward/forward.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "loader/recurrent_state.h"
+#include "loader/cpu/recurrent_state.h"
 #include "loader/session.h"
 
 namespace ingot::loader {

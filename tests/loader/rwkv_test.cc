@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "loader/rwkv_kernels.h"
+#include "loader/kernels/rwkv_kernels.h"
 #include "loader/session.h"
 
 namespace ingot::loader {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What compression costs an RWKV model, by Ingot and by the reference of tools/make_rwkv_fixtures.py over the
+"""What compression costs an RWKV model, by Ingot and by the reference of tools/fixtures/make_rwkv_fixtures.py over the
 exported weights: perplexity of source and artifact, and the difference of their changes.
 
 usage: bench_rwkv.py BIN MODEL... [--text FILE] [--tokens N] [--codec NAME] [--group G]
@@ -18,7 +18,7 @@ import tempfile
 import numpy as np
 from safetensors.numpy import load_file
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fixtures"))
 import make_rwkv_fixtures as fixtures  # noqa: E402
 
 BOUND = 0.1  # percent

@@ -11,8 +11,8 @@
 #include "base/float_formats.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "codecs/compensate.h"
 #include "codecs/recipe.h"
+#include "codecs/rounding/compensate.h"
 
 namespace ingot::codecs {
 namespace {

@@ -12,9 +12,9 @@
 #include "artifact/writer.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "codecs/entropy_encode.h"
+#include "codecs/encoders/entropy_encode.h"
 #include "codecs/plane_codec.h"
-#include "loader/entropy_load.h"
+#include "loader/weights/entropy_load.h"
 
 namespace ingot {
 namespace {

@@ -16,9 +16,9 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "codecs/plane_codec.h"
+#include "loader/cpu/linear.h"
+#include "loader/cpu/panel_decode.h"
 #include "loader/kernels/kernel_registry.h"
-#include "loader/linear.h"
-#include "loader/panel_decode.h"
 
 namespace ingot::loader {
 namespace {

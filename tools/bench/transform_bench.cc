@@ -11,7 +11,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "codecs/transform.h"
+#include "codecs/planes/transform.h"
 
 namespace ingot::codecs {
 namespace {

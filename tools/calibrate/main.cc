@@ -14,7 +14,7 @@
 #include "base/parallel.h"
 #include "calibration/torch/calibrate.h"
 #include "inspect/text_format.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 #include "tools/calibrate/self_text.h"
 #include "tools/calibrate/sequential_prefix.h"
 #include "tools/calibrate/tune_artifact.h"

@@ -9,7 +9,7 @@
 
 #include "base/parallel.h"
 #include "loader/ingot.h"
-#include "model/checkpoint.h"
+#include "model/source/checkpoint.h"
 #include "pack/pipeline.h"
 #include "pack/plan.h"
 #include "pack/recipe_rules.h"

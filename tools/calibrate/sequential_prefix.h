@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "model/checkpoint.h"
+#include "model/source/checkpoint.h"
 #include "tools/cli/common.h"
 
 namespace ingot::cli {

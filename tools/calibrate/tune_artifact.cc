@@ -15,7 +15,7 @@
 #include "base/parallel.h"
 #include "calibration/torch/tune.h"
 #include "inspect/text_format.h"
-#include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer.h"
 #include "pack/rewrite.h"
 #include "tools/cli/common.h"
 

@@ -11,7 +11,7 @@
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "inspect/verification.h"
-#include "model/checkpoint.h"
+#include "model/source/checkpoint.h"
 #include "pack/source_summary.h"
 #include "tools/cli/common.h"
 #include "tools/cli/source_text.h"

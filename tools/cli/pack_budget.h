@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "codecs/recipe.h"
-#include "model/checkpoint.h"
+#include "model/source/checkpoint.h"
 #include "pack/allocate.h"
 #include "pack/plan.h"
 

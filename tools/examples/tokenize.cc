@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "base/file.h"
-#include "model/rwkv_layout.h"
-#include "model/tokenizer.h"
+#include "model/source/rwkv/rwkv_layout.h"
+#include "model/tokenizer/tokenizer.h"
 
 namespace {
 

@@ -1,0 +1,91 @@
+#include "codecs/encoders/entropy_encode.h"
+
+#include <cmath>
+
+#include "codecs/encoders/entropy_rate.h"
+#include "codecs/encoders/slab_rows.h"
+
+namespace ingot::codecs {
+namespace {
+
+constexpr double kDefaultRate = 4;
+constexpr double kLeastRate = 0.1, kMostRate = 7;
+
+class EntropyEncoder : public TensorEncoder {
+ public:
+  EntropyEncoder(double step, double rate, std::uint64_t cols, DType dtype)
+      : step_(step), rate_(rate), cols_(cols), dtype_(dtype) {
+    PlaneSpec spec{"entropy", {}, 0};
+    spec.attributes["band"] = static_cast<std::int64_t>(BandRows());
+    specs_.push_back(std::move(spec));
+  }
+
+  const std::vector<PlaneSpec>& planes() const override { return specs_; }
+  std::uint64_t cols() const override { return cols_; }
+  std::uint64_t slab_rows(std::uint64_t rows) const override { return std::min(rows, BandRows()); }
+  // Weights and codes as 32 bits, and the search's copy of some rows.
+  std::uint64_t scratch_bytes(std::uint64_t slab_rows) const override {
+    return slab_rows * cols_ * 10 + (std::uint64_t{16} << 20) + 2 * CompensatedTile::Bytes(cols_);
+  }
+  std::uint64_t guide_bytes() const override { return Compensation::MakingBytes(cols_); }
+  bool takes_guide() const override { return true; }
+
+  Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
+    INGOT_ASSIGN(auto made, EntropyGuide::Make(guide));
+    return std::shared_ptr<const PreparedGuide>(std::move(made));
+  }
+  Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {
+    return Encode(slab, 0, *EntropyGuide::Plain(cols_));
+  }
+  Result<EncodedSlab> EncodeGuided(const WeightSlab& slab, std::uint64_t row_begin,
+                                   const PreparedGuide& guide) const override {
+    return Encode(slab, row_begin, static_cast<const EntropyGuide&>(guide));
+  }
+
+ private:
+  std::uint64_t BandRows() const { return std::max<std::uint64_t>(1, kEntropySlabWeights / cols_); }
+
+  Result<EncodedSlab> Encode(const WeightSlab& slab, std::uint64_t row_begin,
+                             const EntropyGuide& guide) const {
+    INGOT_TRY(CheckSlab(slab, cols_, dtype_));
+    INGOT_ASSIGN(const EntropyRows rows, TakeEntropyRows(slab, row_begin, 0));
+    double step = step_;
+    if (step == 0) {
+      INGOT_ASSIGN(step, FindEntropyStep(rows, guide, rate_ != 0 ? rate_ : kDefaultRate));
+    }
+    const EntropyRounded rounded = RoundEntropy(rows, guide, {step, true});
+    EntropyStreamsOut packed = PackEntropy(rounded.band);
+    EncodedSlab out;
+    out.planes.push_back(std::move(packed.streams));
+    out.cuts.push_back({0, 0, std::move(packed.cuts)});
+    for (const double e : rounded.squared_errors) out.squared_error += e;
+    for (const double loss : rounded.losses) out.predicted_loss += loss;
+    if (guide.plain()) out.predicted_loss = 0;
+    for (const float w : rows.weights) out.squared_weight += static_cast<double>(w) * w;
+    return out;
+  }
+
+  double step_, rate_;
+  std::uint64_t cols_;
+  DType dtype_;
+  std::vector<PlaneSpec> specs_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<TensorEncoder>> MakeEntropyEncoder(double step, double rate,
+                                                          std::uint64_t cols, DType dtype) {
+  if (step != 0 && rate != 0)
+    return InvalidArgument("codec entropy_v1 takes 'step' or 'rate', not both");
+  if (!(step == 0 || (step > 0 && std::isfinite(step))))
+    return InvalidArgument("codec entropy_v1: step " + std::to_string(step) + " is not above 0");
+  if (!(rate == 0 || (rate >= kLeastRate && rate <= kMostRate)))
+    return InvalidArgument("codec entropy_v1: rate " + std::to_string(rate) + ", " +
+                           std::to_string(kLeastRate) + " to " + std::to_string(kMostRate) +
+                           " bits per weight allowed");
+  const PlaneSpec probe{"entropy", {{"band", std::int64_t{1}}}, 0};
+  INGOT_TRY(EntropyLayout::Parse(probe, cols).status());
+  return std::unique_ptr<TensorEncoder>(std::make_unique<EntropyEncoder>(step, rate, cols, dtype));
+}
+
+}  // namespace ingot::codecs

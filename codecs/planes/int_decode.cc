@@ -1,0 +1,127 @@
+#include <bit>
+#include <vector>
+
+#include "codecs/attributes.h"
+#include "codecs/planes/int_plane.h"
+
+namespace ingot::codecs {
+namespace {
+
+Result<IntLevels> ParseLevels(const PlaneSpec& spec, const std::string& name) {
+  if (name == "symmetric") return IntLevels::kSymmetric;
+  if (name == "asymmetric") return IntLevels::kAsymmetric;
+  if (name == "log") return IntLevels::kLog;
+  if (name == "normal") return IntLevels::kNormal;
+  return BadAttribute(spec, "levels",
+                      "is '" + name + "' (known: symmetric, asymmetric, log, normal)");
+}
+
+Result<ScaleFormat> ParseScales(const PlaneSpec& spec, const std::string& name) {
+  if (name == "f16") return ScaleFormat::kF16;
+  if (name == "q8") return ScaleFormat::kQ8;
+  return BadAttribute(spec, "scales", "is '" + name + "' (known: f16, q8)");
+}
+
+// 2^(-k / 16).
+float LogPower(int k) {
+  return std::bit_cast<float>(kLogTable[k % 16] - (static_cast<std::uint32_t>(k / 16) << 23));
+}
+
+void DecodeRow(const IntLayout& layout, const PlaneView& plane, std::uint64_t r,
+               const float* levels, std::uint8_t* codes, float* acc) {
+  UnpackCodes(plane.streams[0].data() + r * layout.code_row_bytes, layout.bits, layout.cols, codes);
+  for (std::uint64_t g = 0, begin = 0; g < layout.groups; ++g) {
+    const std::uint64_t n = std::min(layout.group, layout.cols - begin);
+    const float scale = IntScale(layout, plane, r, g);
+    const float zero =
+        layout.has_zeros()
+            ? IntZero(plane.streams[layout.zeros_stream()][r * layout.groups + g], layout.bits)
+            : 0.0f;
+    for (std::uint64_t i = begin; i < begin + n; ++i) {
+      const float level = levels[codes[i]] - zero;
+      acc[i] += level * scale;
+    }
+    begin += n;
+  }
+}
+
+}  // namespace
+
+Result<IntLayout> IntLayout::Parse(const PlaneSpec& spec, std::uint64_t cols) {
+  INGOT_TRY(CheckCols(cols));
+  IntLayout layout;
+  AttributeReader reader(spec);
+  INGOT_ASSIGN(const std::string levels, reader.Text("levels"));
+  INGOT_ASSIGN(layout.levels, ParseLevels(spec, levels));
+  const bool log = layout.levels == IntLevels::kLog;
+  INGOT_ASSIGN(const std::int64_t bits, reader.Integer("bits", log ? 2 : 1, 8));
+  if (layout.levels == IntLevels::kNormal && bits != kNormalBits)
+    return BadAttribute(spec, "bits", "is " + std::to_string(bits) + "; normal levels have 4 bits");
+  INGOT_ASSIGN(const std::int64_t group, reader.Integer("group", 1, INT64_MAX));
+  INGOT_ASSIGN(const std::string scales, reader.Text("scales"));
+  INGOT_ASSIGN(layout.scales, ParseScales(spec, scales));
+  if (log) {
+    INGOT_ASSIGN(const std::int64_t steps, reader.Integer("steps", 1, 16));
+    layout.steps = static_cast<int>(steps);
+    if (!std::has_single_bit(static_cast<unsigned>(layout.steps)))
+      return BadAttribute(spec, "steps", "is not a power of two");
+  }
+  INGOT_TRY(reader.Finish());
+  layout.bits = static_cast<int>(bits);
+  layout.group = static_cast<std::uint64_t>(group);
+  layout.cols = cols;
+  layout.groups = CeilDiv(cols, layout.group);
+  layout.code_row_bytes = CodeRowBytes(layout.bits, cols);
+  return layout;
+}
+
+void IntLevelTable(const IntLayout& layout, float* levels) {
+  const int half = 1 << (layout.bits - 1);
+  for (int c = 0; c < 2 * half; ++c) {
+    switch (layout.levels) {
+      case IntLevels::kSymmetric:
+        levels[c] = static_cast<float>(c - half);
+        break;
+      case IntLevels::kAsymmetric:
+        levels[c] = static_cast<float>(c);
+        break;
+      case IntLevels::kLog: {
+        const int m = c % half;
+        const float magnitude = m == 0 ? 0.0f : LogPower((half - 1 - m) * (16 / layout.steps));
+        levels[c] = c >= half ? -magnitude : magnitude;
+        break;
+      }
+      case IntLevels::kNormal:
+        levels[c] = static_cast<float>(kNormalLevels[c]) / kNormalUnits;
+        break;
+    }
+  }
+}
+
+Result<std::vector<StreamSpec>> IntStreams(const PlaneSpec& spec, std::uint64_t cols) {
+  INGOT_ASSIGN(const IntLayout layout, IntLayout::Parse(spec, cols));
+  std::vector<StreamSpec> streams = {
+      {"codes", layout.code_row_bytes, StreamHint::kRaw},
+      {"scales", layout.groups * layout.scale_bytes(), StreamHint::kRaw}};
+  if (layout.has_zeros()) streams.push_back({"zeros", layout.groups, StreamHint::kRaw});
+  if (layout.has_row_scales()) streams.push_back({"row_scales", 2, StreamHint::kRaw});
+  return streams;
+}
+
+Status IntValidate(const PlaneView& plane) {
+  INGOT_ASSIGN(const std::vector<StreamSpec> streams, IntStreams(*plane.spec, plane.cols));
+  return CheckStreamSizes(plane, streams);
+}
+
+void IntDecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t row_end,
+                   float* acc) {
+  const Result<IntLayout> layout = IntLayout::Parse(*plane.spec, plane.cols);
+  INGOT_CHECK(layout.ok());
+  float levels[256];
+  IntLevelTable(*layout, levels);
+  std::vector<std::uint8_t> codes(plane.cols);
+  for (std::uint64_t r = row_begin; r < row_end; ++r)
+    DecodeRow(*layout, plane, r, levels, codes.data(), acc + (r - row_begin) * plane.cols);
+}
+
+}  // namespace ingot::codecs

@@ -1,0 +1,129 @@
+// The op set of the forward for this machine's processor: float32 activations over resident planes,
+// rows and heads in parallel. Attention reads and appends a paged KV cache.
+//
+// Thread rule: belongs to one thread; what it parallelises does not change results.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "loader/cpu/alibi.h"
+#include "loader/cpu/kv_cache.h"
+#include "loader/cpu/linear.h"
+#include "loader/cpu/recurrent_state.h"
+#include "loader/cpu/rope_table.h"
+#include "loader/cpu/tensor_pool.h"
+#include "loader/kernels/vector_kernels.h"
+#include "loader/weights/bound_weights.h"
+#include "model/forward/forward.h"
+
+namespace ingot::loader {
+
+struct RwkvHeadTask;
+
+class CpuOps {
+ public:
+  using Tensor = loader::Tensor;
+
+  // Which tokens go to which expert, with which weight: experts_per_token entries a token.
+  struct Routes {
+    struct Row {
+      std::uint32_t row;
+      float weight;
+    };
+    std::vector<std::vector<Row>> by_expert;
+  };
+
+  // Everything is borrowed.
+  CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
+         RecurrentState& state, Compute compute);
+
+  // The next forward runs `tokens` positions from the cache's length on, in a sequence that will be
+  // `sequence_length` long when the prompt is in. REQUIRES: room in the cache was reserved.
+  void Prepare(std::uint64_t tokens, std::uint64_t sequence_length);
+
+  // Called with the hidden states that leave each layer; false ends the forward there.
+  std::function<bool(std::size_t layer, Tensor& x)> after_layer;
+  bool AfterLayer(std::size_t layer, Tensor& x) { return !after_layer || after_layer(layer, x); }
+
+  Tensor Embed(const std::string& table, std::span<const std::int32_t> ids);
+  Tensor Norm(const model::NormSpec& norm, const Tensor& x);
+  Tensor HeadNorm(const model::NormSpec& norm, Tensor x, std::size_t heads);
+  std::vector<Tensor> Linear(std::initializer_list<const model::LinearRef*> refs, const Tensor& x);
+  Tensor Rope(std::size_t rope, std::size_t head_dim, Tensor x);
+  Tensor Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q, const Tensor& k,
+                   const Tensor& v);
+  Tensor Gate(model::Activation activation, Tensor gate, const Tensor& up);
+  Tensor Activate(model::Activation activation, Tensor x);
+  Tensor Add(Tensor x, const Tensor& y, double scale);
+  Tensor Scale(Tensor x, double factor);
+  Tensor Softcap(Tensor x, double cap);
+  Tensor Clamp(Tensor x, double limit);
+  Tensor Select(const Tensor& x, std::span<const std::uint32_t> rows);
+  Routes Route(const Tensor& logits, std::size_t per_token, bool normalize);
+  bool HasRows(const Routes& routes, std::size_t expert) const {
+    return !routes.by_expert[expert].empty();
+  }
+  Tensor TakeRows(const Tensor& x, const Routes& routes, std::size_t expert);
+  Tensor AddRows(Tensor sum, const Tensor& y, const Routes& routes, std::size_t expert);
+  Tensor ZerosLike(const Tensor& x);
+  Tensor Columns(const Tensor& x, const model::ColumnSlice& slice);
+  Tensor GateRows(Tensor x, const Tensor& gate);
+  Tensor GroupNorm(const model::NormSpec& norm, Tensor x, std::size_t groups);
+
+  // State-space mixers (mamba_ops.cc).
+  Tensor CausalConv(const model::CausalConvSpec& spec, std::size_t layer, const Tensor& x);
+  Tensor SelectiveScan(const model::MambaSpec& spec, std::size_t layer, const Tensor& x,
+                       const Tensor& step, const Tensor& b, const Tensor& c);
+  Tensor SsdScan(const model::Mamba2Spec& spec, std::size_t layer, const Tensor& xbc,
+                 const Tensor& dt);
+  // Retention (retention_ops.cc).
+  Tensor Retention(const model::RetentionSpec& spec, std::size_t layer, const Tensor& q,
+                   const Tensor& k, const Tensor& v);
+
+  // RWKV (rwkv_ops.cc).
+  Tensor TokenShift(std::size_t layer, std::size_t slot, const Tensor& x);
+  Tensor TokenMix(const std::string& vector, bool of_current, const Tensor& x, const Tensor& delta);
+  Tensor TokenMix(const std::string& vector, const Tensor& x, const Tensor& delta,
+                  const Tensor& low);
+  Tensor RwkvScan(const model::RwkvSpec& spec, std::size_t layer,
+                  model::RwkvStreams<Tensor> streams);
+  void KeepFirstValue(const Tensor& value);
+  Tensor BlendFirstValue(Tensor value, const Tensor& gate);
+
+  // Uninitialised, from this op set's pool.
+  Tensor MakeTensor(std::size_t rows, std::size_t cols) { return pool_.Make(rows, cols); }
+
+ private:
+  void NormRows(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,
+                float* y) const;
+  void AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std::size_t kv_head,
+                   std::size_t row_begin, std::size_t row_end, Tensor& out) const;
+
+  void ScanHead(const model::RwkvSpec& spec, std::size_t first, model::RwkvStreams<Tensor>& streams,
+                Tensor& removal, Tensor& replacement, RwkvHeadTask& task, Tensor& out) const;
+
+  const BoundWeights* weights_;
+  KvCache* cache_;
+  RecurrentState* state_;
+  Compute compute_;
+  const VectorKernels* kernels_;
+  std::vector<RopeTable> ropes_;
+  RoundedAlibi rounded_alibi_;
+  std::uint64_t first_position_ = 0;
+  TensorPool pool_;
+  Tensor first_value_;  // of RWKV 7, for the block that runs
+  // Page pointers of the layer at hand, by kv head; kept to keep their memory.
+  std::vector<std::vector<const void*>> key_pages_;
+  std::vector<std::vector<const void*>> value_pages_;
+};
+
+static_assert(model::OpSet<CpuOps> && model::WatchesLayers<CpuOps> && model::RwkvOps<CpuOps>);
+static_assert(model::MambaOps<CpuOps> && model::RetentionOps<CpuOps>);
+
+}  // namespace ingot::loader

@@ -1,0 +1,257 @@
+#include "loader/cpu/linear.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/parallel.h"
+#include "loader/cpu/panel_decode.h"
+#include "loader/cpu/scratch.h"
+#include "loader/kernels/kernel_registry.h"
+#include "loader/kernels/sparse_matvec.h"
+#include "loader/planes/prepared_plane.h"
+
+namespace ingot::loader {
+namespace {
+
+// Decoded rows that one task keeps in its core's second-level cache.
+constexpr std::size_t kPanelBytes = 256 << 10;
+// For a few tokens, in its first-level cache.
+constexpr std::size_t kSmallPanelBytes = 16 << 10;
+constexpr std::size_t kFewTokens = 8;
+// Tokens whose packed activations are alive together.
+constexpr std::size_t kTokenBlock = 512;
+// Products (weights times tokens) below which a task is not worth another thread.
+constexpr std::size_t kTaskProducts = 256 << 10;
+constexpr std::size_t kTasksPerThread = 4;
+
+// A run of rows of one job.
+struct Task {
+  const LinearJob* job;
+  PlaneRange planes;
+  std::size_t group;  // of its inputs
+  std::uint64_t begin;
+  std::uint64_t end;
+};
+
+// What the activations of one block of tokens were turned into, once for all jobs of a group.
+struct Inputs {
+  std::size_t tokens = 0;
+  std::size_t cols = 0;
+  // Filled where the group's jobs need them.
+  const float* packed = nullptr;         // tokens x DotStride(cols)
+  const InputRecord* records = nullptr;  // tokens x RecordsOfToken(cols)
+};
+
+// What the jobs of a group need of their inputs.
+struct Needs {
+  bool packed = false;
+  bool records = false;
+  unsigned parts = 0;  // as IntMatvecKernel::quantize takes them
+};
+
+// Jobs whose matrices turn their inputs alike (all, where none has a transform).
+struct InputGroup {
+  PlaneRange planes;  // of any of them, for its transforms
+  Needs needs;
+  float* packed = nullptr;  // of a block of tokens
+  InputRecord* records = nullptr;
+};
+
+// Whether planes with kernels of their own are taken one by one. Not where a plane's value depends
+// on the sum before it, as a remainder's does.
+bool TakesPlanes(const ResidentMatrix& matrix, const PlaneRange& planes, Compute compute) {
+  if (compute == Compute::kExact) return false;
+  for (std::size_t p = planes.first; p < planes.last; ++p)
+    if (Prepared(matrix, p).operand.kind == OperandKind::kGeneric) return false;
+  return true;
+}
+
+void AddNeeds(const ResidentMatrix& matrix, const PlaneRange& planes, Compute compute,
+              Needs& needs) {
+  const bool fast = TakesPlanes(matrix, planes, compute);
+  for (std::size_t p = planes.first; p < planes.last; ++p) {
+    const PreparedPlane& plane = Prepared(matrix, p);
+    if (plane.is_transform()) continue;
+    if (!fast || !plane.has_fields) {
+      needs.packed = true;
+      continue;
+    }
+    needs.records = true;
+    for (int f = 0; f < plane.fields.count; ++f)
+      needs.parts |= 8u / static_cast<unsigned>(plane.fields.field[f].width);
+  }
+}
+
+// The group of a job, made where there is none yet.
+std::size_t GroupOf(const LinearJob& job, const PlaneRange& planes, Compute compute,
+                    std::vector<InputGroup>& groups) {
+  std::size_t g = 0;
+  while (g < groups.size() && !groups[g].planes.SameInputs(planes)) ++g;
+  if (g == groups.size()) groups.push_back({planes, {}, nullptr, nullptr});
+  AddNeeds(*job.matrix, planes, compute, groups[g].needs);
+  return g;
+}
+
+std::vector<Task> CutRows(std::span<const LinearJob> jobs, std::size_t tokens, std::size_t cols,
+                          Compute compute, std::vector<InputGroup>& groups) {
+  std::uint64_t rows = 0;
+  for (const LinearJob& job : jobs) rows += job.rows;
+  const std::uint64_t products_a_row = std::max<std::uint64_t>(cols * tokens, 1);
+  const std::uint64_t aim =
+      std::max(CeilDiv(rows, kTasksPerThread * Threads()), CeilDiv(kTaskProducts, products_a_row));
+  std::vector<Task> tasks;
+  for (const LinearJob& job : jobs) {
+    if (job.rows == 0) continue;
+    const PlaneRange planes = LivePlanes(*job.matrix, job.plane_count);
+    const std::size_t group = GroupOf(job, planes, compute, groups);
+    const std::uint64_t pieces = std::max<std::uint64_t>(1, job.rows / aim);
+    const std::uint64_t step = AlignUp(CeilDiv(job.rows, pieces), kMatvecRows);
+    for (std::uint64_t begin = 0; begin < job.rows; begin += step)
+      tasks.push_back({&job, planes, group, begin, std::min(job.rows, begin + step)});
+  }
+  return tasks;
+}
+
+void FillStart(const Task& task, float* y, std::size_t tokens) {
+  const LinearJob& job = *task.job;
+  if (job.accumulate && job.bias == nullptr) return;
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::uint64_t r = task.begin; r < task.end; ++r) {
+      float& out = y[t * job.y_stride + r];
+      out = (job.accumulate ? out : 0.0f) + (job.bias != nullptr ? job.bias[r] : 0.0f);
+    }
+}
+
+// The float path: decode a panel of rows into this core's cache, multiply it with every token.
+void RunFloat(const Task& task, const Inputs& inputs, bool skip_fast, float* y) {
+  const LinearJob& job = *task.job;
+  const std::size_t stride = DotStride(inputs.cols);
+  const std::size_t padded_cols = stride - kDotLanes;
+  const std::size_t bytes = inputs.tokens <= kFewTokens ? kSmallPanelBytes : kPanelBytes;
+  const std::uint64_t panel_rows =
+      std::max<std::uint64_t>((bytes / sizeof(float) / stride) & ~std::uint64_t{3}, 4);
+  Scratch<float> panel(panel_rows * stride);
+  for (std::uint64_t begin = task.begin; begin < task.end; begin += panel_rows) {
+    const std::size_t rows = std::min(panel_rows, task.end - begin);
+    DecodePanel(*job.matrix, task.planes, job.row_begin + begin, rows, panel.data(), stride,
+                padded_cols, task.planes.by_row ? Transforms::kRestore : Transforms::kLeave,
+                skip_fast);
+    BestPanelDot().run({.w = panel.data(),
+                        .w_stride = stride,
+                        .rows = rows,
+                        .x = inputs.packed,
+                        .x_stride = stride,
+                        .tokens = inputs.tokens,
+                        .padded_cols = padded_cols,
+                        .y = y + begin,
+                        .y_stride = job.y_stride});
+  }
+}
+
+// The 8-bit path of one plane, and the sparse one.
+void RunFastPlane(const Task& task, const PreparedPlane& plane, const Inputs& inputs, float* y) {
+  const LinearJob& job = *task.job;
+  const std::uint64_t row = job.row_begin + task.begin;
+  const std::size_t rows = task.end - task.begin;
+  if (!plane.has_fields)
+    return SparseMatvec(plane.operand, row, rows, inputs.packed, DotStride(inputs.cols),
+                        inputs.tokens, y + task.begin, job.y_stride);
+  Scratch<float> scratch(MatvecScratch(plane.operand));
+  BestIntMatvec().run({.plane = &plane.operand,
+                       .fields = &plane.fields,
+                       .row_begin = row,
+                       .rows = rows,
+                       .x = inputs.records,
+                       .record_stride = RecordsOfToken(inputs.cols),
+                       .tokens = inputs.tokens,
+                       .scratch = scratch.data(),
+                       .y = y + task.begin,
+                       .y_stride = job.y_stride});
+}
+
+// REQUIRES: y is the job's output for the first token of the block.
+void RunTask(const Task& task, const Inputs& inputs, Compute compute, float* y) {
+  const ResidentMatrix& matrix = *task.job->matrix;
+  const PlaneRange& planes = task.planes;
+  const bool fast = TakesPlanes(matrix, planes, compute);
+  FillStart(task, y, inputs.tokens);
+  bool any_float = false;
+  for (std::size_t p = planes.first; p < planes.last; ++p) {
+    const PreparedPlane& plane = Prepared(matrix, p);
+    if (plane.is_transform()) continue;
+    if (fast && plane.fast())
+      RunFastPlane(task, plane, inputs, y);
+    else
+      any_float = true;
+  }
+  if (any_float) RunFloat(task, inputs, fast, y);
+}
+
+// One token's inputs as the group's kernels want them, in place `t` of the block.
+void PrepareToken(const InputGroup& group, const float* x, std::size_t cols, std::size_t t) {
+  const std::size_t stride = DotStride(cols);
+  const PlaneRange& planes = group.planes;
+  Scratch<float> local(planes.transform_count > 0 && !group.needs.packed ? cols : 0);
+  float* packed = group.needs.packed ? group.packed + t * stride : local.data();
+  const float* inputs = x;
+  for (std::size_t i = planes.transform_count; i > 0; --i) {
+    planes.transforms[i - 1]->Apply(inputs, packed);
+    inputs = packed;
+  }
+  if (group.needs.packed) {
+    if (inputs == x) std::copy_n(x, cols, packed);
+    std::fill(packed + cols, packed + stride, 0.0f);
+  }
+  if (group.needs.records)
+    BestIntMatvec().quantize(inputs, cols, group.needs.parts,
+                             group.records + t * RecordsOfToken(cols));
+}
+
+}  // namespace
+
+void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_stride,
+               std::size_t tokens, std::size_t cols, Compute compute) {
+  const std::size_t most = std::min(tokens, kTokenBlock);
+  std::vector<InputGroup> groups;
+  const std::vector<Task> tasks = CutRows(jobs, most, cols, compute, groups);
+  const std::size_t packed_size = most * DotStride(cols);
+  const std::size_t records_size = most * RecordsOfToken(cols);
+  const auto any = [&](bool Needs::*need) {
+    return std::ranges::any_of(groups, [&](const InputGroup& g) { return g.needs.*need; });
+  };
+  Scratch<float> packed(any(&Needs::packed) ? groups.size() * packed_size : 0);
+  Scratch<InputRecord> records(any(&Needs::records) ? groups.size() * records_size : 0);
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    if (packed.data() != nullptr) groups[g].packed = packed.data() + g * packed_size;
+    if (records.data() != nullptr) groups[g].records = records.data() + g * records_size;
+  }
+  for (std::size_t first = 0; first < tokens; first += kTokenBlock) {
+    const std::size_t count = std::min(kTokenBlock, tokens - first);
+    ParallelFor(count * groups.size(), 16, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i)
+        PrepareToken(groups[i / count], x + (first + i % count) * x_stride, cols, i % count);
+    });
+    ParallelFor(tasks.size(), 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const Task& task = tasks[i];
+        const InputGroup& group = groups[task.group];
+        RunTask(task, {count, cols, group.packed, group.records}, compute,
+                task.job->y + first * task.job->y_stride);
+      }
+    });
+  }
+}
+
+void GatherRows(const ResidentMatrix& matrix, std::span<const std::int32_t> ids, float* out) {
+  const PlaneRange planes = LivePlanes(matrix, SIZE_MAX);
+  const std::size_t grain =
+      std::max<std::size_t>(1, 65536 / std::max<std::uint64_t>(matrix.cols, 1));
+  ParallelFor(ids.size(), grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      DecodePanel(matrix, planes, static_cast<std::uint64_t>(ids[i]), 1, out + i * matrix.cols,
+                  matrix.cols, matrix.cols);
+  });
+}
+
+}  // namespace ingot::loader

@@ -1,0 +1,53 @@
+// The op set's retention (RetNet): slot 0 of a layer holds each head's state in blocks of
+// kScanLanes value columns, each key_dim x kScanLanes. A prefill runs several tokens through a
+// block at a time and a decode step one, with the same arithmetic in the same order.
+#include "base/parallel.h"
+#include "loader/cpu/cpu_ops.h"
+#include "loader/cpu/op_work.h"
+#include "loader/cpu/scan_block.h"
+#include "loader/kernels/scan_kernels.h"
+
+namespace ingot::loader {
+
+Tensor CpuOps::Retention(const model::RetentionSpec& spec, std::size_t layer, const Tensor& q,
+                         const Tensor& k, const Tensor& v) {
+  const std::size_t tokens = q.rows();
+  const std::size_t head_blocks = CeilDiv(spec.value_dim, kScanLanes);
+  const std::size_t block_values = spec.key_dim * kScanLanes;
+  float* state = state_->Slot(layer, 0, spec.heads * head_blocks * block_values);
+  const auto key_scale = static_cast<float>(spec.key_scale);
+  const ScanKernels& kernels = BestScanKernels();
+  Tensor out = pool_.Make(tokens, spec.heads * spec.value_dim);
+  const std::size_t work = tokens * block_values / 4;
+  ParallelFor(spec.heads * head_blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
+    ScanBlock xs, ys;
+    for (std::size_t block = begin; block < end; ++block) {
+      const std::size_t head = block / head_blocks;
+      const std::size_t first = head * spec.value_dim + block % head_blocks * kScanLanes;
+      const std::size_t last = (head + 1) * spec.value_dim;
+      const auto decay = static_cast<float>(spec.decays[head]);
+      LinearBlock scan;
+      scan.states = spec.key_dim;
+      scan.decay = &decay;
+      scan.decay_stride = 0;
+      scan.b_stride = k.cols();
+      scan.c_stride = q.cols();
+      scan.h = state + block * block_values;
+      ForEachScanChunk(tokens, [&](std::size_t token, std::size_t count) {
+        scan.tokens = count;
+        // The keys' factor goes to the values: there are fewer of them in a block.
+        float* x = xs.Load(v, token, count, first, last);
+        for (std::size_t i = 0; i < count * kScanLanes; ++i) x[i] *= key_scale;
+        scan.x = x;
+        scan.b = k.row(token) + head * spec.key_dim;
+        scan.c = q.row(token) + head * spec.key_dim;
+        scan.y = ys.data();
+        kernels.linear(scan);
+        ys.Store(out, token, count, first, last);
+      });
+    }
+  });
+  return out;
+}
+
+}  // namespace ingot::loader

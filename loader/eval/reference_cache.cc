@@ -1,0 +1,78 @@
+#include "loader/eval/reference_cache.h"
+
+#include <fmt/format.h>
+
+#include "base/float_formats.h"
+
+namespace ingot::loader {
+namespace {
+
+constexpr std::string_view kMagic = "INGREF01";
+constexpr std::size_t kHeadBytes = 24;
+
+std::string Head(const std::string& key, std::size_t vocabulary, std::size_t positions) {
+  std::string head(kMagic);
+  head.resize(kHeadBytes);
+  StoreLe(head.data() + 8, static_cast<std::uint32_t>(key.size()));
+  StoreLe(head.data() + 12, static_cast<std::uint32_t>(vocabulary));
+  StoreLe(head.data() + 16, static_cast<std::uint64_t>(positions));
+  return head + key;
+}
+
+}  // namespace
+
+Result<std::optional<ReferenceCacheReader>> ReferenceCacheReader::Open(const std::string& path,
+                                                                       const std::string& key,
+                                                                       std::size_t vocabulary,
+                                                                       std::size_t positions) {
+  std::optional<ReferenceCacheReader> none;
+  auto file = File::OpenRead(path);
+  if (!file.ok()) {
+    if (file.status().code() == StatusCode::kNotFound) return none;
+    return std::move(file).status();
+  }
+  INGOT_ASSIGN(const std::uint64_t bytes, file->Size().At(path));
+  const std::string expected = Head(key, vocabulary, positions);
+  if (bytes < expected.size()) return none;
+  std::string head(expected.size(), '\0');
+  INGOT_TRY(file->ReadAt(0, {reinterpret_cast<std::uint8_t*>(head.data()), head.size()}).At(path));
+  if (head != expected) return none;
+  const auto body = CheckedMul(positions, 16 + vocabulary * 2);
+  if (!body || *body != bytes - expected.size())
+    return Corruption(
+        fmt::format("{}: {} bytes where {} positions of {} logits were expected; delete it", path,
+                    bytes, positions, vocabulary));
+  return std::optional<ReferenceCacheReader>(
+      ReferenceCacheReader(*std::move(file), expected.size(), vocabulary));
+}
+
+Result<ReferencePosition> ReferenceCacheReader::Next() {
+  INGOT_TRY(file_.ReadAt(offset_, record_));
+  offset_ += record_.size();
+  for (std::size_t i = 0; i < logits_.size(); ++i)
+    logits_[i] = FromFp16(LoadLe<std::uint16_t>(record_.data() + 16 + 2 * i));
+  return ReferencePosition{LoadLe<double>(record_.data()),
+                           LoadLe<std::uint32_t>(record_.data() + 8), logits_};
+}
+
+Result<ReferenceCacheWriter> ReferenceCacheWriter::Create(const std::string& path,
+                                                          const std::string& key,
+                                                          std::size_t vocabulary,
+                                                          std::size_t positions) {
+  INGOT_ASSIGN(AtomicFile file, AtomicFile::Create(path));
+  INGOT_TRY(file.Append(AsBytes(Head(key, vocabulary, positions))));
+  return ReferenceCacheWriter(std::move(file), vocabulary);
+}
+
+Status ReferenceCacheWriter::Add(double nll, std::uint32_t argmax, std::span<const float> logits,
+                                 double log_sum) {
+  StoreLe(record_.data(), nll);
+  StoreLe(record_.data() + 8, argmax);
+  StoreLe(record_.data() + 12, std::uint32_t{0});
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    StoreLe(record_.data() + 16 + 2 * i,
+            ToFp16(static_cast<float>(static_cast<double>(logits[i]) - log_sum)));
+  return file_.Append(record_);
+}
+
+}  // namespace ingot::loader

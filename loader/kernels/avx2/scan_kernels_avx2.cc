@@ -1,0 +1,18 @@
+// AVX2 and FMA rows of the scan kernels.
+#include "loader/kernels/avx2/vec_avx2.h"
+#include "loader/kernels/scan_kernels.h"
+#include "loader/kernels/vec_math.h"
+
+namespace ingot::loader {
+namespace {
+
+#include "loader/kernels/scan_body.h"
+
+}  // namespace
+
+const ScanKernels& Avx2ScanKernels() {
+  static constexpr ScanKernels kKernels = {Isa::kAvx2, Selective, Linear};
+  return kKernels;
+}
+
+}  // namespace ingot::loader

@@ -1,0 +1,21 @@
+// AVX2, FMA and F16C rows of the vector kernels.
+#include "loader/kernels/avx2/vec_avx2.h"
+#include "loader/kernels/vec_math.h"
+#include "loader/kernels/vector_kernels.h"
+
+namespace ingot::loader {
+namespace {
+
+#include "loader/kernels/vector_body.h"
+
+}  // namespace
+
+const VectorKernels& Avx2VectorKernels() {
+  static constexpr VectorKernels kKernels = {
+      Isa::kAvx2, RmsNorm,           LayerNorm,     Activate,
+      Softcap,    AddScaled,         Attend<float>, Attend<std::uint16_t>,
+      Stats,      WeightedDifference};
+  return kKernels;
+}
+
+}  // namespace ingot::loader

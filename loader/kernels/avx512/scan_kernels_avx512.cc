@@ -1,0 +1,18 @@
+// AVX-512 (F, BW, VL, DQ) rows of the scan kernels.
+#include "loader/kernels/avx512/vec_avx512.h"
+#include "loader/kernels/scan_kernels.h"
+#include "loader/kernels/vec_math.h"
+
+namespace ingot::loader {
+namespace {
+
+#include "loader/kernels/scan_body.h"
+
+}  // namespace
+
+const ScanKernels& Avx512ScanKernels() {
+  static constexpr ScanKernels kKernels = {Isa::kAvx512, Selective, Linear};
+  return kKernels;
+}
+
+}  // namespace ingot::loader

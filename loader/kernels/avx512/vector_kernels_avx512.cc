@@ -1,0 +1,21 @@
+// AVX-512 (F, BW, VL, DQ) rows of the vector kernels.
+#include "loader/kernels/avx512/vec_avx512.h"
+#include "loader/kernels/vec_math.h"
+#include "loader/kernels/vector_kernels.h"
+
+namespace ingot::loader {
+namespace {
+
+#include "loader/kernels/vector_body.h"
+
+}  // namespace
+
+const VectorKernels& Avx512VectorKernels() {
+  static constexpr VectorKernels kKernels = {
+      Isa::kAvx512, RmsNorm,           LayerNorm,     Activate,
+      Softcap,      AddScaled,         Attend<float>, Attend<std::uint16_t>,
+      Stats,        WeightedDifference};
+  return kKernels;
+}
+
+}  // namespace ingot::loader

@@ -1,0 +1,56 @@
+// The state-space mixers of the forward: Mamba and Mamba-2.
+//
+// Thread rule: as model/forward/forward.h.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <utility>
+
+#include "model/architecture/architecture.h"
+
+namespace ingot::model {
+
+// What an op set needs beyond OpSet to run them. It keeps the states of its sequence by layer; rows
+// are consecutive positions of it.
+template <class Ops>
+concept MambaOps = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::Tensor& x,
+                            const CausalConvSpec& conv, const MambaSpec& mamba,
+                            const Mamba2Spec& mamba2, const NormSpec& norm, std::size_t n) {
+  // The convolution with its activation; the layer's state keeps the last inputs.
+  { ops.CausalConv(conv, n, x) } -> std::same_as<typename Ops::Tensor>;
+  // x, time step before softplus (both tokens x inner), b, c (tokens x state).
+  { ops.SelectiveScan(mamba, n, x, x, x, x) } -> std::same_as<typename Ops::Tensor>;
+  // x, B and C side by side, and the time step before bias and softplus (tokens x heads).
+  { ops.SsdScan(mamba2, n, x, x) } -> std::same_as<typename Ops::Tensor>;
+  // Each of n equal parts of a row normalized for itself; the weight spans the row.
+  { ops.GroupNorm(norm, std::move(t), n) } -> std::same_as<typename Ops::Tensor>;
+};
+
+template <class Ops>
+typename Ops::Tensor RunMamba(Ops& ops, const MambaSpec& spec, std::size_t layer,
+                              const typename Ops::Tensor& in) {
+  auto xz = ops.Linear({&spec.x, &spec.z}, in);
+  const auto x = ops.CausalConv(spec.conv, layer, xz[0]);
+  auto selected = ops.Linear({&spec.dt, &spec.b, &spec.c}, x);
+  const NormSpec* norms[] = {&spec.dt_norm, &spec.b_norm, &spec.c_norm};
+  for (std::size_t i = 0; i < 3; ++i)
+    if (norms[i]->present()) selected[i] = ops.Norm(*norms[i], selected[i]);
+  const auto step = std::move(ops.Linear({&spec.time_step}, selected[0]).front());
+  const auto y = ops.SelectiveScan(spec, layer, x, step, selected[1], selected[2]);
+  const auto gated = ops.Gate(spec.conv.activation, std::move(xz[1]), y);
+  return std::move(ops.Linear({&spec.out}, gated).front());
+}
+
+template <class Ops>
+typename Ops::Tensor RunMamba2(Ops& ops, const Mamba2Spec& spec, std::size_t layer,
+                               const typename Ops::Tensor& in) {
+  auto parts = ops.Linear({&spec.z, &spec.xbc, &spec.dt}, in);
+  const auto scanned =
+      ops.SsdScan(spec, layer, ops.CausalConv(spec.conv, layer, parts[1]), parts[2]);
+  auto y = ops.Gate(spec.conv.activation, std::move(parts[0]), scanned);
+  if (spec.norm.present()) y = ops.GroupNorm(spec.norm, std::move(y), spec.norm_groups);
+  return std::move(ops.Linear({&spec.out}, y).front());
+}
+
+}  // namespace ingot::model

@@ -1,0 +1,80 @@
+#include "model/source/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "model/source/checkpoint_sources.h"
+#include "model/source/rwkv/rwkv_checkpoint.h"
+#include "model/source/torch/torch_file.h"
+
+namespace ingot::model {
+
+std::uint64_t TensorInfo::elements() const {
+  std::uint64_t n = 1;
+  for (const std::uint64_t d : shape) n *= d;
+  return n;
+}
+
+std::uint64_t TensorInfo::rows() const { return shape.size() < 2 ? 1 : shape[0]; }
+
+std::uint64_t TensorInfo::cols() const {
+  const std::size_t first = shape.size() < 2 ? 0 : 1;
+  std::uint64_t n = 1;
+  for (std::size_t i = first; i < shape.size(); ++i) n *= shape[i];
+  return n;
+}
+
+const TensorInfo* Checkpoint::Find(std::string_view name) const {
+  const std::span<const TensorInfo> all = tensors();
+  const auto it = std::lower_bound(
+      all.begin(), all.end(), name,
+      [](const TensorInfo& tensor, std::string_view key) { return tensor.name < key; });
+  return it != all.end() && it->name == name ? &*it : nullptr;
+}
+
+namespace {
+
+// The one .pth file of a directory without config.json, as the original RWKV is published; empty
+// where there is none.
+Result<std::string> LonePth(const std::string& directory) {
+  std::error_code error;
+  if (std::filesystem::exists(directory + "/config.json", error)) return std::string();
+  std::string found;
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->path().extension() != ".pth") continue;
+    if (!found.empty())
+      return NotFound(fmt::format(
+          "{}: no config.json, and several .pth files; give one by its path", directory));
+    found = it->path().string();
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status))
+    return NotFound(fmt::format("{}: no such file or directory", path));
+  if (std::filesystem::is_directory(status)) {
+    INGOT_ASSIGN(const std::string lone, LonePth(path));
+    INGOT_ASSIGN(auto checkpoint,
+                 lone.empty() ? OpenHfCheckpoint(path) : OpenTorchCheckpoint(lone));
+    return AdaptRwkv(std::move(checkpoint));
+  }
+  if (IsRwkvCppFile(path)) {
+    INGOT_ASSIGN(auto checkpoint, OpenRwkvCppCheckpoint(path));
+    return AdaptRwkv(std::move(checkpoint));
+  }
+  if (HasTorchExtension(path)) {
+    INGOT_ASSIGN(auto checkpoint, OpenTorchCheckpoint(path));
+    return AdaptRwkv(std::move(checkpoint));
+  }
+  return OpenGgufCheckpoint(path);
+}
+
+}  // namespace ingot::model

@@ -1,0 +1,164 @@
+#include "model/tokenizer/charsmap.h"
+
+#include <utf8proc.h>
+
+#include <cstring>
+#include <utility>
+
+#include "model/text/json_fields.h"
+#include "model/text/unicode_class.h"
+#include "model/text/utf8.h"
+
+namespace ingot::model {
+namespace {
+
+// The reference asks for a whole grapheme only where it has fewer bytes.
+constexpr std::size_t kMaxGraphemeBytes = 6;
+
+int Sextet(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+// RFC 4648, padded.
+Result<std::string> DecodeBase64(std::string_view text) {
+  if (text.size() % 4 != 0)
+    return Corruption("base64 of " + std::to_string(text.size()) + " bytes");
+  while (!text.empty() && text.size() % 4 != 2 && text.back() == '=') text.remove_suffix(1);
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3);
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const int sextet = Sextet(c);
+    if (sextet < 0) return Corruption("not base64");
+    bits = bits << 6 | static_cast<std::uint32_t>(sextet);
+    if ((count += 6) < 8) continue;
+    count -= 8;
+    bytes += static_cast<char>(bits >> count & 0xFF);
+  }
+  return bytes;
+}
+
+std::uint32_t Label(std::uint32_t unit) { return unit & (0x80000000u | 0xFFu); }
+bool HasLeaf(std::uint32_t unit) { return (unit >> 8 & 1) != 0; }
+std::uint32_t Offset(std::uint32_t unit) { return (unit >> 10) << ((unit & 0x200u) >> 6); }
+std::uint32_t Value(std::uint32_t unit) { return unit & 0x7FFFFFFFu; }
+
+// A character as the grapheme rules of the reference's Unicode see it: younger marks than
+// utf8proc's by an older one of their kind.
+utf8proc_int32_t ForBreaks(char32_t c) { return static_cast<utf8proc_int32_t>(RegexStandIn(c)); }
+
+// Where the grapheme that begins at `begin` ends, or any place kMaxGraphemeBytes or more behind it.
+std::size_t GraphemeEnd(std::string_view text, std::size_t begin) {
+  std::size_t i = begin;
+  utf8proc_int32_t state = 0;
+  utf8proc_int32_t previous = ForBreaks(NextCodePoint(text, i));
+  while (i < text.size() && i - begin < kMaxGraphemeBytes) {
+    std::size_t next = i;
+    const utf8proc_int32_t c = ForBreaks(NextCodePoint(text, next));
+    if (utf8proc_grapheme_break_stateful(previous, c, &state)) return i;
+    previous = c;
+    i = next;
+  }
+  return i;
+}
+
+class Precompiled : public Normalizer {
+ public:
+  explicit Precompiled(Charsmap map) : map_(std::move(map)) {}
+
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch&) const override {
+    storage.clear();
+    storage.reserve(text.size() + text.size() / 8);
+    for (std::size_t i = 0; i < text.size();) {
+      const std::size_t end = GraphemeEnd(text, i);
+      const bool whole = end - i < kMaxGraphemeBytes;
+      if (const auto found = whole ? map_.Find(text.substr(i, end - i)) : std::nullopt) {
+        storage += *found;
+        i = end;
+        continue;
+      }
+      // A long grapheme, character by character.
+      const std::size_t stop = whole ? end : LongGraphemeEnd(text, i);
+      while (i < stop) {
+        const std::size_t at = i;
+        NextCodePoint(text, i);
+        storage += map_.Find(text.substr(at, i - at)).value_or(text.substr(at, i - at));
+      }
+    }
+    return storage;
+  }
+
+ private:
+  static std::size_t LongGraphemeEnd(std::string_view text, std::size_t begin) {
+    std::size_t i = begin;
+    utf8proc_int32_t state = 0;
+    utf8proc_int32_t previous = ForBreaks(NextCodePoint(text, i));
+    while (i < text.size()) {
+      std::size_t next = i;
+      const utf8proc_int32_t c = ForBreaks(NextCodePoint(text, next));
+      if (utf8proc_grapheme_break_stateful(previous, c, &state)) break;
+      previous = c;
+      i = next;
+    }
+    return i;
+  }
+
+  Charsmap map_;
+};
+
+}  // namespace
+
+Result<Charsmap> Charsmap::Parse(std::string_view bytes) {
+  std::uint32_t trie_bytes = 0;
+  if (bytes.size() < sizeof(trie_bytes))
+    return Corruption("charsmap of " + std::to_string(bytes.size()) + " bytes");
+  std::memcpy(&trie_bytes, bytes.data(), sizeof(trie_bytes));
+  bytes.remove_prefix(sizeof(trie_bytes));
+  if (trie_bytes > bytes.size() || trie_bytes % 4 != 0 || trie_bytes == 0)
+    return Corruption("charsmap's trie has " + std::to_string(trie_bytes) + " of " +
+                      std::to_string(bytes.size()) + " bytes");
+  Charsmap map;
+  map.units_.resize(trie_bytes / 4);
+  std::memcpy(map.units_.data(), bytes.data(), trie_bytes);
+  map.replacements_ = bytes.substr(trie_bytes);
+  std::string repaired;
+  if (RepairUtf8(map.replacements_, repaired).data() != map.replacements_.data())
+    return Corruption("charsmap's replacements are not UTF-8");
+  return map;
+}
+
+std::optional<std::string_view> Charsmap::Find(std::string_view text) const {
+  std::size_t node = Offset(units_[0]);
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte == 0) return std::nullopt;
+    node ^= byte;
+    if (node >= units_.size()) return std::nullopt;
+    const std::uint32_t unit = units_[node];
+    if (Label(unit) != byte) return std::nullopt;
+    node ^= Offset(unit);
+    if (!HasLeaf(unit)) continue;
+    if (node >= units_.size()) return std::nullopt;
+    const std::uint32_t begin = Value(units_[node]);
+    if (begin >= replacements_.size()) return std::string_view();
+    const std::string_view rest = std::string_view(replacements_).substr(begin);
+    return rest.substr(0, rest.find('\0'));
+  }
+  return std::nullopt;
+}
+
+Result<std::unique_ptr<Normalizer>> ParseCharsmap(const nlohmann::json& spec) {
+  if (FindField(spec, "precompiled_charsmap") == nullptr)
+    return Unsupported("normalizer Precompiled without a charsmap is not supported");
+  INGOT_ASSIGN(const std::string text, StringField(spec, "precompiled_charsmap"));
+  INGOT_ASSIGN(const std::string bytes, DecodeBase64(text).At("precompiled_charsmap"));
+  INGOT_ASSIGN(Charsmap map, Charsmap::Parse(bytes));
+  return std::unique_ptr<Normalizer>(std::make_unique<Precompiled>(std::move(map)));
+}
+
+}  // namespace ingot::model

@@ -1,0 +1,351 @@
+#include "model/tokenizer/normalize.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "model/text/json_fields.h"
+#include "model/text/unicode_class.h"
+#include "model/text/utf8.h"
+#include "model/tokenizer/bert_normalizer.h"
+#include "model/tokenizer/charsmap.h"
+
+namespace ingot::model {
+namespace {
+
+using Json = nlohmann::json;
+
+// Unicode normalization. Only spans that can change go through utf8proc: a span begins at a
+// character that nothing before it can compose with and ends before the next such one.
+class UnicodeForm : public Normalizer {
+ public:
+  UnicodeForm(bool compose, bool compatibility)
+      : compose_(compose), compatibility_(compatibility) {}
+
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch&) const override {
+    bool copied = false;
+    std::size_t done = 0;  // text before it is in storage, once copied
+    std::size_t i = SkipAscii(text, 0);
+    while (i < text.size()) {
+      const std::size_t at = i;
+      const char32_t c = NextCodePoint(text, i);
+      if (!Changes(c)) {
+        if (i < text.size() && static_cast<unsigned char>(text[i]) < 0x80) i = SkipAscii(text, i);
+        continue;
+      }
+      const std::size_t begin = at > done ? PreviousStart(text, at) : at;
+      while (i < text.size()) {
+        std::size_t next = i;
+        if (!Changes(NextCodePoint(text, next))) break;
+        i = next;
+      }
+      if (!copied) storage.clear();
+      copied = true;
+      storage.append(text, done, begin - done);
+      AppendSpan(text.substr(begin, i - begin), storage);
+      done = i;
+    }
+    if (!copied) return text;
+    storage.append(text, done);
+    return storage;
+  }
+
+ private:
+  // Whether the character may differ after normalization, by itself or through what is before it.
+  bool Changes(char32_t c) const {
+    if (c < 0x80) return false;
+    // Only NFC leaves precomposed characters as they are.
+    if (compose_ && !compatibility_) return c >= 0x300 && NeedsNormalizationCare(c);
+    return true;
+  }
+
+  // Characters the reference does not know are starters that never compose: they cut a span.
+  void AppendSpan(std::string_view span, std::string& out) const {
+    std::vector<utf8proc_int32_t> run;
+    for (std::size_t i = 0; i < span.size();) {
+      const std::size_t at = i;
+      const char32_t c = NextCodePoint(span, i);
+      if (IsNormalizationOpaque(c)) {
+        Flush(run, out);
+        out.append(span, at, i - at);
+      } else {
+        Decompose(c, run);
+      }
+    }
+    Flush(run, out);
+  }
+
+  void Decompose(char32_t c, std::vector<utf8proc_int32_t>& run) const {
+    utf8proc_int32_t buffer[32];  // the longest decomposition has 18
+    int boundary = 0;
+    const int options =
+        UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (compatibility_ ? UTF8PROC_COMPAT : 0);
+    const utf8proc_ssize_t n =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), buffer, 32,
+                                static_cast<utf8proc_option_t>(options), &boundary);
+    if (n < 0 || n > 32) {
+      run.push_back(static_cast<utf8proc_int32_t>(c));
+    } else {
+      run.insert(run.end(), buffer, buffer + n);
+    }
+  }
+
+  void Flush(std::vector<utf8proc_int32_t>& run, std::string& out) const {
+    if (run.empty()) return;
+    SortMarks(run);
+    auto count = static_cast<utf8proc_ssize_t>(run.size());
+    if (compose_) {
+      count = utf8proc_normalize_utf32(
+          run.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+    }
+    for (utf8proc_ssize_t i = 0; i < count; ++i) AppendUtf8(static_cast<char32_t>(run[i]), out);
+    run.clear();
+  }
+
+  // Canonical ordering: a stable sort of each stretch of characters with a combining class.
+  static void SortMarks(std::vector<utf8proc_int32_t>& run) {
+    const auto rank = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
+    for (std::size_t begin = 0; begin < run.size();) {
+      if (rank(run[begin]) == 0) {
+        ++begin;
+        continue;
+      }
+      std::size_t end = begin;
+      while (end < run.size() && rank(run[end]) != 0) ++end;
+      std::stable_sort(run.begin() + static_cast<std::ptrdiff_t>(begin),
+                       run.begin() + static_cast<std::ptrdiff_t>(end),
+                       [&](auto a, auto b) { return rank(a) < rank(b); });
+      begin = end;
+    }
+  }
+
+  bool compose_;
+  bool compatibility_;
+};
+
+class Prepend : public Normalizer {
+ public:
+  explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch&) const override {
+    if (text.empty() || prefix_.empty()) return text;
+    storage.reserve(prefix_.size() + text.size());
+    storage.assign(prefix_);
+    storage += text;
+    return storage;
+  }
+
+ private:
+  std::string prefix_;
+};
+
+// Replaces a literal by another one.
+class ReplaceLiteral : public Normalizer {
+ public:
+  ReplaceLiteral(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch&) const override {
+    std::size_t at = text.find(from_);
+    if (at == std::string_view::npos) return text;
+    storage.clear();
+    storage.reserve(text.size() + text.size() / 4);
+    std::size_t done = 0;
+    for (; at != std::string_view::npos; at = text.find(from_, done)) {
+      storage.append(text, done, at - done);
+      storage += to_;
+      done = at + from_.size();
+    }
+    storage.append(text, done);
+    return storage;
+  }
+
+ private:
+  std::string from_, to_;
+};
+
+class ReplaceRegex : public Normalizer {
+ public:
+  ReplaceRegex(Regex regex, std::string to) : regex_(std::move(regex)), to_(std::move(to)) {}
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch& scratch) const override {
+    if (text.empty()) return text;
+    storage.clear();
+    std::size_t done = 0;
+    regex_.ForEachMatch(text, scratch, [&](Match match) {
+      storage.append(text, done, match.begin - done);
+      storage += to_;
+      done = match.end;
+    });
+    storage.append(text, done);
+    return storage;
+  }
+
+ private:
+  Regex regex_;
+  std::string to_;
+};
+
+class Lowercase : public Normalizer {
+ public:
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch&) const override {
+    storage.clear();
+    storage.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();) {
+      const char32_t c = NextCodePoint(text, i);
+      AppendUtf8(LowercaseOf(c), storage);
+      if (c == 0x130) AppendUtf8(0x307, storage);
+    }
+    return storage;
+  }
+};
+
+class StripEnds : public Normalizer {
+ public:
+  StripEnds(bool left, bool right) : left_(left), right_(right) {}
+  std::string_view Apply(std::string_view text, std::string&, RegexScratch&) const override {
+    while (left_ && !text.empty()) {
+      std::size_t next = 0;
+      if (!IsWhitespace(NextCodePoint(text, next))) break;
+      text.remove_prefix(next);
+    }
+    while (right_ && !text.empty()) {
+      const std::size_t last = PreviousStart(text, text.size());
+      std::size_t position = last;
+      if (!IsWhitespace(NextCodePoint(text, position))) break;
+      text = text.substr(0, last);
+    }
+    return text;
+  }
+
+ private:
+  bool left_, right_;
+};
+
+class StripAccents : public Normalizer {
+ public:
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch&) const override {
+    storage.clear();
+    for (std::size_t i = 0; i < text.size();) {
+      const std::size_t at = i;
+      if (!IsStrippedMark(NextCodePoint(text, i))) storage.append(text, at, i - at);
+    }
+    return storage;
+  }
+};
+
+class NormalizerSequence : public Normalizer {
+ public:
+  explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> steps)
+      : steps_(std::move(steps)) {}
+  std::string_view Apply(std::string_view text, std::string& storage,
+                         RegexScratch& scratch) const override {
+    // The text of one step lies in one buffer while the next writes the other.
+    std::string other;
+    for (const auto& step : steps_) {
+      std::string next;
+      const std::string_view result = step->Apply(text, next, scratch);
+      const bool moved = !next.empty() && result.data() >= next.data() &&
+                         result.data() <= next.data() + next.size();
+      if (moved) {
+        const std::size_t begin = static_cast<std::size_t>(result.data() - next.data());
+        const std::size_t size = result.size();
+        other.swap(next);
+        text = std::string_view(other).substr(begin, size);
+      } else {
+        text = result;
+      }
+    }
+    if (!other.empty() && text.data() >= other.data() &&
+        text.data() <= other.data() + other.size()) {
+      const std::size_t begin = static_cast<std::size_t>(text.data() - other.data());
+      const std::size_t size = text.size();
+      storage.swap(other);
+      return std::string_view(storage).substr(begin, size);
+    }
+    return text;
+  }
+
+ private:
+  std::vector<std::unique_ptr<Normalizer>> steps_;
+};
+
+Result<std::unique_ptr<Normalizer>> ParseReplace(const Json& spec) {
+  INGOT_ASSIGN(std::string content, StringField(spec, "content"));
+  const Json* pattern = FindField(spec, "pattern");
+  if (pattern == nullptr) return Corruption("Replace has no \"pattern\"");
+  if (const Json* literal = FindField(*pattern, "String");
+      literal != nullptr && literal->is_string() &&
+      !literal->get_ref<const std::string&>().empty()) {
+    return std::unique_ptr<Normalizer>(
+        std::make_unique<ReplaceLiteral>(literal->get<std::string>(), std::move(content)));
+  }
+  INGOT_ASSIGN(Regex regex, ParsePattern(*pattern));
+  return std::unique_ptr<Normalizer>(
+      std::make_unique<ReplaceRegex>(std::move(regex), std::move(content)));
+}
+
+Result<std::unique_ptr<Normalizer>> Parse(const Json& spec, int depth);
+
+Result<std::unique_ptr<Normalizer>> ParseSequence(const Json& spec, int depth) {
+  if (depth >= kMaxSequenceDepth) return LimitExceeded("Sequence is nested too deeply");
+  INGOT_ASSIGN(const Json* members, ArrayField(spec, "normalizers", kMaxSequenceSteps));
+  std::vector<std::unique_ptr<Normalizer>> steps;
+  for (const Json& member : *members) {
+    INGOT_ASSIGN(auto step, Parse(member, depth + 1));
+    steps.push_back(std::move(step));
+  }
+  return std::unique_ptr<Normalizer>(std::make_unique<NormalizerSequence>(std::move(steps)));
+}
+
+Result<std::unique_ptr<Normalizer>> Parse(const Json& spec, int depth) {
+  INGOT_ASSIGN(const std::string type, StringField(spec, "type"));
+  std::unique_ptr<Normalizer> normalizer;
+  if (type == "Sequence") return ParseSequence(spec, depth);
+  if (type == "Replace") return ParseReplace(spec);
+  if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
+    normalizer = std::make_unique<UnicodeForm>(type.back() == 'C', type[2] == 'K');
+  } else if (type == "Prepend") {
+    INGOT_ASSIGN(std::string prefix, StringField(spec, "prepend"));
+    normalizer = std::make_unique<Prepend>(std::move(prefix));
+  } else if (type == "Lowercase") {
+    normalizer = std::make_unique<Lowercase>();
+  } else if (type == "Strip") {
+    INGOT_ASSIGN(const bool left, BoolField(spec, "strip_left"));
+    INGOT_ASSIGN(const bool right, BoolField(spec, "strip_right"));
+    normalizer = std::make_unique<StripEnds>(left, right);
+  } else if (type == "StripAccents") {
+    normalizer = std::make_unique<StripAccents>();
+  } else if (type == "BertNormalizer") {
+    return ParseBertNormalizer(spec);
+  } else if (type == "Precompiled") {
+    return ParseCharsmap(spec);
+  } else {
+    return Unsupported("normalizer " + type + " is not supported");
+  }
+  return normalizer;
+}
+
+}  // namespace
+
+std::unique_ptr<Normalizer> MakeUnicodeForm(bool compose, bool compatibility) {
+  return std::make_unique<UnicodeForm>(compose, compatibility);
+}
+
+Result<std::unique_ptr<Normalizer>> ParseNormalizer(const Json& spec) { return Parse(spec, 0); }
+
+Result<Regex> ParsePattern(const Json& spec) {
+  if (const Json* literal = FindField(spec, "String"); literal != nullptr && literal->is_string()) {
+    return Regex::CompileLiteral(literal->get_ref<const std::string&>());
+  }
+  if (const Json* regex = FindField(spec, "Regex"); regex != nullptr && regex->is_string()) {
+    return Regex::Compile(regex->get_ref<const std::string&>());
+  }
+  return Corruption("\"pattern\" is neither {\"String\": ...} nor {\"Regex\": ...}");
+}
+
+}  // namespace ingot::model

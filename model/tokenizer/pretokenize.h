@@ -1,0 +1,44 @@
+// The pre-tokenizers of a tokenizer.json: text into the pieces that the model tokenizes one by one.
+// Thread rule: const methods may be called from several threads, each with its own PieceList.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "model/text/regex.h"
+
+namespace ingot::model {
+
+struct Piece {
+  std::string_view text;
+  bool at_start = false;  // begins where the whole input begins
+};
+
+// Pieces of one text and the strings that hold what was changed on the way.
+struct PieceList {
+  std::vector<Piece> pieces;
+  std::vector<Piece> next;  // what a step writes
+  std::deque<std::string> storage;
+};
+
+class PreTokenizer {
+ public:
+  virtual ~PreTokenizer() = default;
+  // Splits every piece. Empty pieces are dropped.
+  virtual void Apply(PieceList& list, RegexScratch& scratch) const = 0;
+  // True where the last step only puts the text into the byte alphabet; Apply then leaves it out
+  // and the model works on the bytes.
+  virtual bool EndsInBytes() const { return false; }
+};
+
+// From the `pre_tokenizer` object. With `bytes_at_end` a final ByteLevel's mapping is left to the
+// model.
+Result<std::unique_ptr<PreTokenizer>> ParsePreTokenizer(const nlohmann::json& spec,
+                                                        bool bytes_at_end);
+
+}  // namespace ingot::model

@@ -1,0 +1,31 @@
+#include "model/tokenizer/tokenizer.h"
+
+#include <algorithm>
+
+#include "model/source/rwkv/rwkv_layout.h"
+#include "model/tokenizer/tokenizer_config.h"
+
+namespace ingot::model {
+
+Result<std::unique_ptr<Tokenizer>> Tokenizer::FromAssets(
+    const std::map<std::string, std::string>& assets) {
+  if (assets.contains("tokenizer.json")) return MakeJsonTokenizer(assets);
+  if (assets.contains("tokenizer.model")) return MakeSentencePieceTokenizer(assets);
+  if (assets.contains("vocab.txt")) return MakeVocabTxtTokenizer(assets);
+  if (assets.contains("vocab.json") && assets.contains("merges.txt"))
+    return MakeVocabMergesTokenizer(assets);
+  if (IsIn(assets)) return MakeRwkvTokenizer(assets);
+  return NotFound(
+      "the model has no tokenizer.json, tokenizer.model, vocab.txt, vocab.json with merges.txt or "
+      "rwkv_vocab_*.txt");
+}
+
+bool Tokenizer::IsIn(const std::map<std::string, std::string>& assets) {
+  if (assets.contains("vocab.json") && assets.contains("merges.txt")) return true;
+  return std::any_of(assets.begin(), assets.end(), [](const auto& asset) {
+    return asset.first == "tokenizer.json" || asset.first == "tokenizer.model" ||
+           asset.first == "vocab.txt" || IsRwkvVocabulary(asset.first);
+  });
+}
+
+}  // namespace ingot::model

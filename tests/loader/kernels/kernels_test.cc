@@ -1,0 +1,239 @@
+// Every kernel row against row 0 on ragged shapes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/float_formats.h"
+#include "base/random.h"
+#include "codecs/plane_codec.h"
+#include "codecs/planes/bit_fields.h"
+#include "codecs/planes/int_levels.h"
+#include "loader/kernels/kernel_registry.h"
+#include "loader/planes/prepared_plane.h"
+
+namespace ingot::loader {
+namespace {
+
+constexpr std::uint64_t kWidths[] = {1, 7, 64, 100, 128, 200, 576, 1000, 1536};
+constexpr std::int64_t kGroups[] = {8, 12, 16, 32, 64, 100, 128, 192, 256, 2048};
+constexpr std::uint64_t kRows = 7;
+
+std::vector<float> RandomFloats(std::size_t n, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<float> values(n);
+  for (float& v : values) v = static_cast<float>(random.Normal());
+  return values;
+}
+
+// A plane with random streams; the bytes end exactly where the streams do.
+struct TestPlane {
+  codecs::PlaneSpec spec;
+  std::vector<std::unique_ptr<std::vector<std::uint8_t>>> bytes;
+  codecs::PlaneView view;
+  std::shared_ptr<const PreparedPlane> prepared;
+};
+
+void FillScales(std::vector<std::uint8_t>& bytes, Random& random) {
+  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2)
+    StoreLe(bytes.data() + i, ToFp16(static_cast<float>(0.01 + 0.02 * random.Uniform())));
+}
+
+std::unique_ptr<TestPlane> MakePlane(codecs::PlaneSpec spec, std::uint64_t rows, std::uint64_t cols,
+                                     std::uint64_t seed) {
+  auto plane = std::make_unique<TestPlane>();
+  plane->spec = std::move(spec);
+  Random random(seed);
+  const auto kind = codecs::FindPlaneKind(plane->spec.kind);
+  EXPECT_TRUE(kind.ok());
+  const auto streams = (*kind)->streams(plane->spec, cols);
+  EXPECT_TRUE(streams.ok()) << streams.status().message();
+  plane->view = {&plane->spec, rows, cols, {}};
+  for (const codecs::StreamSpec& stream : *streams) {
+    auto bytes = std::make_unique<std::vector<std::uint8_t>>(rows * stream.row_bytes);
+    for (std::uint8_t& b : *bytes) b = static_cast<std::uint8_t>(random.Below(256));
+    if ((stream.name == "scales" && plane->spec.attributes.contains("scales") == false) ||
+        (stream.name == "scales" &&
+         plane->spec.attributes.at("scales") == codecs::Attribute(std::string("f16"))) ||
+        stream.name == "row_scales")
+      FillScales(*bytes, random);
+    plane->view.streams.push_back({bytes->data(), bytes->size()});
+    plane->bytes.push_back(std::move(bytes));
+  }
+  EXPECT_TRUE((*kind)->validate(plane->view).ok());
+  auto prepared = PreparePlane(plane->view);
+  EXPECT_TRUE(prepared.ok());
+  plane->prepared = *prepared;
+  return plane;
+}
+
+codecs::PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& levels,
+                          const std::string& scales) {
+  return {"int", {{"bits", bits}, {"group", group}, {"levels", levels}, {"scales", scales}}, 0};
+}
+
+double RelativeError(const std::vector<float>& a, const std::vector<float>& b) {
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    error += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    norm += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(error / std::max(norm, 1e-30));
+}
+
+TEST(PanelDotTest, EveryRowAgreesWithTheReference) {
+  for (const PanelDotKernel& kernel : PanelDotKernels()) {
+    if (!HasIsa(kernel.isa)) continue;
+    for (const std::uint64_t cols : kWidths)
+      for (const std::size_t tokens : {1, 2, 5, 7, 13}) {
+        const std::size_t stride = DotStride(cols);
+        std::vector<float> w(kRows * stride, 0.0f), x(tokens * stride, 0.0f);
+        for (std::size_t r = 0; r < kRows; ++r)
+          std::ranges::copy(RandomFloats(cols, r + cols), w.begin() + r * stride);
+        for (std::size_t t = 0; t < tokens; ++t)
+          std::ranges::copy(RandomFloats(cols, 100 + t), x.begin() + t * stride);
+        std::vector<float> want(tokens * kRows, 1.5f), got = want;
+        PanelDot dot{w.data(),           stride,      kRows, x.data(), stride, tokens,
+                     stride - kDotLanes, want.data(), kRows};
+        PanelDotScalar(dot);
+        dot.y = got.data();
+        kernel.run(dot);
+        EXPECT_LT(RelativeError(got, want), 1e-6) << kernel.name << " " << cols << " " << tokens;
+      }
+  }
+}
+
+TEST(PanelDotTest, ATokenIsTheSameInAnyBatch) {
+  constexpr std::size_t kCols = 1000, kTokens = 13;
+  const std::size_t stride = DotStride(kCols);
+  std::vector<float> w(kRows * stride, 0.0f), x(kTokens * stride, 0.0f);
+  for (std::size_t r = 0; r < kRows; ++r)
+    std::ranges::copy(RandomFloats(kCols, r), w.begin() + r * stride);
+  for (std::size_t t = 0; t < kTokens; ++t)
+    std::ranges::copy(RandomFloats(kCols, 50 + t), x.begin() + t * stride);
+  for (const PanelDotKernel& kernel : PanelDotKernels()) {
+    if (!HasIsa(kernel.isa)) continue;
+    std::vector<float> together(kTokens * kRows, 0.0f), alone = together;
+    PanelDot dot{w.data(),           stride,          kRows, x.data(), stride, kTokens,
+                 stride - kDotLanes, together.data(), kRows};
+    kernel.run(dot);
+    for (std::size_t t = 0; t < kTokens; ++t)
+      kernel.run({w.data(), stride, kRows, x.data() + t * stride, stride, 1, stride - kDotLanes,
+                  alone.data() + t * kRows, kRows});
+    EXPECT_EQ(together, alone) << kernel.name;
+  }
+}
+
+TEST(QuantizeTest, EveryRowGivesTheReferencesRecords) {
+  for (const IntMatvecKernel& kernel : IntMatvecKernels()) {
+    if (!HasIsa(kernel.isa)) continue;
+    for (const std::uint64_t cols : kWidths) {
+      const std::vector<float> x = RandomFloats(cols, cols);
+      AlignedBuffer<InputRecord> want(RecordsOfToken(cols)), got(RecordsOfToken(cols));
+      std::memset(static_cast<void*>(want.data()), 0, want.size() * sizeof(InputRecord));
+      std::memset(static_cast<void*>(got.data()), 0, got.size() * sizeof(InputRecord));
+      QuantizeInputs<QuantizeRecordScalar>(x.data(), cols, 14, want.data());
+      kernel.quantize(x.data(), cols, 14, got.data());
+      EXPECT_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(InputRecord)), 0)
+          << kernel.name << " " << cols;
+    }
+  }
+}
+
+void CheckIntMatvec(const TestPlane& plane, const std::string& what) {
+  const std::uint64_t cols = plane.view.cols;
+  constexpr std::size_t kTokens = 6;
+  AlignedBuffer<InputRecord> records(kTokens * RecordsOfToken(cols));
+  for (std::size_t t = 0; t < kTokens; ++t)
+    QuantizeInputs<QuantizeRecordScalar>(RandomFloats(cols, t).data(), cols, 14,
+                                         records.data() + t * RecordsOfToken(cols));
+  AlignedBuffer<float> scratch(MatvecScratch(plane.prepared->operand));
+  std::vector<float> want(kTokens * kRows, 0.25f);
+  IntMatvec matvec{&plane.prepared->operand,
+                   &plane.prepared->fields,
+                   0,
+                   kRows,
+                   records.data(),
+                   RecordsOfToken(cols),
+                   kTokens,
+                   scratch.data(),
+                   want.data(),
+                   kRows};
+  IntMatvecScalar(matvec);
+  for (const IntMatvecKernel& kernel : IntMatvecKernels()) {
+    if (!HasIsa(kernel.isa)) continue;
+    std::vector<float> got(kTokens * kRows, 0.25f);
+    matvec.y = got.data();
+    kernel.run(matvec);
+    EXPECT_LT(RelativeError(got, want), 3e-6) << kernel.name << " " << what;
+  }
+}
+
+TEST(IntMatvecTest, EveryRowAgreesWithTheReference) {
+  std::size_t planned = 0;
+  for (const std::uint64_t cols : kWidths)
+    for (const std::int64_t group : kGroups)
+      for (const std::int64_t bits : {2, 3, 4, 5, 8})
+        for (const char* levels : {"symmetric", "asymmetric", "normal"}) {
+          if (*levels == 'n' && bits != codecs::kNormalBits) continue;
+          const char* scales = (cols + static_cast<std::uint64_t>(group)) % 3 == 0 ? "q8" : "f16";
+          const auto plane = MakePlane(IntSpec(bits, group, levels, scales), kRows, cols, cols);
+          const std::string what = std::to_string(bits) + " bits, group " + std::to_string(group) +
+                                   ", " + std::to_string(cols) + " cols, " + levels + " " + scales;
+          if (!plane->prepared->has_fields) {
+            // Only groups that cut a lane of four codes, or stand across blocks, may lack a layout.
+            EXPECT_TRUE(cols % 256 != 0 || (group % 64 != 0 && 64 % group != 0)) << what;
+            continue;
+          }
+          ++planned;
+          CheckIntMatvec(*plane, what);
+        }
+  EXPECT_GT(planned, 500u);
+}
+
+// -0 and +0 differ: remainder planes are relative to the bits of the sum before them.
+bool SameBits(float a, float b) {
+  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
+         (std::isnan(a) && std::isnan(b));
+}
+
+TEST(RowDecodeTest, EveryRowGivesTheCodecsValues) {
+  for (const std::uint64_t cols : kWidths) {
+    std::vector<std::unique_ptr<TestPlane>> planes;
+    for (const std::int64_t group : kGroups) {
+      for (const std::int64_t bits : {1, 2, 3, 4, 5, 6, 7, 8})
+        planes.push_back(MakePlane(IntSpec(bits, group, bits % 2 == 0 ? "symmetric" : "asymmetric",
+                                           group < 64 ? "q8" : "f16"),
+                                   kRows, cols, cols + static_cast<std::uint64_t>(bits)));
+      for (const char* scales : {"q8", "f16"})
+        planes.push_back(MakePlane(IntSpec(4, group, "normal", scales), kRows, cols, cols));
+      planes.push_back(MakePlane({"fp8", {{"format", std::string("e4m3")}, {"block", group}}, 0},
+                                 kRows, cols, cols));
+    }
+    for (const auto& plane : planes)
+      for (const RowDecodeKernel& kernel : RowDecodeKernels()) {
+        if (!HasIsa(kernel.isa) || kernel.decode_int == nullptr) continue;
+        std::vector<std::uint8_t> scratch(DecodeScratch(cols));
+        for (std::uint64_t r = 0; r < kRows; ++r) {
+          std::vector<float> want(cols, 0.5f), got = want, fresh(cols, NAN), zero(cols, 0.0f);
+          plane->prepared->kind->decode_rows(plane->view, r, r + 1, want.data());
+          plane->prepared->kind->decode_rows(plane->view, r, r + 1, zero.data());
+          const auto run = plane->spec.kind == "fp8" ? kernel.decode_fp8 : kernel.decode_int;
+          run({&plane->prepared->operand, r, true, scratch.data(), got.data()});
+          run({&plane->prepared->operand, r, false, scratch.data(), fresh.data()});
+          for (std::size_t i = 0; i < cols; ++i) {
+            ASSERT_TRUE(SameBits(got[i], want[i]))
+                << kernel.name << " " << plane->spec.kind << " " << cols << " at " << i;
+            ASSERT_TRUE(SameBits(fresh[i], zero[i]));
+          }
+        }
+      }
+  }
+}
+
+}  // namespace
+}  // namespace ingot::loader
