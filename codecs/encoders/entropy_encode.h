@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "codecs/recipe.h"
+#include "codecs/encoders/tensor_encoder.h"
 
 namespace ingot::codecs {
 

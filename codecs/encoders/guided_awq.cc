@@ -7,10 +7,10 @@
 #include "base/parallel.h"
 #include "codecs/encoders/awq_scale.h"
 #include "codecs/encoders/guided_slab.h"
-#include "codecs/encoders/plane_rounding.h"
 #include "codecs/encoders/slab_rows.h"
 #include "codecs/planes/transform.h"
 #include "codecs/rounding/exact_encode.h"
+#include "codecs/rounding/plane_rounding.h"
 
 namespace ingot::codecs {
 namespace {

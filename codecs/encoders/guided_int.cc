@@ -4,12 +4,12 @@
 
 #include "base/parallel.h"
 #include "codecs/encoders/guided_slab.h"
-#include "codecs/encoders/plane_rounding.h"
 #include "codecs/encoders/slab_rows.h"
 #include "codecs/plane_codec.h"
 #include "codecs/planes/transform.h"
 #include "codecs/rounding/compensate.h"
 #include "codecs/rounding/int_tile.h"
+#include "codecs/rounding/plane_rounding.h"
 
 namespace ingot::codecs {
 namespace {

@@ -7,18 +7,10 @@
 #include <memory>
 #include <vector>
 
-#include "codecs/recipe.h"
+#include "codecs/encoders/tensor_encoder.h"
+#include "codecs/rounding/plane_rounding.h"
 
 namespace ingot::codecs {
-
-// How long a plane's grids and codes are improved after the first rounding. Rows keep what lowers
-// their loss.
-struct RoundingEffort {
-  int rounds = 1;    // rounding again, with grids for the targets that the last round met
-  int turns = 0;     // of the two below, one after the other
-  int descents = 2;  // a turn: sweeps of coordinate descent over the codes
-  int refits = 0;    // a turn: scales by least squares under the whole Hessian, codes as they are
-};
 
 // `specs`: int planes (symmetric or asymmetric), where rotated a hadamard plane, and where exact a
 // remainder of `dtype` as the last. `plain` encodes without statistics; null: this method with the

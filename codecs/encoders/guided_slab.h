@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "codecs/recipe.h"
+#include "codecs/encoders/tensor_encoder.h"
 #include "codecs/rounding/compensate.h"
 
 namespace ingot::codecs {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "codecs/recipe.h"
+#include "codecs/encoders/tensor_encoder.h"
 
 namespace ingot::codecs {
 

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "codecs/recipe.h"
+#include "codecs/encoders/tensor_encoder.h"
 #include "codecs/rounding/exact_encode.h"
 
 namespace ingot::codecs {

@@ -5,8 +5,8 @@
 #include <memory>
 #include <optional>
 
+#include "codecs/encoders/tensor_encoder.h"
 #include "codecs/planes/transform.h"
-#include "codecs/recipe.h"
 
 namespace ingot::codecs {
 

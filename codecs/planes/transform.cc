@@ -258,10 +258,4 @@ void TransformHessian(const InputTransform& transform, float* hessian) {
   });
 }
 
-bool TransformMeanAbs(const InputTransform& transform, float* mean_abs) {
-  if (dynamic_cast<const ColumnScale*>(&transform) == nullptr) return false;
-  transform.Apply(mean_abs, mean_abs);
-  return true;
-}
-
 }  // namespace ingot::codecs

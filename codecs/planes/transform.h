@@ -73,8 +73,5 @@ void EncodeRows(const InputTransform& transform, float* rows, std::uint64_t coun
 // E[x x^T] (cols x cols, row-major, symmetric) in place becomes that of A x: A H A^T, exactly
 // symmetric. In parallel.
 void TransformHessian(const InputTransform& transform, float* hessian);
-// E|x_j| in place becomes that of A x where that is known (column_scale), else the square root of
-// the transformed Hessian's diagonal is the thing to use: returns false and changes nothing.
-bool TransformMeanAbs(const InputTransform& transform, float* mean_abs);
 
 }  // namespace ingot::codecs

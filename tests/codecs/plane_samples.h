@@ -7,6 +7,8 @@
 #include "base/random.h"
 #include "codecs/plane.h"
 #include "codecs/plane_codec.h"
+#include "codecs/planes/raw_split_plane.h"
+#include "codecs/planes/remainder_plane.h"
 #include "codecs/recipe.h"
 
 namespace ingot::codecs {
@@ -67,6 +69,21 @@ inline std::vector<PlaneView> ViewsOf(const std::vector<PlaneSpec>& specs, const
     views.push_back(std::move(view));
   }
   return views;
+}
+
+// The source's own bytes, which planes that end in an exact one keep.
+inline std::vector<std::uint8_t> SourceBytes(std::span<const PlaneView> planes, DType dtype) {
+  const PlaneView& last = planes.back();
+  std::vector<std::uint8_t> out(last.rows * last.cols * DTypeBytes(dtype));
+  if (last.spec->kind == "raw") out.assign(last.streams[0].begin(), last.streams[0].end());
+  if (last.spec->kind == "raw_split") RawSplitMergeRows(last, 0, last.rows, out.data());
+  if (!last.spec->kind.starts_with("remainder")) return out;
+  std::vector<float> sum(last.rows * last.cols);
+  ApplyPlanes(planes.first(planes.size() - 1), 0, last.rows, sum.data());
+  for (std::uint64_t r = 0; r < last.rows; ++r)
+    RemainderRestoreRow(last, r, sum.data() + r * last.cols,
+                        out.data() + r * last.cols * DTypeBytes(dtype));
+  return out;
 }
 
 }  // namespace ingot::codecs

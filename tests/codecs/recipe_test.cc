@@ -8,7 +8,6 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "codecs/encoders/int_encode.h"
-#include "codecs/encoders/native.h"
 #include "tests/codecs/plane_samples.h"
 
 namespace ingot::codecs {
@@ -208,12 +207,8 @@ TEST_P(ExactCodes, AllSixteenBitPatternsSurvive) {
       const auto encoder = *MakeEncoder({.codec = codec}, cols, GetParam());
       const auto slab = encoder->EncodeSlab({GetParam(), rows, cols, bytes});
       ASSERT_TRUE(slab.ok()) << slab.status().message();
-      std::vector<std::uint8_t> out(bytes.size());
       const auto views = ViewsOf(encoder->planes(), *slab, rows, cols);
-      ASSERT_EQ(*NativeDType(encoder->planes()), GetParam());
-      const Status status = MergeToNative(views, 0, rows, out);
-      ASSERT_TRUE(status.ok()) << status.message();
-      EXPECT_EQ(out, bytes) << codec;
+      EXPECT_EQ(SourceBytes(views, GetParam()), bytes) << codec;
       // As floats too, bit by bit.
       std::vector<float> decoded(rows * cols);
       ASSERT_TRUE(DecodeTensorRows(views, 0, rows, decoded).ok());
@@ -239,10 +234,8 @@ TEST(Exact, NestedFromEightBits) {
     EXPECT_EQ(levels, (std::vector<int>{0, 2})) << transform;
     const auto slab = encoder->EncodeSlab({DType::kBf16, rows, cols, bytes});
     ASSERT_TRUE(slab.ok()) << slab.status().message();
-    std::vector<std::uint8_t> out(bytes.size());
     const auto views = ViewsOf(encoder->planes(), *slab, rows, cols);
-    ASSERT_TRUE(MergeToNative(views, 0, rows, out).ok());
-    EXPECT_EQ(out, bytes) << transform;
+    EXPECT_EQ(SourceBytes(views, DType::kBf16), bytes) << transform;
   }
 }
 
@@ -255,9 +248,7 @@ TEST(Exact, F32SurvivesNestedAndLossless) {
     const auto encoder = *MakeEncoder({.codec = codec}, 77, DType::kF32);
     const auto slab = encoder->EncodeSlab({DType::kF32, 13, 77, bytes});
     ASSERT_TRUE(slab.ok());
-    std::vector<std::uint8_t> out(bytes.size());
-    ASSERT_TRUE(MergeToNative(ViewsOf(encoder->planes(), *slab, 13, 77), 0, 13, out).ok());
-    EXPECT_EQ(out, bytes) << codec;
+    EXPECT_EQ(SourceBytes(ViewsOf(encoder->planes(), *slab, 13, 77), DType::kF32), bytes) << codec;
   }
 }
 

@@ -15,7 +15,6 @@
 #include "base/float_formats.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "codecs/encoders/native.h"
 #include "codecs/plane_codec.h"
 #include "codecs/planes/raw_split_plane.h"
 #include "codecs/recipe.h"

@@ -7,7 +7,6 @@
 
 #include "base/parallel.h"
 #include "codecs/encoders/guided_slab.h"
-#include "codecs/encoders/native.h"
 #include "codecs/rounding/compensate.h"
 #include "tests/codecs/hessian_samples.h"
 #include "tests/codecs/plane_samples.h"

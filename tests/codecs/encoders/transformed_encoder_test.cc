@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "base/parallel.h"
-#include "codecs/encoders/native.h"
 #include "tests/codecs/plane_samples.h"
 
 namespace ingot::codecs {
@@ -67,9 +66,7 @@ TEST(RotatedEncoder, NestedIsExactAndItsLevelsRefine) {
     ASSERT_EQ(specs.size(), 4u);
     EXPECT_EQ(specs[1].kind, "hadamard");
     const auto views = ViewsOf(specs, *slab, kRows, kCols);
-    std::vector<std::uint8_t> native(bytes.size());
-    ASSERT_TRUE(MergeToNative(views, 0, kRows, native).ok());
-    EXPECT_EQ(native, bytes);
+    EXPECT_EQ(SourceBytes(views, dtype), bytes);
     const std::vector<float> x = ToFloats(dtype, bytes);
     std::vector<float> out(kRows * kCols);
     for (const auto& [planes, low, high] : {std::tuple{2u, 0.05, 0.13}, {3u, 0.001, 0.02}}) {

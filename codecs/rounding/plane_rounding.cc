@@ -1,4 +1,4 @@
-#include "codecs/encoders/plane_rounding.h"
+#include "codecs/rounding/plane_rounding.h"
 
 #include <algorithm>
 

@@ -4,11 +4,20 @@
 // Thread rule: belongs to one thread.
 #pragma once
 
-#include "codecs/encoders/guided_int.h"
 #include "codecs/rounding/compensate.h"
+#include "codecs/rounding/exact_encode.h"
 #include "codecs/rounding/int_tile.h"
 
 namespace ingot::codecs {
+
+// How long a plane's grids and codes are improved after the first rounding. Rows keep what lowers
+// their loss.
+struct RoundingEffort {
+  int rounds = 1;    // rounding again, with grids for the targets that the last round met
+  int turns = 0;     // of the two below, one after the other
+  int descents = 2;  // a turn: sweeps of coordinate descent over the codes
+  int refits = 0;    // a turn: scales by least squares under the whole Hessian, codes as they are
+};
 
 class PlaneRounding {
  public:

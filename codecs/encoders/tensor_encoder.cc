@@ -1,0 +1,27 @@
+#include "codecs/encoders/tensor_encoder.h"
+
+#include <algorithm>
+
+namespace ingot::codecs {
+
+std::uint64_t TensorEncoder::slab_rows(std::uint64_t rows) const {
+  return std::min(rows, SlabRows(cols()));
+}
+
+std::uint64_t TensorEncoder::scratch_bytes(std::uint64_t) const { return std::uint64_t{4} << 20; }
+
+Result<std::shared_ptr<const PreparedGuide>> TensorEncoder::Prepare(const TensorGuide&) const {
+  return Unsupported("this codec does not use statistics");
+}
+
+Result<EncodedSlab> TensorEncoder::EncodeGuided(const WeightSlab& slab, std::uint64_t,
+                                                const PreparedGuide&) const {
+  return EncodeSlab(slab);
+}
+
+std::uint64_t SlabRows(std::uint64_t cols) {
+  constexpr std::uint64_t kSlabWeights = std::uint64_t{4} << 20;
+  return std::max<std::uint64_t>(1, kSlabWeights / std::max<std::uint64_t>(1, cols));
+}
+
+}  // namespace ingot::codecs
