@@ -75,11 +75,12 @@ std::uint64_t AssignOffsets(std::uint64_t data_offset, Layout& layout) {
 }
 
 // Header, signature area, manifest, table; fills layout's offsets and `finished`.
-Result<std::vector<std::uint8_t>> MakePrefix(const std::string& json, Layout& layout,
-                                             const SigningKey* key,
+Result<std::vector<std::uint8_t>> MakePrefix(const std::string& json, std::uint16_t minor,
+                                             Layout& layout, const SigningKey* key,
                                              ArtifactWriter::Finished& finished) {
   const std::vector<std::uint8_t> stored = CompressZstd(AsBytes(json), kManifestZstdLevel);
   Header header;
+  header.minor = minor;
   header.chunk_count = static_cast<std::uint32_t>(layout.chunks.size());
   header.manifest_stored_bytes = stored.size();
   header.manifest_decoded_bytes = json.size();
@@ -168,7 +169,8 @@ Result<ArtifactWriter::Finished> AssembleArtifact(const std::string& target, con
   const auto parsed = ParseManifest(json, static_cast<std::uint32_t>(layout.chunks.size()));
   if (!parsed.ok()) return InvalidArgument("manifest: " + parsed.status().message());
   ArtifactWriter::Finished finished;
-  INGOT_ASSIGN(const std::vector<std::uint8_t> prefix, MakePrefix(json, layout, key, finished));
+  INGOT_ASSIGN(const std::vector<std::uint8_t> prefix,
+               MakePrefix(json, MinorVersion(manifest), layout, key, finished));
   INGOT_ASSIGN(AtomicFile file, AtomicFile::Create(target));
   INGOT_TRY(file.Append(prefix));
   INGOT_TRY(CopyChunks(spool, layout, file.file()).At(target));

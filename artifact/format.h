@@ -24,7 +24,7 @@ using Digest = std::array<std::uint8_t, 32>;
 // 0x89 catches seven-bit transfer, CR LF and LF catch text-mode damage, 0x1a stops a DOS `type`.
 inline constexpr std::array<std::uint8_t, 8> kMagic = {0x89, 'I', 'N', 'G', 0x0d, 0x0a, 0x1a, 0x0a};
 inline constexpr std::uint16_t kMajor = 1;
-inline constexpr std::uint16_t kMinor = 0;
+inline constexpr std::uint16_t kMinor = 0;  // what a manifest without later additions is written as
 inline constexpr std::uint64_t kHeaderBytes = 64;
 inline constexpr std::uint64_t kSignatureAreaOffset = 64;
 inline constexpr std::uint64_t kSignatureAreaBytes = 4096;

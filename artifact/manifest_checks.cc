@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <map>
 #include <set>
 #include <string>
 
@@ -91,7 +92,56 @@ Status CheckTensor(const TensorRecord& tensor) {
   return OkStatus();
 }
 
+// A tensor that an exit names, of the shape and role it needs there.
+Status CheckExitTensor(const TensorRecord* tensor, const std::vector<std::uint64_t>& shape,
+                       bool router) {
+  if (tensor == nullptr) return Corruption("no such tensor");
+  if (tensor->shape != shape)
+    return Corruption(fmt::format("tensor {} is {}, the exit needs {}", tensor->name,
+                                  fmt::join(tensor->shape, "x"), fmt::join(shape, "x")));
+  if (router && tensor->role != kRouterRole)
+    return Corruption(fmt::format("tensor {} has role {}, the exit needs {}", tensor->name,
+                                  tensor->role, kRouterRole));
+  return OkStatus();
+}
+
+Status CheckExit(const ExitRecord& exit,
+                 const std::map<std::string_view, const TensorRecord*>& tensors) {
+  const auto find = [&](const std::string& name) {
+    const auto it = tensors.find(name);
+    return it == tensors.end() ? nullptr : it->second;
+  };
+  const TensorRecord* up = find(exit.up);
+  if (up == nullptr || up->shape.size() != 2)
+    return Corruption(fmt::format("up: no matrix named '{}'", exit.up.substr(0, kMaxNameBytes)));
+  const std::uint64_t inner = up->shape[0], width = up->shape[1];
+  INGOT_TRY(CheckExitTensor(find(exit.norm), {width}, false).At("norm"));
+  INGOT_TRY(CheckExitTensor(up, {inner, width}, true).At("up"));
+  return CheckExitTensor(find(exit.down), {1, inner}, true).At("down");
+}
+
+Status CheckExits(const Manifest& manifest) {
+  if (manifest.exits.empty()) return OkStatus();
+  std::map<std::string_view, const TensorRecord*> tensors;
+  for (const TensorRecord& tensor : manifest.tensors) tensors[tensor.name] = &tensor;
+  int last = -1;
+  for (const ExitRecord& exit : manifest.exits) {
+    const std::string where = fmt::format("exit at layer {}", exit.layer);
+    if (exit.layer <= last)
+      return Corruption(fmt::format("{}: follows one at layer {}; layers ascend", where, last));
+    INGOT_TRY(CheckExit(exit, tensors).At(where));
+    last = exit.layer;
+  }
+  return OkStatus();
+}
+
 }  // namespace
+
+Status CheckRootText(std::string_view root) {
+  const bool digits = root.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (root.size() == 64 && digits) return OkStatus();
+  return Corruption("a root is 64 lower-case hexadecimal digits");
+}
 
 Status CheckName(std::string_view name) {
   if (name.empty() || name.size() > kMaxNameBytes)
@@ -133,7 +183,8 @@ Status CheckManifest(const Manifest& manifest) {
     if (!names.insert(tensor.name).second)
       return Corruption(fmt::format("tensor {} occurs twice", tensor.name));
   }
-  return OkStatus();
+  if (!manifest.base_root.empty()) INGOT_TRY(CheckRootText(manifest.base_root).At("base"));
+  return CheckExits(manifest);
 }
 
 Status CheckCover(const Manifest& manifest, std::uint32_t chunk_count) {

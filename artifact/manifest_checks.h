@@ -22,6 +22,9 @@ Status CheckName(std::string_view name);
 // A plain file name: CheckName, at most 255 bytes, no '/', '\\' or ':', no leading dot.
 Status CheckAssetName(std::string_view name);
 
+// 64 lower-case hexadecimal digits: a root digest.
+Status CheckRootText(std::string_view root);
+
 // What both sides demand of whole records: names, shapes, levels and counts, no duplicates.
 // Streams' chunks are not looked at. Corruption names the tensor or asset.
 Status CheckManifest(const Manifest& manifest);

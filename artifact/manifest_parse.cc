@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 #include <utility>
@@ -17,27 +18,29 @@ namespace {
 constexpr std::uint64_t kBaseValues = std::uint64_t{1} << 20;
 constexpr std::uint64_t kValuesPerChunk = 64;
 
-// An object whose fields are all known, or marked optional by a leading "x_".
+// An object that has all the fields of `required`; any other is in `known`, or marked optional by a
+// leading "x_".
 class Fields {
  public:
-  static Result<Fields> Of(const Json& json, std::initializer_list<std::string_view> known) {
+  using Names = std::initializer_list<std::string_view>;
+  static Result<Fields> Of(const Json& json, Names required, Names known = {}) {
     if (!json.is_object()) return Corruption("not an object");
     std::size_t found = 0;
     for (const auto& item : json.items()) {
       const std::string& key = item.key();
-      bool is_known = false;
-      for (const std::string_view k : known) is_known = is_known || k == key;
-      if (!is_known && key.rfind("x_", 0) != 0)
+      const bool is_required = Contains(required, key);
+      if (!is_required && !Contains(known, key) && key.rfind("x_", 0) != 0)
         return Unsupported(fmt::format("field '{}' is not known to this build; use a newer ingot",
                                        key.substr(0, 80)));
-      found += is_known;
+      found += is_required;
     }
-    if (found != known.size())
-      for (const std::string_view k : known)
-        if (!json.contains(k)) return Corruption(fmt::format("field '{}' is missing", k));
+    if (found != required.size())
+      for (const std::string_view name : required)
+        if (!json.contains(name)) return Corruption(fmt::format("field '{}' is missing", name));
     return Fields(json);
   }
 
+  bool Has(const char* key) const { return json_->contains(key); }
   Result<std::string> Text(const char* key) const {
     const Json& value = json_->at(key);
     if (!value.is_string()) return Corruption(fmt::format("field '{}' is not a string", key));
@@ -76,6 +79,9 @@ class Fields {
 
  private:
   explicit Fields(const Json& json) : json_(&json) {}
+  static bool Contains(Names names, std::string_view key) {
+    return std::find(names.begin(), names.end(), key) != names.end();
+  }
   const Json* json_;
 };
 
@@ -135,6 +141,33 @@ Result<TensorRecord> ParseTensor(const Json& json) {
   return tensor;
 }
 
+Result<ExitRecord> ParseExit(const Json& json) {
+  INGOT_ASSIGN(const Fields fields, Fields::Of(json, {"layer", "norm", "up", "down"}));
+  ExitRecord exit;
+  INGOT_ASSIGN(exit.layer, fields.Integer("layer", 0, std::numeric_limits<int>::max()));
+  INGOT_ASSIGN(exit.norm, fields.Text("norm"));
+  INGOT_ASSIGN(exit.up, fields.Text("up"));
+  INGOT_ASSIGN(exit.down, fields.Text("down"));
+  return exit;
+}
+
+// What minor version 1 added.
+Status ParseAdditions(const Fields& fields, Manifest& manifest) {
+  if (fields.Has("base")) {
+    INGOT_ASSIGN(const Json* json, fields.Object("base"));
+    INGOT_ASSIGN(const Fields base, Fields::Of(*json, {"root"}).At("base"));
+    INGOT_ASSIGN(manifest.base_root, base.Text("root").At("base"));
+    INGOT_TRY(CheckRootText(manifest.base_root).At("base"));
+  }
+  if (!fields.Has("x_exits")) return OkStatus();
+  INGOT_ASSIGN(const Json* exits, fields.Array("x_exits"));
+  for (std::size_t i = 0; i < exits->size(); ++i) {
+    INGOT_ASSIGN(ExitRecord exit, ParseExit((*exits)[i]).At(fmt::format("exit {}", i)));
+    manifest.exits.push_back(std::move(exit));
+  }
+  return OkStatus();
+}
+
 Status ParseLists(const Fields& fields, Manifest& manifest) {
   INGOT_ASSIGN(const Json* assets, fields.Array("assets"));
   for (std::size_t i = 0; i < assets->size(); ++i) {
@@ -159,13 +192,14 @@ Result<Manifest> ParseManifest(std::string_view text, std::uint32_t chunk_count)
   INGOT_ASSIGN(const Json json,
                ParseGuardedJson(text, kBaseValues + kValuesPerChunk * chunk_count));
   INGOT_ASSIGN(const Fields fields,
-               Fields::Of(json, {"config", "provenance", "assets", "tensors"}));
+               Fields::Of(json, {"config", "provenance", "assets", "tensors"}, {"base"}));
   Manifest manifest;
   INGOT_ASSIGN(const Json* config, fields.Object("config"));
   INGOT_ASSIGN(const Json* provenance, fields.Object("provenance"));
   manifest.config = *config;
   manifest.provenance = *provenance;
   INGOT_TRY(ParseLists(fields, manifest));
+  INGOT_TRY(ParseAdditions(fields, manifest));
   INGOT_TRY(CheckManifest(manifest));
   INGOT_TRY(CheckCover(manifest, chunk_count));
   return manifest;

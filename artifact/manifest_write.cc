@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "artifact/manifest.h"
 
 namespace ingot::artifact {
@@ -29,6 +31,15 @@ Json TensorJson(const TensorRecord& tensor) {
 
 }  // namespace
 
+std::uint16_t MinorVersion(const Manifest& manifest) {
+  const auto added = [](const TensorRecord& tensor) {
+    return tensor.role == kRouterRole || tensor.role == kSharedRole;
+  };
+  const bool plain = manifest.base_root.empty() && manifest.exits.empty() &&
+                     std::none_of(manifest.tensors.begin(), manifest.tensors.end(), added);
+  return plain ? 0 : 1;
+}
+
 std::string SerializeManifest(const Manifest& manifest) {
   Json assets = Json::array();
   for (const AssetRecord& asset : manifest.assets) {
@@ -38,10 +49,14 @@ std::string SerializeManifest(const Manifest& manifest) {
   }
   Json tensors = Json::array();
   for (const TensorRecord& tensor : manifest.tensors) tensors.push_back(TensorJson(tensor));
-  const Json json = {{"config", manifest.config},
-                     {"provenance", manifest.provenance},
-                     {"assets", std::move(assets)},
-                     {"tensors", std::move(tensors)}};
+  Json json = {{"config", manifest.config},
+               {"provenance", manifest.provenance},
+               {"assets", std::move(assets)},
+               {"tensors", std::move(tensors)}};
+  if (!manifest.base_root.empty()) json["base"] = {{"root", manifest.base_root}};
+  for (const ExitRecord& exit : manifest.exits)
+    json["x_exits"].push_back(
+        {{"layer", exit.layer}, {"norm", exit.norm}, {"up", exit.up}, {"down", exit.down}});
   // `replace` keeps dump from throwing; the writer has checked every name by then.
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }

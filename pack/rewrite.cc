@@ -135,8 +135,7 @@ Result<RewriteReport> Rewrite(const artifact::ArtifactReader& reader,
     return Unsupported("the artifact is cut short: only a complete one can be rewritten");
   INGOT_TRY(CheckReplacements(manifest, replacements));
   artifact::ArtifactPlan plan;
-  plan.manifest.config = manifest.config;
-  plan.manifest.provenance = manifest.provenance;
+  plan.manifest = manifest;  // the writer takes tensors and assets from below
   plan.fingerprint = FingerprintOf(reader, replacements);
   for (const artifact::TensorRecord& record : manifest.tensors) {
     INGOT_ASSIGN(artifact::TensorPlan tensor, PlanOf(record).At(record.name));

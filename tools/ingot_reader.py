@@ -12,6 +12,7 @@ Exit status: 0 intact, 1 not, 2 usage, 77 a needed package is missing.
 """
 import argparse
 import json
+import re
 import struct
 import sys
 
@@ -282,6 +283,8 @@ def unique(pairs):
 STREAM = {"name", "bytes", "first_chunk", "chunk_count"}
 FIELDS = {
     "manifest": {"config", "provenance", "assets", "tensors"},
+    "base": {"root"},
+    "exit": {"layer", "norm", "up", "down"},
     "asset": STREAM,
     "tensor": {"name", "shape", "dtype", "codec", "role", "layer", "extra", "planes"},
     "plane": {"kind", "attributes", "level", "streams"},
@@ -295,7 +298,10 @@ def check_fields(manifest):
         known = {key for key in node if not key.startswith("x_")}
         need(known == FIELDS[kind], f"{kind}: fields {sorted(known ^ FIELDS[kind])}")
 
-    one("manifest", manifest)
+    one("manifest", {key: value for key, value in manifest.items() if key != "base"})
+    if "base" in manifest:
+        one("base", manifest["base"])
+        need(re.fullmatch("[0-9a-f]{64}", manifest["base"]["root"]), "root of the base")
     for asset in manifest["assets"]:
         one("asset", asset)
         name = asset["name"]
@@ -311,6 +317,20 @@ def check_fields(manifest):
             for stream in plane["streams"]:
                 one("stream", stream)
         need(levels and levels[0] == 0 and levels == sorted(levels), f"{tensor['name']}: levels")
+    check_exits(manifest, one)
+
+
+def check_exits(manifest, one):
+    tensors = {tensor["name"]: tensor for tensor in manifest["tensors"]}
+    layers = [-1]
+    for leave in manifest.get("x_exits", []):
+        one("exit", leave)
+        layers.append(leave["layer"])
+        need(layers[-1] > layers[-2], "exits do not ascend by layer")
+        norm, up, down = (tensors[leave[part]] for part in ("norm", "up", "down"))
+        inner, width = up["shape"]
+        need(norm["shape"] == [width] and down["shape"] == [1, inner], f"exit at layer {layers[-1]}: shapes")
+        need(up["role"] == down["role"] == "router", f"exit at layer {layers[-1]}: roles")
 
 
 # --- commands --------------------------------------------------------------------------------

@@ -40,6 +40,99 @@ TEST(Manifest, UnknownFieldsAreRefusedUnlessMarkedOptional) {
   EXPECT_NE(Parse(json).message().find("'scheme'"), std::string::npos);
 }
 
+// Valid() with what minor version 1 added: a base, and an exit with its three tensors.
+Json WithAdditions() {
+  Json json = Valid();
+  const auto add = [&](const char* name, const char* role, Json shape) {
+    Json tensor = json["tensors"][0];
+    tensor["name"] = name;
+    tensor["role"] = role;
+    tensor["shape"] = std::move(shape);
+    for (Json& plane : tensor["planes"])
+      for (Json& stream : plane["streams"])
+        stream["bytes"] = stream["chunk_count"] = 0, stream["first_chunk"] = 3;
+    tensor["planes"].erase(1);
+    json["tensors"].push_back(std::move(tensor));
+  };
+  add("exit.norm", "vector", {6});
+  add("exit.up", "router", {4, 6});
+  add("exit.down", "router", {1, 4});
+  json["base"] = {{"root", std::string(64, 'a')}};
+  json["x_exits"] = {
+      {{"layer", 3}, {"norm", "exit.norm"}, {"up", "exit.up"}, {"down", "exit.down"}}};
+  return json;
+}
+
+TEST(Manifest, AdditionsRoundTripAndRaiseTheMinorVersion) {
+  const auto plain = ParseManifest(Valid().dump(), 4);
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(MinorVersion(*plain), 0);
+  const Json json = WithAdditions();
+  const auto manifest = ParseManifest(json.dump(), 4);
+  ASSERT_TRUE(manifest.ok()) << manifest.status().message();
+  EXPECT_EQ(SerializeManifest(*manifest), json.dump());
+  EXPECT_EQ(MinorVersion(*manifest), 1);
+  EXPECT_EQ(manifest->base_root, std::string(64, 'a'));
+  ASSERT_EQ(manifest->exits.size(), 1u);
+  EXPECT_EQ(manifest->exits[0].layer, 3);
+  EXPECT_EQ(manifest->exits[0].up, "exit.up");
+  Manifest one = *plain;
+  one.base_root = manifest->base_root;
+  EXPECT_EQ(MinorVersion(one), 1);
+  one = *plain;
+  one.tensors[0].role = "shared";
+  EXPECT_EQ(MinorVersion(one), 1);
+}
+
+TEST(Manifest, ExitsAreCheckedAgainstTheTensors) {
+  struct Case {
+    const char* at;
+    Json value;
+    const char* reason;
+  };
+  for (const Case& c : {Case{"/x_exits", Json::object(), "'x_exits' is not an array"},
+                        {"/x_exits/0", 7, "not an object"},
+                        {"/x_exits/0/layer", -1, "'layer'"},
+                        {"/x_exits/0/norm", "none", "norm: no such tensor"},
+                        {"/x_exits/0/norm", "exit.down", "norm: tensor exit.down is 1x4"},
+                        {"/x_exits/0/up", "none", "up: no matrix named 'none'"},
+                        {"/x_exits/0/up", "exit.norm", "up: no matrix"},
+                        {"/x_exits/0/up", std::string(5000, 'n'), "up: no matrix"},
+                        {"/x_exits/0/down", "exit.up", "the exit needs 1x4"},
+                        {"/x_exits/0/down", nullptr, "'down' is not a string"},
+                        {"/tensors/2/role", "linear", "role linear"},
+                        {"/tensors/3/role", "linear", "role linear"},
+                        {"/tensors/2/shape", {4, 5}, "the exit needs 5"},
+                        {"/base", "aa", "'base' is not an object"},
+                        {"/base/root", std::string(63, 'a'), "64 lower-case"},
+                        {"/base/root", std::string(64, 'A'), "64 lower-case"},
+                        {"/base/root", 5, "'root' is not a string"}}) {
+    Json json = WithAdditions();
+    json[Json::json_pointer(c.at)] = c.value;
+    const Status status = Parse(json);
+    EXPECT_EQ(status.code(), StatusCode::kCorruption) << c.at << " = " << c.value.dump();
+    EXPECT_NE(status.message().find(c.reason), std::string::npos) << status.message();
+    EXPECT_LT(status.message().size(), 1200u);
+  }
+  Json json = WithAdditions();
+  json["x_exits"].push_back(json["x_exits"][0]);
+  EXPECT_NE(Parse(json).message().find("layers ascend"), std::string::npos);
+  for (const char* field : {"layer", "norm", "up", "down"}) {
+    json = WithAdditions();
+    json["x_exits"][0].erase(field);
+    EXPECT_EQ(Parse(json).code(), StatusCode::kCorruption) << field;
+  }
+  json = WithAdditions();
+  json["base"].erase("root");
+  EXPECT_EQ(Parse(json).code(), StatusCode::kCorruption);
+  // Fields of a later minor, inside what this one added.
+  json = WithAdditions();
+  json["x_exits"][0]["x_threshold"] = 0.5;
+  EXPECT_TRUE(Parse(json).ok()) << Parse(json).message();
+  json["x_exits"][0]["gate"] = "t";
+  EXPECT_EQ(Parse(json).code(), StatusCode::kUnsupported);
+}
+
 TEST(Manifest, EveryFieldIsRequiredAndTyped) {
   const auto walk = [](auto&& self, const Json& node, const Json::json_pointer& at) -> void {
     if (at == Json::json_pointer("/config") || at == Json::json_pointer("/provenance") ||
