@@ -89,17 +89,18 @@ Result<Tensor> Session::Run(std::span<const model::TokenId> ids, std::size_t fro
   INGOT_TRY(cache_.Reserve(ids.size()));
   const model::Architecture& architecture = model_->architecture();
   const std::uint64_t sequence_length = position() + ids.size();
-  std::vector<std::int32_t> positions;
-  std::vector<std::uint32_t> wanted;
+  std::vector<model::Row> rows;
   Tensor kept;
   // An encoder's tokens see each other, those behind them too: one block.
   const std::uint64_t block = architecture.masked ? ids.size() : prefill_block_;
   for (std::size_t begin = 0; begin < ids.size(); begin += block) {
     const std::size_t count = std::min<std::size_t>(block, ids.size() - begin);
-    positions.resize(count);
-    std::iota(positions.begin(), positions.end(), static_cast<std::int32_t>(position()));
-    ops_.Prepare(count, sequence_length);
-    Tensor hidden = model::RunLayers(ops_, architecture, {ids.subspan(begin, count), positions});
+    rows.resize(count);
+    for (std::size_t i = 0; i < count; ++i)
+      rows[i].position = static_cast<std::int32_t>(position() + i);
+    ops_.Expect(sequence_length);
+    Tensor hidden = model::RunLayers(ops_, architecture, {ids.subspan(begin, count), rows});
+    INGOT_TRY(ops_.status());
     cache_.Commit(count);
     ids_.insert(ids_.end(), ids.begin() + static_cast<std::ptrdiff_t>(begin),
                 ids.begin() + static_cast<std::ptrdiff_t>(begin + count));

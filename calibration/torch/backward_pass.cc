@@ -109,12 +109,6 @@ class BackwardStage {
     return open(KeptBorder(head_), last_);
   }
 
-  model::Batch BatchOf(std::size_t window, std::vector<std::int32_t>& positions) const {
-    positions.resize(run_.context());
-    for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<std::int32_t>(i);
-    return {run_.text->windows[run_.kept[window]], positions};
-  }
-
   // The embedding and layers.
   Status RunBlock(std::size_t window, WindowGradients& result) {
     at::Tensor x;
@@ -126,9 +120,9 @@ class BackwardStage {
     StageRecord record;
     record.keep_outputs = record.want_attention = true;
     TorchOps ops(*run_.architecture, *weights_, &record);
-    ops.Prepare(1, run_.context());
-    std::vector<std::int32_t> positions;
-    const at::Tensor y = RunStage(ops, *run_.architecture, stage_, x, BatchOf(window, positions));
+    const auto rows = model::WholeSequences(1, run_.context());
+    const at::Tensor y =
+        RunStage(ops, *run_.architecture, stage_, x, {run_.text->windows[run_.kept[window]], rows});
     INGOT_TRY(ops.status());
     if (record.uses.empty() && !x.defined()) return OkStatus();  // an embedding is a table
     const std::vector<at::Tensor> gradients = Gradients(y, dy, x, record);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <utility>
 
 #include "calibration/torch/passes.h"
@@ -23,10 +22,8 @@ namespace {
 Result<at::Tensor> RunWindowOf(const RunState& run, std::size_t stage, const StageWeights& weights,
                                std::size_t window, const at::Tensor& x, StageRecord* record) {
   TorchOps ops(*run.architecture, weights, record);
-  ops.Prepare(1, run.context());
-  std::vector<std::int32_t> positions(run.context());
-  std::iota(positions.begin(), positions.end(), 0);
-  at::Tensor y = RunStage(ops, *run.architecture, stage, x, {run.text->windows[window], positions});
+  const auto rows = model::WholeSequences(1, run.context());
+  at::Tensor y = RunStage(ops, *run.architecture, stage, x, {run.text->windows[window], rows});
   INGOT_TRY(ops.status());
   return y;
 }

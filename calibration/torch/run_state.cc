@@ -50,6 +50,7 @@ at::Tensor RunHidden(TorchOps& ops, const model::Architecture& architecture, std
 
 at::Tensor RunStage(TorchOps& ops, const model::Architecture& architecture, std::size_t stage,
                     const at::Tensor& x, const model::Batch& batch) {
+  if (stage <= architecture.layers.size()) ops.Begin(batch);
   const auto hidden = static_cast<std::int64_t>(architecture.hidden_size);
   const auto beside = static_cast<std::int64_t>(BorderWidth(architecture)) - hidden;
   if (beside == 0) return RunHidden(ops, architecture, stage, x, batch);

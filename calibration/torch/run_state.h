@@ -46,8 +46,9 @@ Status ForWindows(std::size_t count, std::size_t running,
 Result<at::Tensor> ReadBorder(const RunState& run, const ActivationFile& file, std::size_t window);
 Status WriteBorder(ActivationFile& file, std::size_t window, const at::Tensor& x);
 
-// A stage over what Prepare said: x is what the stage before gave, rows x BorderWidth, unused by
-// stage 0. The head gives logits of all rows.
+// A stage over a batch of whole sequences: x is what the stage before gave, rows x BorderWidth,
+// unused by stage 0; only stage 0 reads the batch's ids. The head gives logits of all rows of x,
+// which may be fewer.
 at::Tensor RunStage(TorchOps& ops, const model::Architecture& architecture, std::size_t stage,
                     const at::Tensor& x, const model::Batch& batch);
 

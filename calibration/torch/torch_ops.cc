@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -54,7 +55,29 @@ void UseOneTorchThread() {
   (void)done;
 }
 
-void TorchOps::Prepare(std::size_t sequences, std::size_t length) {
+void TorchOps::Begin(const model::Batch& batch) {
+  const std::span<const model::Row> rows = batch.rows;
+  const auto same = [&](const model::Row& row) { return row.sequence == rows[0].sequence; };
+  const auto length =
+      static_cast<std::size_t>(std::find_if_not(rows.begin(), rows.end(), same) - rows.begin());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const bool follows = i % length == 0 || rows[i].sequence == rows[i - 1].sequence;
+    if (follows && static_cast<std::size_t>(rows[i].position) == i % length) continue;
+    if (status_.ok())
+      status_ = InvalidArgument("row " + std::to_string(i) + " is position " +
+                                std::to_string(rows[i].position) + " of sequence " +
+                                std::to_string(rows[i].sequence) +
+                                ": calibration runs whole sequences of one length");
+    return SetShape(1, rows.size());
+  }
+  if (!rows.empty() && rows.size() % length == 0) return SetShape(rows.size() / length, length);
+  if (status_.ok())
+    status_ = InvalidArgument(std::to_string(rows.size()) + " rows are no whole sequences of " +
+                              std::to_string(length) + " tokens");
+  SetShape(1, rows.size());
+}
+
+void TorchOps::SetShape(std::size_t sequences, std::size_t length) {
   sequences_ = Signed(sequences);
   if (length_ == Signed(length)) return;
   length_ = Signed(length);

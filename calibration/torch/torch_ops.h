@@ -61,11 +61,12 @@ class TorchOps {
            StageRecord* record = nullptr)
       : architecture_(&architecture), weights_(&weights), record_(record) {}
 
-  // The rows of what follows are `sequences` sequences of `length` tokens, one after another, each
-  // from position 0 on.
-  void Prepare(std::size_t sequences, std::size_t length);
+  // Takes whole sequences of one length, one after another, each from position 0 on
+  // (model::WholeSequences): calibration keeps nothing between forwards. Other rows are an error of
+  // status().
+  void Begin(const model::Batch& batch);
 
-  // The first error of a table read, which made its op return zeros.
+  // The first error: of the rows, or of a table read, which made its op return zeros.
   const Status& status() const { return status_; }
 
   Tensor Embed(const std::string& table, std::span<const std::int32_t> ids);
@@ -123,6 +124,7 @@ class TorchOps {
   struct RopeTable {
     at::Tensor cosine, sine;  // length x dims / 2
   };
+  void SetShape(std::size_t sequences, std::size_t length);
   RopeTable MakeRope(const model::RopeSpec& spec) const;
   Tensor NormLast(const model::NormSpec& norm, const Tensor& x) const;
   // Added to the scores: 0 where a query sees a key, -inf where not. length x length.

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -138,8 +137,7 @@ class TuneRun {
 
   Status RunAll(const StageWeights& weights, std::size_t stage, const ActivationFile* in,
                 ActivationFile& out) const {
-    std::vector<std::int32_t> positions(run_.context());
-    std::iota(positions.begin(), positions.end(), 0);
+    const auto rows = model::WholeSequences(1, run_.context());
     return ForWindows(
         run_.text->windows.size(), run_.fit.running, [&](std::size_t window) -> Status {
           const c10::NoGradGuard no_gradients;
@@ -148,9 +146,8 @@ class TuneRun {
             INGOT_ASSIGN(x, ReadBorder(run_, *in, window));
           }
           TorchOps ops(*run_.architecture, weights);
-          ops.Prepare(1, run_.context());
           const at::Tensor y =
-              RunStage(ops, *run_.architecture, stage, x, {run_.text->windows[window], positions});
+              RunStage(ops, *run_.architecture, stage, x, {run_.text->windows[window], rows});
           INGOT_TRY(ops.status());
           return WriteBorder(out, window, y);
         });

@@ -140,11 +140,9 @@ Result<at::Tensor> TuneBlock::Output(const ActivationFile& in, std::size_t windo
   INGOT_ASSIGN(const at::Tensor x, ReadBorder(run_, in, window));
   INGOT_ASSIGN(const auto weights, StageWeights::Load(reader_, *run_.architecture, layer_ + 1));
   TorchOps ops(*run_.architecture, *weights);
-  ops.Prepare(1, run_.context());
-  std::vector<std::int32_t> positions(run_.context());
-  std::iota(positions.begin(), positions.end(), 0);
+  const auto rows = model::WholeSequences(1, run_.context());
   const at::Tensor y =
-      RunStage(ops, *run_.architecture, layer_ + 1, x, {run_.text->windows[window], positions});
+      RunStage(ops, *run_.architecture, layer_ + 1, x, {run_.text->windows[window], rows});
   INGOT_TRY(ops.status());
   return y;
 }

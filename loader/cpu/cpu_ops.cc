@@ -41,9 +41,11 @@ CpuOps::CpuOps(const model::Architecture& architecture, const BoundWeights& weig
   for (const model::RopeSpec& rope : architecture.ropes) ropes_.emplace_back(rope);
 }
 
-void CpuOps::Prepare(std::uint64_t tokens, std::uint64_t sequence_length) {
-  first_position_ = cache_->length();
-  for (RopeTable& rope : ropes_) rope.Prepare(first_position_ + tokens, sequence_length);
+void CpuOps::Begin(const model::Batch& batch) {
+  if (batch.rows.empty()) return;
+  first_position_ = static_cast<std::uint64_t>(batch.rows.front().position);
+  for (RopeTable& rope : ropes_)
+    rope.Prepare(first_position_ + batch.rows.size(), sequence_length_);
 }
 
 Tensor CpuOps::Embed(const std::string& table, std::span<const std::int32_t> ids) {

@@ -43,9 +43,11 @@ class CpuOps {
   CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
          RecurrentState& state, Compute compute);
 
-  // The next forward runs `tokens` positions from the cache's length on, in a sequence that will be
-  // `sequence_length` long when the prompt is in. REQUIRES: room in the cache was reserved.
-  void Prepare(std::uint64_t tokens, std::uint64_t sequence_length);
+  // The sequence will be this long when the prompt is in.
+  void Expect(std::uint64_t sequence_length) { sequence_length_ = sequence_length; }
+  // Takes consecutive positions of the one sequence. REQUIRES: room in the cache was reserved.
+  void Begin(const model::Batch& batch);
+  const Status& status() const { return status_; }
 
   // Called with the hidden states that leave each layer; false ends the forward there.
   std::function<bool(std::size_t layer, Tensor& x)> after_layer;
@@ -115,7 +117,9 @@ class CpuOps {
   const VectorKernels* kernels_;
   std::vector<RopeTable> ropes_;
   RoundedAlibi rounded_alibi_;
+  std::uint64_t sequence_length_ = 0;
   std::uint64_t first_position_ = 0;
+  Status status_;
   TensorPool pool_;
   Tensor first_value_;  // of RWKV 7, for the block that runs
   // Page pointers of the layer at hand, by kv head; kept to keep their memory.

@@ -1,12 +1,14 @@
 // The one forward: walks an Architecture over an op set that it does not know. CPU kernels, CUDA
 // kernels and LibTorch with autograd are op sets; a new family adds data, not a forward.
 //
-// Contract of an op set. A Tensor is an opaque matrix, tokens x features, row-major. Ops are
+// Contract of an op set. A Tensor is an opaque matrix, rows x features, row-major. Ops are
 // functional: each returns a tensor and leaves its const arguments as they were; an argument taken
-// by value is the op's to reuse. The op set owns weights, positions and the KV cache: it knows the
-// batch's positions from whoever prepared it, and Attention(spec, layer, ...) appends k and v
-// there. Ops do not report errors: the op set checks weights and room in the cache before a
-// forward, and remembers what fails later (a CUDA error) for its owner to ask.
+// by value is the op's to reuse. The op set owns weights and what its sequences remember. Begin
+// tells it the rows of what follows: an op that depends on a row's sequence or position (rotation,
+// attention, recurrences) reads them, and Attention(spec, layer, ...) appends each row's k and v to
+// its sequence. Ops do not report errors: whoever owns the op set checks weights and makes room
+// before a forward; what fails later (a CUDA error) is remembered in status(), which the owner asks
+// after each forward.
 //
 // Thread rule: a forward belongs to the thread that calls it; what is parallel lies inside the ops.
 #pragma once
@@ -20,26 +22,27 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
 #include "model/architecture/architecture.h"
+#include "model/forward/batch.h"
 #include "model/forward/forward_mamba.h"
 #include "model/forward/forward_retention.h"
 #include "model/forward/forward_rwkv.h"
 
 namespace ingot::model {
 
-// Tokens to run, in order. Rows are what the op set's prepared batch says they are: consecutive
-// positions of one sequence, or one position each of several.
-struct Batch {
-  std::span<const std::int32_t> ids;
-  std::span<const std::int32_t> positions;  // absolute, as many as ids
-};
-
 template <class Ops>
 concept OpSet = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::Tensor& x,
                          const typename Ops::Routes& routes, const NormSpec& norm,
                          const AttentionSpec& attention, const LinearRef* linear, std::size_t n,
                          const ColumnSlice& slice, double number, std::span<const std::int32_t> ids,
-                         std::span<const std::uint32_t> rows, const std::string& table) {
+                         std::span<const std::uint32_t> rows, const std::string& table,
+                         const Batch& batch) {
+  // The rows of the tensors that follow, until the next Begin: a whole batch, or at a layer border
+  // those of its rows that go on.
+  { ops.Begin(batch) } -> std::same_as<void>;
+  // The first failure so far that no op could report.
+  { ops.status() } -> std::same_as<const Status&>;
   // Rows `ids` of a table.
   { ops.Embed(table, ids) } -> std::same_as<typename Ops::Tensor>;
   // REQUIRES: norm.present().
@@ -51,7 +54,7 @@ concept OpSet = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::T
   {
     ops.Linear(std::initializer_list<const LinearRef*>{linear}, x)
     } -> std::same_as<std::vector<typename Ops::Tensor>>;
-  // Rotates the first dims of each head by the batch's positions: rope index, head_dim.
+  // Rotates the first dims of each head by the rows' positions: rope index, head_dim.
   { ops.Rope(n, n, std::move(t)) } -> std::same_as<typename Ops::Tensor>;
   {
     ops.Attention(attention, n, std::move(t), std::move(t), std::move(t))
@@ -249,7 +252,7 @@ typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::s
   return AddBranch(ops, std::move(x), spec.post_mlp_norm, std::move(fed), spec.residual_scale);
 }
 
-// Token and position embeddings: the residual stream before layer 0.
+// Token and position embeddings: the residual stream before layer 0. REQUIRES: ops.Begin(batch).
 template <OpSet Ops>
 typename Ops::Tensor RunEmbedding(Ops& ops, const Architecture& architecture, const Batch& batch) {
   auto x = ops.Embed(architecture.embedding, batch.ids);
@@ -257,9 +260,10 @@ typename Ops::Tensor RunEmbedding(Ops& ops, const Architecture& architecture, co
     x = forward_detail::OneLinear(ops, architecture.embedding_projection, x);
   if (architecture.embedding_scale != 1) x = ops.Scale(std::move(x), architecture.embedding_scale);
   if (!architecture.position_embedding.empty()) {
-    std::vector<std::int32_t> rows(batch.positions.begin(), batch.positions.end());
-    for (std::int32_t& row : rows) row += static_cast<std::int32_t>(architecture.position_offset);
-    x = ops.Add(std::move(x), ops.Embed(architecture.position_embedding, rows), 1.0);
+    std::vector<std::int32_t> places;
+    for (const Row& row : batch.rows)
+      places.push_back(row.position + static_cast<std::int32_t>(architecture.position_offset));
+    x = ops.Add(std::move(x), ops.Embed(architecture.position_embedding, places), 1.0);
   }
   if (!architecture.segment_embedding.empty()) {
     const std::vector<std::int32_t> first(batch.ids.size(), 0);
@@ -268,9 +272,10 @@ typename Ops::Tensor RunEmbedding(Ops& ops, const Architecture& architecture, co
   return forward_detail::NormOr(ops, architecture.embedding_norm, std::move(x));
 }
 
-// Hidden states that leave the last layer, before the final norm, a row per token of the batch.
+// Hidden states that leave the last layer, before the final norm, a row per row of the batch.
 template <OpSet Ops>
 typename Ops::Tensor RunLayers(Ops& ops, const Architecture& architecture, const Batch& batch) {
+  ops.Begin(batch);
   auto x = RunEmbedding(ops, architecture, batch);
   for (std::size_t layer = 0; layer < architecture.layers.size(); ++layer) {
     x = RunLayer(ops, architecture, layer, std::move(x));

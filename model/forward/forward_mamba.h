@@ -11,8 +11,8 @@
 
 namespace ingot::model {
 
-// What an op set needs beyond OpSet to run them. It keeps the states of its sequence by layer; rows
-// are consecutive positions of it.
+// What an op set needs beyond OpSet to run them. It keeps states by sequence and layer; a row meets
+// its own sequence\'s, after the rows of it that stand before.
 template <class Ops>
 concept MambaOps = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::Tensor& x,
                             const CausalConvSpec& conv, const MambaSpec& mamba,

@@ -11,8 +11,8 @@
 
 namespace ingot::model {
 
-// What an op set needs beyond OpSet to run it. It keeps the states of its sequence by layer; rows
-// are consecutive positions of it.
+// What an op set needs beyond OpSet to run it. It keeps states by sequence and layer; a row meets
+// its own sequence\'s, after the rows of it that stand before.
 template <class Ops>
 concept RetentionOps = requires(Ops& ops, const typename Ops::Tensor& x, const RetentionSpec& spec,
                                 std::size_t n) {

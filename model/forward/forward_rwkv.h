@@ -23,8 +23,8 @@ inline constexpr std::size_t kRwkvTimeShift = 0;
 inline constexpr std::size_t kRwkvState = 1;
 inline constexpr std::size_t kRwkvChannelShift = 2;
 
-// What an op set needs beyond OpSet to run them. It keeps the states of its sequence by layer; rows
-// are consecutive positions of it.
+// What an op set needs beyond OpSet to run them. It keeps states by sequence and layer; a row meets
+// its own sequence\'s, after the rows of it that stand before.
 template <class Ops>
 concept RwkvOps = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::Tensor& x,
                            const RwkvSpec& spec, const RwkvMix& mix, const std::string& name,

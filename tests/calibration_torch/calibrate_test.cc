@@ -185,16 +185,13 @@ TEST_F(CalibrateTest, FisherEqualsAutogradThroughTheWholeModel) {
     for (const std::size_t w : SpreadEvenly(text_.windows.size(), 5)) {
       std::vector<std::unique_ptr<StageWeights>> weights;
       std::vector<StageRecord> records(StageCount(architecture_));
-      std::vector<std::int32_t> positions(text_.context);
-      for (std::size_t i = 0; i < positions.size(); ++i)
-        positions[i] = static_cast<std::int32_t>(i);
+      const auto rows = model::WholeSequences(1, text_.context);
       at::Tensor x;
       for (std::size_t stage = 0; stage < records.size(); ++stage) {
         weights.push_back(*StageWeights::Load(*checkpoint_, architecture_, stage));
         records[stage].keep_outputs = true;
         TorchOps ops(architecture_, *weights.back(), &records[stage]);
-        ops.Prepare(1, text_.context);
-        x = RunStage(ops, architecture_, stage, x, {text_.windows[w], positions});
+        x = RunStage(ops, architecture_, stage, x, {text_.windows[w], rows});
       }
       at::Tensor target = at::empty({static_cast<std::int64_t>(text_.context)}, at::kLong);
       const at::Tensor p = at::softmax(x.detach(), -1).contiguous();

@@ -42,19 +42,14 @@ at::Tensor TorchLogits(const Opened& model, const std::vector<TokenId>& ids,
                        std::size_t sequences) {
   const c10::NoGradGuard no_gradients;
   std::vector<TokenId> all;
-  std::vector<std::int32_t> positions;
-  for (std::size_t s = 0; s < sequences; ++s)
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      all.push_back(ids[i]);
-      positions.push_back(static_cast<std::int32_t>(i));
-    }
+  for (std::size_t s = 0; s < sequences; ++s) all.insert(all.end(), ids.begin(), ids.end());
+  const auto rows = model::WholeSequences(sequences, ids.size());
   at::Tensor x;
   for (std::size_t stage = 0; stage < StageCount(model.architecture); ++stage) {
     auto weights = StageWeights::Load(*model.checkpoint, model.architecture, stage);
     EXPECT_TRUE(weights.ok()) << weights.status().message();
     TorchOps ops(model.architecture, **weights);
-    ops.Prepare(sequences, ids.size());
-    x = RunStage(ops, model.architecture, stage, x, {all, positions});
+    x = RunStage(ops, model.architecture, stage, x, {all, rows});
     EXPECT_TRUE(ops.status().ok()) << ops.status().message();
   }
   return x.contiguous();
@@ -104,10 +99,10 @@ TEST(TorchOpsRecordTest, MatricesThatReadOneTensorShareItsInput) {
   StageRecord record;
   record.keep_outputs = record.want_attention = true;
   TorchOps ops(model.architecture, **weights, &record);
-  ops.Prepare(1, ids.size());
+  const auto rows = model::WholeSequences(1, ids.size());
   const auto hidden = static_cast<std::int64_t>(model.architecture.hidden_size);
   RunStage(ops, model.architecture, 1, at::randn({static_cast<std::int64_t>(ids.size()), hidden}),
-           {});
+           {ids, rows});
   ASSERT_EQ(record.uses.size(), 7u);  // q k v | o | gate up | down
   ASSERT_EQ(record.inputs.size(), 4u);
   const std::size_t inputs[] = {0, 0, 0, 1, 2, 2, 3};
@@ -120,6 +115,23 @@ TEST(TorchOpsRecordTest, MatricesThatReadOneTensorShareItsInput) {
   for (std::size_t i = 0; i < ids.size(); ++i)
     sum += record.attention.data_ptr<float>()[i] * static_cast<double>(ids.size() - i);
   EXPECT_NEAR(sum, static_cast<double>(ids.size()), 1e-3);
+}
+
+TEST(TorchOpsRowsTest, RowsThatAreNoWholeSequencesAreAnError) {
+  const Opened model = Open("llama");
+  auto weights = StageWeights::Load(*model.checkpoint, model.architecture, 1);
+  ASSERT_TRUE(weights.ok());
+  const auto message = [&](std::vector<model::Row> rows) {
+    TorchOps ops(model.architecture, **weights);
+    ops.Begin({{}, rows});
+    return ops.status().message();
+  };
+  EXPECT_EQ(message(model::WholeSequences(3, 2)), "");
+  EXPECT_EQ(message({{0, 0}, {0, 2}}),
+            "row 1 is position 2 of sequence 0: calibration runs whole sequences of one length");
+  EXPECT_EQ(message({{0, 0}, {0, 1}, {1, 0}, {2, 1}}),
+            "row 3 is position 1 of sequence 2: calibration runs whole sequences of one length");
+  EXPECT_EQ(message({{0, 0}, {0, 1}, {1, 0}}), "3 rows are no whole sequences of 2 tokens");
 }
 
 }  // namespace
