@@ -156,10 +156,9 @@ Status CopyChunks(const Spool& spool, const Layout& layout, File& file) {
 
 }  // namespace
 
-Result<ArtifactWriter::Finished> AssembleArtifact(const std::string& target, const Spool& spool,
-                                                  Manifest manifest, const Pieces& pieces,
-                                                  const SigningKey* key,
-                                                  const std::function<void(Manifest&)>& patch) {
+Result<Assembled> AssembleArtifact(const std::string& target, const Spool& spool, Manifest manifest,
+                                   const Pieces& pieces, const SigningKey* key,
+                                   const std::function<void(Manifest&)>& patch) {
   Layout layout = PlaceAll(manifest, pieces);
   if (layout.chunks.size() > std::numeric_limits<std::uint32_t>::max())
     return LimitExceeded(fmt::format("{} chunks do not fit one artifact", layout.chunks.size()));
@@ -171,11 +170,10 @@ Result<ArtifactWriter::Finished> AssembleArtifact(const std::string& target, con
   ArtifactWriter::Finished finished;
   INGOT_ASSIGN(const std::vector<std::uint8_t> prefix,
                MakePrefix(json, MinorVersion(manifest), layout, key, finished));
-  INGOT_ASSIGN(AtomicFile file, AtomicFile::Create(target));
+  INGOT_ASSIGN(files::AtomicFile file, files::AtomicFile::Create(target));
   INGOT_TRY(file.Append(prefix));
   INGOT_TRY(CopyChunks(spool, layout, file.file()).At(target));
-  INGOT_TRY(file.Commit());
-  return finished;
+  return Assembled{std::move(finished), std::move(file)};
 }
 
 }  // namespace ingot::artifact

@@ -9,6 +9,7 @@
 
 #include "artifact/spool.h"
 #include "artifact/writer.h"
+#include "files/atomic_file.h"
 
 namespace ingot::artifact {
 
@@ -18,11 +19,16 @@ struct Pieces {
   std::vector<std::vector<SpooledChunk>> assets;
 };
 
-// Writes `target` from the spool. `manifest` comes with tensors and assets in order; their streams'
-// lengths and chunk numbers are filled in here, before `patch`.
-Result<ArtifactWriter::Finished> AssembleArtifact(const std::string& target, const Spool& spool,
-                                                  Manifest manifest, const Pieces& pieces,
-                                                  const SigningKey* key,
-                                                  const std::function<void(Manifest&)>& patch);
+// An artifact that Commit puts at its target.
+struct Assembled {
+  ArtifactWriter::Finished finished;
+  files::AtomicFile file;
+};
+
+// Lays out and writes `target` from the spool, uncommitted. `manifest` comes with tensors and
+// assets in order; their streams' lengths and chunk numbers are filled in here, before `patch`.
+Result<Assembled> AssembleArtifact(const std::string& target, const Spool& spool, Manifest manifest,
+                                   const Pieces& pieces, const SigningKey* key,
+                                   const std::function<void(Manifest&)>& patch);
 
 }  // namespace ingot::artifact

@@ -45,6 +45,15 @@ Digest DerivedDigest(std::string_view context, ByteSpan material) {
   return digest;
 }
 
+Digest KeyedDigest(const Digest& key, std::initializer_list<ByteSpan> parts) {
+  blake3_hasher state;
+  blake3_hasher_init_keyed(&state, key.data());
+  for (const ByteSpan part : parts) blake3_hasher_update(&state, part.data(), part.size());
+  Digest digest;
+  blake3_hasher_finalize(&state, digest.data(), digest.size());
+  return digest;
+}
+
 Digest RootDigest(ByteSpan prefix) {
   Hasher hasher;
   hasher.Update(prefix.first(kHeaderBytes));

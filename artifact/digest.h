@@ -3,6 +3,7 @@
 // Thread rule: a Hasher belongs to one thread; the functions are pure.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <string_view>
 
@@ -28,6 +29,9 @@ class Hasher {
 
 // BLAKE3 in key derivation mode: context string, then the key material.
 Digest DerivedDigest(std::string_view context, ByteSpan material);
+
+// BLAKE3 in keyed mode, over the parts one after the other.
+Digest KeyedDigest(const Digest& key, std::initializer_list<ByteSpan> parts);
 
 // The digest that everything hangs on: header, stored manifest with its padding, chunk table.
 // REQUIRES: prefix holds [0, data_offset).

@@ -2,117 +2,29 @@
 
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <optional>
+#include <utility>
 
 #include "artifact/reader.h"
+#include "artifact/spool_key.h"
 #include "base/parallel.h"
+#include "files/owned_file.h"
 
 namespace ingot::artifact {
 namespace {
 
-// A journal record: u32 payload length, payload, BLAKE3-256 of both.
-constexpr std::size_t kLengthBytes = 4;
-constexpr std::size_t kDigestBytes = 32;
 constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{4} << 30;
 constexpr int kOpenAttempts = 8;
+constexpr std::array<std::uint8_t, kSpoolMagicBytes> kSpoolMagic = {
+    0x89, 'I', 'N', 'G', 'S', 'P', 'O', 'O', 'L', 2, 0, 0, 0x0d, 0x0a, 0x1a, 0x0a};
 
-class Bytes {
- public:
-  template <typename T>
-  void Put(T value) {
-    const std::size_t at = out_.size();
-    out_.resize(at + sizeof value);
-    StoreLe(out_.data() + at, value);
-  }
-  void Put(ByteSpan bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
-  const std::vector<std::uint8_t>& out() const { return out_; }
-
- private:
-  std::vector<std::uint8_t> out_;
-};
-
-class Cursor {
- public:
-  explicit Cursor(ByteSpan bytes) : bytes_(bytes) {}
-  template <typename T>
-  bool Get(T& value) {
-    if (bytes_.size() < sizeof value) return false;
-    value = LoadLe<T>(bytes_.data());
-    bytes_ = bytes_.subspan(sizeof value);
-    return true;
-  }
-  ByteSpan rest() const { return bytes_; }
-
- private:
-  ByteSpan bytes_;
-};
-
-std::vector<std::uint8_t> EncodeSlab(const SlabRecord& record) {
-  Bytes bytes;
-  bytes.Put(record.tensor);
-  bytes.Put(record.slab);
-  bytes.Put(static_cast<std::uint32_t>(record.streams.size()));
-  for (const auto& stream : record.streams) {
-    bytes.Put(static_cast<std::uint32_t>(stream.size()));
-    for (const SpooledChunk& chunk : stream) {
-      bytes.Put(chunk.spool_offset);
-      bytes.Put(chunk.entry.stored_bytes);
-      bytes.Put(chunk.entry.decoded_bytes);
-      bytes.Put(static_cast<std::uint8_t>(chunk.entry.coding));
-      bytes.Put(ByteSpan(chunk.entry.digest));
-    }
-  }
-  bytes.Put(AsBytes(record.note.dump(-1, ' ', false, Json::error_handler_t::replace)));
-  return bytes.out();
-}
-
-bool DecodeChunkRecord(Cursor& cursor, SpooledChunk& chunk) {
-  std::uint8_t coding;
-  if (!cursor.Get(chunk.spool_offset) || !cursor.Get(chunk.entry.stored_bytes) ||
-      !cursor.Get(chunk.entry.decoded_bytes) || !cursor.Get(coding) ||
-      !cursor.Get(chunk.entry.digest))
-    return false;
-  chunk.entry.coding = static_cast<ChunkCoding>(coding);
-  return coding <= static_cast<std::uint8_t>(ChunkCoding::kRans) && chunk.entry.stored_bytes > 0 &&
-         chunk.entry.stored_bytes <= chunk.entry.decoded_bytes &&
-         chunk.entry.decoded_bytes <= kMaxChunkBytes;
-}
-
-std::optional<SlabRecord> DecodeSlab(ByteSpan payload) {
-  SlabRecord record;
-  Cursor cursor(payload);
-  std::uint32_t streams;
-  if (!cursor.Get(record.tensor) || !cursor.Get(record.slab) || !cursor.Get(streams) ||
-      streams > payload.size() / 4)
-    return std::nullopt;
-  record.streams.resize(streams);
-  for (auto& stream : record.streams) {
-    std::uint32_t count;
-    if (!cursor.Get(count) || count > cursor.rest().size() / kDigestBytes) return std::nullopt;
-    stream.resize(count);
-    for (SpooledChunk& chunk : stream)
-      if (!DecodeChunkRecord(cursor, chunk)) return std::nullopt;
-  }
-  record.note = Json::parse(AsText(cursor.rest()), nullptr, /*allow_exceptions=*/false);
-  if (record.note.is_discarded()) return std::nullopt;
-  return record;
-}
-
-// The payload of the record at the front of `bytes`; nullopt where it is torn or damaged.
-std::optional<ByteSpan> RecordAt(ByteSpan bytes) {
-  if (bytes.size() < kLengthBytes + kDigestBytes) return std::nullopt;
-  const std::uint64_t n = LoadLe<std::uint32_t>(bytes.data());
-  if (n > bytes.size() - kLengthBytes - kDigestBytes) return std::nullopt;
-  const Digest digest = DigestOf(bytes.first(kLengthBytes + n));
-  if (std::memcmp(digest.data(), bytes.data() + kLengthBytes + n, kDigestBytes) != 0)
-    return std::nullopt;
-  return bytes.subspan(kLengthBytes, n);
+// Whether the file starts with its magic, or with as much of it as a kill let through.
+bool HasMagic(const File& file, std::uint64_t bytes, ByteSpan magic) {
+  std::vector<std::uint8_t> head(std::min<std::uint64_t>(bytes, magic.size()));
+  return file.ReadAt(0, head).ok() && std::equal(head.begin(), head.end(), magic.begin());
 }
 
 bool ChunkIntact(const File& data, std::uint64_t data_bytes, const SpooledChunk& chunk,
@@ -131,68 +43,93 @@ bool SlabIntact(const File& data, std::uint64_t data_bytes, const SlabRecord& re
   return true;
 }
 
-// Opens and locks the data file. A spool that its owner removed between our open and our lock is
-// not the one at the path any more: try again.
-Result<File> OpenLocked(const std::string& path) {
+}  // namespace
+
+// A spool that its owner removed between our open and our lock is not the one at the path any more:
+// try again.
+Result<Spool::OwnFile> Spool::OpenLocked(const std::string& path) {
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
-    INGOT_ASSIGN(File file, File::OpenReadWrite(path));
+    INGOT_ASSIGN(File file, files::OpenOwned(path));
     if (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return ErrnoStatus(errno, path, "lock");
       return InvalidArgument(fmt::format(
           "{}: another process is packing to this target; wait for it or end it", path));
     }
-    struct stat ours {
-    }, named{};
-    if (::fstat(file.fd(), &ours) == 0 && ::stat(path.c_str(), &named) == 0 &&
-        ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)
-      return file;
+    if (files::IsNamed(file, path)) return CheckedFile(path, std::move(file), kSpoolMagic);
   }
   return IoError(fmt::format("{}: is removed again and again by another process", path));
 }
 
-}  // namespace
+// InvalidArgument where the file holds something else than ours would.
+Result<Spool::OwnFile> Spool::CheckedFile(const std::string& path, File file, ByteSpan magic) {
+  INGOT_ASSIGN(const std::uint64_t bytes, file.Size().At(path));
+  if (!HasMagic(file, bytes, magic))
+    return InvalidArgument(
+        fmt::format("{}: is there and was not left by this version's pack; move it away or choose "
+                    "another output",
+                    path));
+  return OwnFile{path, std::move(file), files::Tracked(path, files::Fate::kRemoved)};
+}
 
 Result<std::unique_ptr<Spool>> Spool::Open(const std::string& target, const Digest& identity) {
-  const std::string path = target + ".spool";
-  INGOT_ASSIGN(File data, OpenLocked(path));
-  INGOT_ASSIGN(File journal, File::OpenReadWrite(path + ".journal"));
-  std::unique_ptr<Spool> spool(new Spool(path, std::move(data), std::move(journal)));
-  INGOT_TRY(spool->Start(identity));
+  INGOT_ASSIGN(OwnFile data, OpenLocked(target + ".spool"));
+  const std::string path = data.path + ".journal";
+  auto file = files::OpenOwned(path);
+  auto journal = file.ok() ? CheckedFile(path, *std::move(file), kJournalMagic) : file.status();
+  if (!journal.ok()) {
+    // An empty spool says nothing: it goes again.
+    if (const auto bytes = data.file.Size(); bytes.ok() && *bytes == 0) Unlink(data);
+    return std::move(journal).status();
+  }
+  const Digest key = SpoolKey();
+  std::unique_ptr<Spool> spool(new Spool(std::move(data), *std::move(journal), key));
+  INGOT_TRY(spool->Start(identity, key));
   return spool;
 }
 
-Status Spool::Start(const Digest& identity) {
-  INGOT_ASSIGN(data_end_, data_.Size().At(path_));
-  INGOT_ASSIGN(const std::string text, ReadFileToString(path_ + ".journal", kMaxJournalBytes));
-  ByteSpan rest = AsBytes(text);
-  const auto first = RecordAt(rest);
-  const bool same = first && first->size() == identity.size() &&
-                    std::memcmp(first->data(), identity.data(), identity.size()) == 0;
-  if (!same) {
-    if (::ftruncate(data_.fd(), 0) != 0 || ::ftruncate(journal_.fd(), 0) != 0)
-      return ErrnoStatus(errno, path_, "empty the spool");
-    data_end_ = 0;
-    return AppendJournal(identity);
-  }
-  for (auto payload = first; payload; payload = RecordAt(rest)) {
-    if (journal_end_ > 0)
-      if (auto record = DecodeSlab(*payload)) resumed_.push_back(std::move(*record));
-    const std::size_t n = kLengthBytes + payload->size() + kDigestBytes;
-    journal_end_ += n;
-    rest = rest.subspan(n);
-  }
-  if (::ftruncate(journal_.fd(), static_cast<off_t>(journal_end_)) != 0)
-    return ErrnoStatus(errno, path_ + ".journal", "drop the torn end");
-  // What no record names is given back: a disk that was full may have room for the rest only then.
-  std::uint64_t used = 0;
+Spool::~Spool() {
+  if (!kept_) Remove();
+}
+
+Status Spool::Start(const Digest& identity, const Digest& key) {
+  INGOT_ASSIGN(data_end_, data_.file.Size().At(data_.path));
+  INGOT_ASSIGN(const std::uint64_t bytes, journal_.file.Size().At(journal_.path));
+  if (bytes > kMaxJournalBytes)
+    return LimitExceeded(fmt::format("{}: {} bytes, at most {} expected; remove it", journal_.path,
+                                     bytes, kMaxJournalBytes));
+  std::vector<std::uint8_t> text(bytes);
+  INGOT_TRY(journal_.file.ReadAt(0, text).At(journal_.path));
+  Journal journal = ParseJournal(text, key);
+  if (journal.identity != identity || data_end_ < kSpoolMagicBytes) return Restart(identity);
+  chain_ = journal.chain;
+  journal_end_ = journal.bytes;
+  resumed_ = std::move(journal.slabs);
+  if (!resumed_.empty()) Keep();
+  return DropUnnamed();
+}
+
+Status Spool::Restart(const Digest& identity) {
+  if (::ftruncate(data_.file.fd(), 0) != 0) return ErrnoStatus(errno, data_.path, "empty it");
+  if (::ftruncate(journal_.file.fd(), 0) != 0) return ErrnoStatus(errno, journal_.path, "empty it");
+  INGOT_TRY(data_.file.WriteAt(0, kSpoolMagic).At(data_.path));
+  INGOT_TRY(journal_.file.WriteAt(0, kJournalMagic).At(journal_.path));
+  data_end_ = journal_end_ = kSpoolMagicBytes;
+  return AppendJournal(identity);
+}
+
+Status Spool::DropUnnamed() {
+  if (::ftruncate(journal_.file.fd(), static_cast<off_t>(journal_end_)) != 0)
+    return ErrnoStatus(errno, journal_.path, "drop the torn end");
+  std::uint64_t used = kSpoolMagicBytes;
   for (const SlabRecord& record : resumed_)
     for (const auto& stream : record.streams)
       for (const SpooledChunk& chunk : stream)
         if (const auto end = CheckedAdd(chunk.spool_offset, chunk.entry.stored_bytes))
           used = std::max(used, *end);
-  data_end_ = std::min(data_end_, used);
-  if (::ftruncate(data_.fd(), static_cast<off_t>(data_end_)) != 0)
-    return ErrnoStatus(errno, path_, "drop what no record names");
+  if (data_end_ <= used) return OkStatus();
+  data_end_ = used;
+  if (::ftruncate(data_.file.fd(), static_cast<off_t>(data_end_)) != 0)
+    return ErrnoStatus(errno, data_.path, "drop what no record names");
   return OkStatus();
 }
 
@@ -201,7 +138,7 @@ Result<std::vector<SlabRecord>> Spool::TakeResumed() {
   ParallelFor(resumed_.size(), 1, [&](std::size_t begin, std::size_t end) {
     std::vector<std::uint8_t> buffer;
     for (std::size_t i = begin; i < end; ++i)
-      intact[i] = SlabIntact(data_, data_end_, resumed_[i], buffer);
+      intact[i] = SlabIntact(data_.file, data_end_, resumed_[i], buffer);
   });
   std::vector<SlabRecord> records;
   for (std::size_t i = 0; i < resumed_.size(); ++i)
@@ -214,7 +151,7 @@ Result<std::uint64_t> Spool::Append(ByteSpan stored) {
   // The kernel lets one writer into a file at a time, and others spin for it: wait here, asleep.
   const std::lock_guard lock(data_mutex_);
   const std::uint64_t offset = data_end_;
-  INGOT_TRY(data_.WriteAt(offset, stored).At(path_));
+  INGOT_TRY(data_.file.WriteAt(offset, stored).At(data_.path));
   data_end_ += stored.size();
   return offset;
 }
@@ -222,25 +159,36 @@ Result<std::uint64_t> Spool::Append(ByteSpan stored) {
 Status Spool::Record(const SlabRecord& record) {
   const auto payload = EncodeSlab(record);
   const std::lock_guard lock(mutex_);
-  return AppendJournal(payload);
+  INGOT_TRY(AppendJournal(payload));
+  if (!kept_) Keep();
+  return OkStatus();
 }
 
 Status Spool::AppendJournal(ByteSpan payload) {
-  Bytes bytes;
-  bytes.Put(static_cast<std::uint32_t>(payload.size()));
-  bytes.Put(payload);
-  const Digest digest = DigestOf(bytes.out());
-  bytes.Put(ByteSpan(digest));
+  const std::vector<std::uint8_t> record = chain_.Next(payload);
   // A failed write leaves a torn tail that the next record overwrites and a reader drops.
-  INGOT_TRY(journal_.WriteAt(journal_end_, bytes.out()).At(path_ + ".journal"));
-  journal_end_ += bytes.out().size();
+  INGOT_TRY(journal_.file.WriteAt(journal_end_, record).At(journal_.path));
+  chain_.Advance(record);
+  journal_end_ += record.size();
   return OkStatus();
+}
+
+void Spool::Keep() {
+  kept_ = true;
+  data_.tracked.Set(files::Fate::kResumed);
+  journal_.tracked.Set(files::Fate::kResumed);
+}
+
+void Spool::Unlink(OwnFile& own) {
+  if (files::IsNamed(own.file, own.path)) ::unlink(own.path.c_str());
+  own.tracked = files::Tracked();
 }
 
 void Spool::Remove() {
   // The journal first: a kill in between leaves data that the next run discards.
-  ::unlink((path_ + ".journal").c_str());
-  ::unlink(path_.c_str());
+  Unlink(journal_);
+  Unlink(data_);
+  kept_ = true;  // what may lie there from now on is not ours
 }
 
 }  // namespace ingot::artifact

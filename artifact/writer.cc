@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <limits>
 #include <mutex>
 #include <optional>
@@ -16,12 +15,13 @@
 #include "artifact/manifest_checks.h"
 #include "artifact/reader.h"
 #include "artifact/spool.h"
+#include "files/atomic_file.h"
 
 namespace ingot::artifact {
 namespace {
 
 // Changes with anything that changes stored bytes for the same input.
-constexpr std::string_view kSpoolFormat = "ingot spool v1";
+constexpr std::string_view kSpoolFormat = "ingot spool v2";
 
 Status AsRequest(const Status& status) {
   return status.ok() ? OkStatus() : InvalidArgument(status.message());
@@ -68,24 +68,6 @@ Digest Identity(const ArtifactPlan& plan) {
   return hasher.Finish();
 }
 
-// TARGET.tmp.XXXXXX (mkostemp's) is the artifact on its way, TARGET.tmp.draft its draft.
-constexpr std::string_view kTemporary = ".tmp.", kDraft = "draft";
-constexpr std::size_t kUniqueChars = 6;
-
-// Temporary files that killed runs left beside the target. REQUIRES: the target's spool is locked.
-void RemoveStale(const std::string& target) {
-  const std::filesystem::path path(target);
-  const std::string stem = path.filename().string() + std::string(kTemporary);
-  std::error_code error;
-  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
-  for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(stem)) continue;
-    const std::string_view suffix = std::string_view(name).substr(stem.size());
-    if (suffix.size() == kUniqueChars || suffix.starts_with(kDraft)) ::unlink(entry.path().c_str());
-  }
-}
-
 class SpoolingWriter : public ArtifactWriter {
  public:
   SpoolingWriter(std::string target, ArtifactPlan plan, Manifest manifest,
@@ -97,16 +79,14 @@ class SpoolingWriter : public ArtifactWriter {
     slabs_.resize(plan_.tensors.size());
     for (std::size_t t = 0; t < slabs_.size(); ++t) slabs_[t].resize(plan_.tensors[t].slab_count);
   }
-  ~SpoolingWriter() override {
-    if (!draft_.empty()) ::unlink(draft_.c_str());
-  }
 
   Status Resume();
   bool HasSlab(std::size_t tensor, std::uint32_t slab) const override;
   Status AddSlab(std::size_t tensor, std::uint32_t slab,
                  const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
                  std::span<const StreamCuts> cuts) override;
-  std::vector<Json> Notes(std::size_t tensor) const override;
+  void DropSlab(std::size_t tensor, std::uint32_t slab) override;
+  Json Note(std::size_t tensor, std::uint32_t slab) const override;
   Result<Finished> Finish(const SigningKey* key,
                           const std::function<void(Manifest&)>& patch) override;
   Result<std::string> Draft(const std::function<void(Manifest&)>& patch) override;
@@ -124,7 +104,9 @@ class SpoolingWriter : public ArtifactWriter {
                    const std::vector<std::vector<ByteSpan>>& streams) const;
   Result<std::vector<SpooledChunk>> SpoolStream(ByteSpan bytes, CodingHint hint,
                                                 std::span<const std::uint64_t> cuts = {});
-  void Keep(SlabRecord record);  // REQUIRES: mutex_ held
+  // REQUIRES: mutex_ held.
+  void Keep(SlabRecord record);
+  void Forget(std::size_t tensor, std::uint32_t slab);
   Status CheckComplete() const;
   Result<Pieces> CollectPieces();
 
@@ -132,24 +114,42 @@ class SpoolingWriter : public ArtifactWriter {
   ArtifactPlan plan_;
   Manifest manifest_;
   std::unique_ptr<Spool> spool_;
-  std::string draft_;  // path of the last draft; empty: none
+  std::optional<files::AtomicFile> draft_;  // the last one, never committed
   mutable std::mutex mutex_;
   std::vector<std::vector<std::optional<SlabRecord>>> slabs_;
   std::uint64_t spooled_bytes_ = 0;
 };
 
-void SpoolingWriter::Keep(SlabRecord record) {
+std::uint64_t StoredBytes(const SlabRecord& record) {
+  std::uint64_t bytes = 0;
   for (const auto& stream : record.streams)
-    for (const SpooledChunk& chunk : stream) spooled_bytes_ += chunk.entry.stored_bytes;
+    for (const SpooledChunk& chunk : stream) bytes += chunk.entry.stored_bytes;
+  return bytes;
+}
+
+void SpoolingWriter::Keep(SlabRecord record) {
+  Forget(record.tensor, record.slab);
+  spooled_bytes_ += StoredBytes(record);
   auto& place = slabs_[record.tensor][record.slab];
   place = std::move(record);
+}
+
+void SpoolingWriter::Forget(std::size_t tensor, std::uint32_t slab) {
+  auto& place = slabs_[tensor][slab];
+  if (place.has_value()) spooled_bytes_ -= StoredBytes(*place);
+  place.reset();
+}
+
+void SpoolingWriter::DropSlab(std::size_t tensor, std::uint32_t slab) {
+  const std::lock_guard lock(mutex_);
+  if (InPlan(tensor, slab)) Forget(tensor, slab);
 }
 
 Status SpoolingWriter::Resume() {
   INGOT_ASSIGN(std::vector<SlabRecord> records, spool_->TakeResumed());
   const std::lock_guard lock(mutex_);
   for (SlabRecord& record : records) {
-    if (!InPlan(record.tensor, record.slab) || slabs_[record.tensor][record.slab]) continue;
+    if (!InPlan(record.tensor, record.slab)) continue;
     std::size_t streams = 0;
     for (const auto& plane : plan_.tensors[record.tensor].hints) streams += plane.size();
     if (record.streams.size() == streams) Keep(std::move(record));
@@ -220,14 +220,9 @@ Status SpoolingWriter::AddSlab(std::size_t tensor, std::uint32_t slab,
   return OkStatus();
 }
 
-std::vector<Json> SpoolingWriter::Notes(std::size_t tensor) const {
+Json SpoolingWriter::Note(std::size_t tensor, std::uint32_t slab) const {
   const std::lock_guard lock(mutex_);
-  std::vector<Json> notes;
-  for (const auto& slab : slabs_.at(tensor)) {
-    INGOT_CHECK(slab.has_value());
-    notes.push_back(slab->note);
-  }
-  return notes;
+  return InPlan(tensor, slab) && slabs_[tensor][slab] ? slabs_[tensor][slab]->note : Json();
 }
 
 Status SpoolingWriter::CheckComplete() const {
@@ -265,18 +260,20 @@ Result<ArtifactWriter::Finished> SpoolingWriter::Finish(
     const SigningKey* key, const std::function<void(Manifest&)>& patch) {
   INGOT_TRY(CheckComplete());
   INGOT_ASSIGN(const Pieces pieces, CollectPieces());
-  INGOT_ASSIGN(const Finished finished,
-               AssembleArtifact(target_, *spool_, manifest_, pieces, key, patch));
+  INGOT_ASSIGN(Assembled made, AssembleArtifact(target_, *spool_, manifest_, pieces, key, patch));
+  INGOT_TRY(made.file.Commit());
   spool_->Remove();
-  return finished;
+  return std::move(made.finished);
 }
 
 Result<std::string> SpoolingWriter::Draft(const std::function<void(Manifest&)>& patch) {
   INGOT_TRY(CheckComplete());
   INGOT_ASSIGN(const Pieces pieces, CollectPieces());
-  draft_ = target_ + std::string(kTemporary) + std::string(kDraft);
-  INGOT_TRY(AssembleArtifact(draft_, *spool_, manifest_, pieces, nullptr, patch).status());
-  return draft_;
+  draft_.reset();
+  INGOT_ASSIGN(Assembled made,
+               AssembleArtifact(target_, *spool_, manifest_, pieces, nullptr, patch));
+  draft_.emplace(std::move(made.file));
+  return draft_->temporary_path();
 }
 
 }  // namespace
@@ -297,7 +294,7 @@ Result<std::unique_ptr<ArtifactWriter>> ArtifactWriter::Open(const std::string& 
   }
   INGOT_TRY(CheckPlan(plan, manifest).At(target));
   INGOT_ASSIGN(std::unique_ptr<Spool> spool, Spool::Open(target, Identity(plan)));
-  RemoveStale(target);
+  files::RemoveStaleFiles(target, kMagic);
   auto writer = std::make_unique<SpoolingWriter>(target, std::move(plan), std::move(manifest),
                                                  std::move(spool));
   INGOT_TRY(writer->Resume());

@@ -1,6 +1,6 @@
 // Writing an artifact: pieces go, in any order and from any thread, into a spool beside the target;
-// Finish lays them out in streaming order by in-kernel copies and renames the finished file over the
-// target. A killed pack leaves the spool, and the next one with the same fingerprint continues.
+// Finish lays them out in streaming order by in-kernel copies and renames the finished file over
+// the target. A killed pack leaves the spool, and the next one with the same fingerprint continues.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ enum class CodingHint {
   kEntropy,  // rANS where that saves at least 3 %
 };
 
-// A tensor before chunk numbers exist: plane kinds and streams in order; bytes are filled in by Finish.
+// A tensor before chunk numbers exist: plane kinds and streams in order; bytes are filled in by
+// Finish.
 struct TensorPlan {
   TensorRecord record;  // streams' bytes and chunks are ignored
   // Parallel to record.planes and their streams.
@@ -42,7 +43,8 @@ struct ArtifactPlan {
   Manifest manifest;  // tensors and assets ignored: taken from below
   std::vector<TensorPlan> tensors;
   std::vector<std::pair<std::string, std::string>> assets;  // name, content
-  std::string fingerprint;  // digest of everything that decides the bytes; a spool of another is discarded
+  std::string
+      fingerprint;  // digest of everything that decides the bytes; a spool of another is discarded
 };
 
 class ArtifactWriter {
@@ -57,24 +59,27 @@ class ArtifactWriter {
   // Whether an earlier, killed run already completed this slab.
   virtual bool HasSlab(std::size_t tensor, std::uint32_t slab) const = 0;
 
-  // Compresses, digests and spools the streams of one slab: streams[plane][stream]. `note` is kept with
-  // the slab and handed back by Notes (error sums, say). `cuts`: chunk borders beyond those at 4 MiB;
-  // InvalidArgument where they do not ascend inside their stream. Thread-safe; the caller's buffers may
-  // go after.
+  // Compresses, digests and spools the streams of one slab: streams[plane][stream]. `note` is kept
+  // with the slab and handed back by Notes (error sums, say). `cuts`: chunk borders beyond those at
+  // 4 MiB; InvalidArgument where they do not ascend inside their stream. Thread-safe; the caller's
+  // buffers may go after.
   virtual Status AddSlab(std::size_t tensor, std::uint32_t slab,
                          const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
                          std::span<const StreamCuts> cuts = {}) = 0;
 
-  // The notes of all slabs of a tensor, in slab order. REQUIRES: all were added.
-  virtual std::vector<Json> Notes(std::size_t tensor) const = 0;
+  // Forgets a resumed slab, which is then to be added again. No-op where there is none.
+  virtual void DropSlab(std::size_t tensor, std::uint32_t slab) = 0;
+
+  // A slab's note; null where it was not added.
+  virtual Json Note(std::size_t tensor, std::uint32_t slab) const = 0;
 
   struct Finished {
     std::string root_hex;
     std::uint64_t file_bytes = 0;
   };
-  // Lays out, writes, signs (unless key is null), fsyncs, renames, removes the spool. `patch` may edit
-  // the manifest before it is serialised (to add `extra`). Io where the disk is full: target untouched,
-  // spool kept.
+  // Lays out, writes, signs (unless key is null), fsyncs, renames, removes the spool. `patch` may
+  // edit the manifest before it is serialised (to add `extra`). Io where the disk is full: target
+  // untouched, spool kept.
   virtual Result<Finished> Finish(const SigningKey* key,
                                   const std::function<void(Manifest&)>& patch) = 0;
 

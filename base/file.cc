@@ -34,14 +34,16 @@ File::~File() {
 }
 
 Result<File> File::OpenRead(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, path, "open");
+  // Not blocking: a FIFO without a writer would be waited for.
+  File file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!file.is_open()) return ErrnoStatus(errno, path, "open");
   struct stat info{};
-  if (::fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
-    ::close(fd);
-    return InvalidArgument(fmt::format("{}: is a directory, a file was expected", path));
-  }
-  return File(fd);
+  if (::fstat(file.fd(), &info) != 0) return ErrnoStatus(errno, path, "stat");
+  if (S_ISREG(info.st_mode)) return file;
+  return InvalidArgument(fmt::format("{}: is a {}, a regular file was expected", path,
+                                     S_ISDIR(info.st_mode)    ? "directory"
+                                     : S_ISFIFO(info.st_mode) ? "pipe"
+                                                              : "device"));
 }
 
 Result<File> File::OpenReadWrite(const std::string& path) {
@@ -115,44 +117,6 @@ Result<std::string> ReadFileToString(const std::string& path, std::uint64_t max_
   std::string text(size, '\0');
   INGOT_TRY(file.ReadAt(0, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()}).At(path));
   return text;
-}
-
-Result<AtomicFile> AtomicFile::Create(const std::string& path) {
-  std::string temporary = path + ".tmp.XXXXXX";
-  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, path, "create a temporary file beside it");
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(fd, 0666 & ~mask);
-  return AtomicFile(path, std::move(temporary), File(fd));
-}
-
-AtomicFile::~AtomicFile() {
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
-}
-
-Status AtomicFile::Append(ByteSpan bytes) {
-  INGOT_TRY(file_.WriteAt(position_, bytes).At(path_));
-  position_ += bytes.size();
-  return OkStatus();
-}
-
-Status AtomicFile::Commit() {
-  INGOT_TRY(file_.Sync().At(path_));
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
-    return ErrnoStatus(errno, path_, "rename the finished file over it");
-  temporary_.clear();
-  std::string directory = std::filesystem::path(path_).parent_path().string();
-  if (directory.empty()) directory = ".";
-  const File parent(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (parent.is_open()) ::fsync(parent.fd());  // best effort: some file systems refuse it
-  return OkStatus();
-}
-
-Status WriteFileAtomic(const std::string& path, ByteSpan bytes) {
-  INGOT_ASSIGN(AtomicFile file, AtomicFile::Create(path));
-  INGOT_TRY(file.Append(bytes));
-  return file.Commit();
 }
 
 }  // namespace ingot

@@ -26,6 +26,7 @@ class File {
   }
   ~File();
 
+  // InvalidArgument unless it is a regular file: nothing is waited for.
   static Result<File> OpenRead(const std::string& path);
   // Creates or opens for reading and writing, without truncating.
   static Result<File> OpenReadWrite(const std::string& path);
@@ -65,36 +66,5 @@ class MappedFile {
 
 // Reads a whole file. Limit when it is larger than max_bytes.
 Result<std::string> ReadFileToString(const std::string& path, std::uint64_t max_bytes = 1u << 30);
-
-// Writes beside `path` and renames over it in Commit, after fsync of file and directory. Destroyed
-// uncommitted, it removes what it wrote and `path` is untouched.
-class AtomicFile {
- public:
-  static Result<AtomicFile> Create(const std::string& path);
-  AtomicFile(AtomicFile&& other) noexcept
-      : path_(std::move(other.path_)),
-        temporary_(std::exchange(other.temporary_, {})),
-        file_(std::move(other.file_)),
-        position_(other.position_) {}
-  AtomicFile& operator=(AtomicFile&&) = delete;
-  ~AtomicFile();
-
-  File& file() { return file_; }
-  Status Append(ByteSpan bytes);
-  std::uint64_t position() const { return position_; }
-  // Also advances past bytes that were put there through file().
-  void SkipTo(std::uint64_t position) { position_ = position; }
-  Status Commit();
-
- private:
-  AtomicFile(std::string path, std::string temporary, File file)
-      : path_(std::move(path)), temporary_(std::move(temporary)), file_(std::move(file)) {}
-  std::string path_;
-  std::string temporary_;  // empty once committed or moved from
-  File file_;
-  std::uint64_t position_ = 0;
-};
-
-Status WriteFileAtomic(const std::string& path, ByteSpan bytes);
 
 }  // namespace ingot

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "calibration/imatrix_reader.h"
 #include "calibration/statistics_writer.h"
+#include "files/atomic_file.h"
 #include "model/source/gguf/gguf.h"
 
 namespace ingot::calibration {
@@ -207,7 +208,7 @@ Result<std::size_t> ExportImatrix(const Statistics& statistics, const model::Che
   }
   if (tensors.empty())
     return NotFound("none of the model's matrices has statistics and a name in llama.cpp");
-  INGOT_TRY(WriteFileAtomic(path, AsBytes(Serialize(tensors, statistics.metadata()))));
+  INGOT_TRY(files::WriteFileAtomic(path, AsBytes(Serialize(tensors, statistics.metadata()))));
   return tensors.size();
 }
 

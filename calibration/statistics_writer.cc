@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "files/atomic_file.h"
 #include "model/source/safetensors.h"
 #include "model/text/json_text.h"
 
@@ -64,7 +65,7 @@ std::string Header(const StatisticsMetadata& metadata, std::span<const Source> s
   return text;
 }
 
-Status CopyPart(const Source& source, ByteBuffer& buffer, AtomicFile& out) {
+Status CopyPart(const Source& source, ByteBuffer& buffer, files::AtomicFile& out) {
   for (std::uint64_t done = 0; done < source.bytes; done += buffer.size()) {
     const auto block =
         buffer.span().first(std::min<std::uint64_t>(buffer.size(), source.bytes - done));
@@ -81,7 +82,7 @@ Status Write(const std::string& path, const StatisticsMetadata& metadata,
     if (!names.insert(source.name).second)
       return Corruption(fmt::format("statistics '{}' are there twice", source.name));
   const std::string header = Header(metadata, sources);
-  INGOT_ASSIGN(AtomicFile out, AtomicFile::Create(path));
+  INGOT_ASSIGN(files::AtomicFile out, files::AtomicFile::Create(path));
   const std::uint64_t header_bytes = header.size();
   INGOT_TRY(out.Append(BytesOf(std::span(&header_bytes, 1))));
   INGOT_TRY(out.Append(AsBytes(header)));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "files/atomic_file.h"
 
 namespace ingot::calibration {
 namespace {
@@ -13,17 +14,28 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kKeyFile = "key";
+constexpr std::string_view kKeyMagic = "ingot calibration ";
+constexpr std::size_t kBootIdChars = 36;
 
 // Tells boots of the machine apart; empty where the system has no such file.
 std::string BootId() {
-  const auto text = ReadFileToString("/proc/sys/kernel/random/boot_id", 4096);
-  return text.ok() ? *text : std::string();
+  const auto file = File::OpenRead("/proc/sys/kernel/random/boot_id");
+  std::string id(kBootIdChars, '\0');  // the file says that it is empty
+  const MutableByteSpan bytes{reinterpret_cast<std::uint8_t*>(id.data()), id.size()};
+  return file.ok() && file->ReadAt(0, bytes).ok() ? id : std::string();
 }
 
 bool IsOurs(const fs::path& path) {
   return path.filename() == kKeyFile || path.extension() == ".part" || path.extension() == ".f32" ||
-         path.filename().string().find(".part.") != std::string::npos ||
-         path.filename().string().starts_with("key.");
+         files::IsTemporaryName(path.filename().string());
+}
+
+// Whether nothing but the temporary of a key lies there.
+bool IsFresh(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (!files::IsTemporaryName(entry.path().filename().string())) return false;
+  return !error;
 }
 
 Status FromError(const std::error_code& error, const std::string& path, std::string_view action) {
@@ -71,14 +83,17 @@ Result<std::unique_ptr<WorkDirectory>> WorkDirectory::Open(const std::string& pa
   INGOT_TRY(FromError(error, path, "cannot create"));
   std::unique_ptr<WorkDirectory> work(new WorkDirectory(path));
   const std::string key_path = path + "/" + std::string(kKeyFile);
-  const std::string key = fingerprint + " " + BootId();
+  const std::string key = std::string(kKeyMagic) + fingerprint + " " + BootId();
   const auto known = ReadFileToString(key_path, 1 << 20);
   if (known.ok() && *known == key) {
     work->resumed_ = true;
     return work;
   }
+  const bool ours = known.ok() && known->starts_with(kKeyMagic);
+  if (!ours && !IsFresh(path))
+    return InvalidArgument(fmt::format("{}: was not made by calibration: move it away", path));
   INGOT_TRY(Clear(path));
-  INGOT_TRY(WriteFileAtomic(key_path, AsBytes(key)));
+  INGOT_TRY(files::WriteFileAtomic(key_path, AsBytes(key)));
   return work;
 }
 
@@ -105,6 +120,7 @@ Status WorkDirectory::Remove() {
   INGOT_TRY(Clear(path_));
   std::error_code error;
   fs::remove(path_, error);
+  tracked_ = files::Tracked();
   return FromError(error, path_, "cannot remove");
 }
 

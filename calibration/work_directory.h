@@ -1,7 +1,7 @@
 // Where a calibration run keeps what it would lose by being killed: beside the output, keyed by a
 // fingerprint of model, text and options. A stage's part and the activations at its border lie here
 // until the run is done.
-//   key                 fingerprint and boot, one line
+//   key                 a magic, fingerprint and boot, one line
 //   PART.part           statistics of one stage (calibration/statistics_writer.h)
 //   NAME.f32            activations, a fixed number of bytes a window
 // The activations are not synced to disk: after a crash of the machine (another boot) they are not
@@ -19,6 +19,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "files/temporary.h"
 
 namespace ingot::calibration {
 
@@ -57,8 +58,10 @@ class WorkDirectory {
   Status Remove();
 
  private:
-  explicit WorkDirectory(std::string path) : path_(std::move(path)) {}
+  explicit WorkDirectory(std::string path)
+      : path_(std::move(path)), tracked_(path_, files::Fate::kResumed) {}
   std::string path_;
+  files::Tracked tracked_;
   bool resumed_ = false;
 };
 

@@ -1,10 +1,8 @@
 #include "pack/export_model.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -13,6 +11,7 @@
 #include "base/float_formats.h"
 #include "base/parallel.h"
 #include "codecs/plane_codec.h"
+#include "files/atomic_file.h"
 #include "pack/hf_writer.h"
 
 namespace ingot::pack {
@@ -23,36 +22,6 @@ using artifact::Json;
 
 constexpr std::uint64_t kBlockWeights = std::uint64_t{1} << 20;  // decoded at a time
 constexpr std::uint64_t kTaskWeights = std::uint64_t{64} << 10;
-
-// A directory that is removed again unless it is kept.
-class TemporaryDirectory {
- public:
-  static Result<TemporaryDirectory> CreateBeside(const std::string& target) {
-    std::string path = target + ".tmp.XXXXXX";
-    if (::mkdtemp(path.data()) == nullptr)
-      return ErrnoStatus(errno, target, "make a directory beside it");
-    return TemporaryDirectory(std::move(path));
-  }
-  TemporaryDirectory(TemporaryDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  TemporaryDirectory& operator=(TemporaryDirectory&&) = delete;
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-  Status RenameTo(const std::string& target) {
-    std::error_code ignored;
-    fs::permissions(path_, fs::perms(0755), ignored);
-    if (::rename(path_.c_str(), target.c_str()) != 0)
-      return ErrnoStatus(errno, target, "rename the finished directory to it");
-    path_.clear();
-    return OkStatus();
-  }
-
- private:
-  explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 Result<codecs::Attributes> AttributesOf(const Json& json) {
   codecs::Attributes attributes;
@@ -149,12 +118,15 @@ class Exporter {
   Result<ExportReport> Run() {
     INGOT_TRY(CheckTarget());
     INGOT_TRY(Plan());
-    INGOT_ASSIGN(TemporaryDirectory directory, TemporaryDirectory::CreateBeside(options_.target));
+    files::RemoveStaleDirectories(options_.target);
+    INGOT_ASSIGN(files::Temporary directory, files::Temporary::MakeDirectory(options_.target));
     const std::vector<std::vector<OutputTensor>> shards = CutShards(outputs_, options_.shard_bytes);
     for (std::size_t i = 0; i < shards.size(); ++i)
       INGOT_TRY(WriteShard(directory.path() + "/" + ShardName(i, shards.size()), shards[i]));
     if (shards.size() > 1) INGOT_TRY(WriteIndex(directory.path(), shards));
     INGOT_TRY(WriteSmallFiles(directory.path()));
+    std::error_code ignored;
+    fs::permissions(directory.path(), fs::perms(0755), ignored);
     INGOT_TRY(directory.RenameTo(options_.target));
     return ExportReport{total_bytes_, shards.size(),
                         uniform_.has_value() ? std::string(DTypeName(*uniform_)) : "source"};
@@ -251,7 +223,8 @@ class Exporter {
     for (std::size_t i = 0; i < shards.size(); ++i)
       for (const OutputTensor& tensor : shards[i])
         index["weight_map"][tensor.name] = ShardName(i, shards.size());
-    return WriteFileAtomic(directory + "/model.safetensors.index.json", AsBytes(index.dump(1)));
+    return files::WriteFileAtomic(directory + "/model.safetensors.index.json",
+                                  AsBytes(index.dump(1)));
   }
 
   Status WriteSmallFiles(const std::string& directory) {
@@ -267,9 +240,9 @@ class Exporter {
     }
     for (const artifact::AssetRecord& asset : reader_.manifest().assets) {
       INGOT_ASSIGN(const std::string content, reader_.ReadAsset(asset.name).At(asset.name));
-      INGOT_TRY(WriteFileAtomic(directory + "/" + asset.name, AsBytes(content)));
+      INGOT_TRY(files::WriteFileAtomic(directory + "/" + asset.name, AsBytes(content)));
     }
-    return WriteFileAtomic(directory + "/config.json", AsBytes(config.dump(2) + "\n"));
+    return files::WriteFileAtomic(directory + "/config.json", AsBytes(config.dump(2) + "\n"));
   }
 
   const artifact::ArtifactReader& reader_;

@@ -38,7 +38,7 @@ Result<SafetensorsWriter> SafetensorsWriter::Create(const std::string& path,
   }
   std::string text = header.dump();
   text.resize(AlignUp(text.size(), 8), ' ');  // tensors start at a multiple of 8
-  INGOT_ASSIGN(AtomicFile file, AtomicFile::Create(path));
+  INGOT_ASSIGN(files::AtomicFile file, files::AtomicFile::Create(path));
   std::uint8_t length[8];
   StoreLe<std::uint64_t>(length, text.size());
   INGOT_TRY(file.Append(length));

@@ -9,8 +9,8 @@
 
 #include "base/bytes.h"
 #include "base/dtype.h"
-#include "base/file.h"
 #include "base/status.h"
+#include "files/atomic_file.h"
 
 namespace ingot::pack {
 
@@ -31,8 +31,9 @@ class SafetensorsWriter {
   Status Commit();
 
  private:
-  SafetensorsWriter(AtomicFile file, std::uint64_t end) : file_(std::move(file)), end_(end) {}
-  AtomicFile file_;
+  SafetensorsWriter(files::AtomicFile file, std::uint64_t end)
+      : file_(std::move(file)), end_(end) {}
+  files::AtomicFile file_;
   std::uint64_t end_;
 };
 

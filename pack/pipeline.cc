@@ -21,6 +21,7 @@
 #include "pack/provenance.h"
 #include "pack/slab_queue.h"
 #include "pack/slab_source.h"
+#include "pack/source_files.h"
 #include "pack/token_classes.h"
 
 namespace ingot::pack {
@@ -104,32 +105,34 @@ class PackRun {
           artifact::ArtifactWriter& writer)
       : checkpoint_(checkpoint), plan_(plan), options_(options), writer_(writer) {}
 
+  // Reads again the source of every slab that an earlier run left, and forgets those that were made
+  // from other bytes.
+  Status CheckResumed(std::size_t in_flight) {
+    return RunJobs(Slabs(/*added=*/true), in_flight, &PackRun::DropIfChanged);
+  }
+
   // Encodes every slab that the spool lacks.
   Status Encode(std::size_t in_flight) {
-    std::vector<SlabJob> jobs = MissingSlabs();
+    std::vector<SlabJob> jobs = Slabs(/*added=*/false);
+    CountProgress(jobs);
     std::vector<std::uint32_t> slabs_left(plan_.tensors.size());
     for (const SlabJob& job : jobs) ++slabs_left[job.tensor];
     guides_.emplace(plan_, std::move(slabs_left));
-    SlabQueue queue(
-        std::move(jobs), in_flight,
-        [this](const SlabJob& job) {
-          return MapSlab(checkpoint_, plan_.tensors[job.tensor], job.slab);
-        },
-        [this](const SlabJob& job, MutableByteSpan buffer) -> Result<ByteSpan> {
-          const PlannedTensor& tensor = plan_.tensors[job.tensor];
-          return ReadSlab(checkpoint_, tensor, job.slab, buffer).At(tensor.source.name);
-        });
-    {
-      const ReaderThread reader(queue);
-      RunWorkers(queue, in_flight);
-    }
-    if (!failure_.ok()) return failure_;
-    return queue.status();
+    return RunJobs(std::move(jobs), in_flight, &PackRun::Process);
+  }
+
+  // Reads the whole source again. Corruption where it is not what was encoded.
+  Status CheckSource(std::size_t in_flight) {
+    Report("reading the source again", 0);
+    return RunJobs(Slabs(/*added=*/true), in_flight, &PackRun::FailIfChanged);
   }
 
   const PackProgress& progress() const { return progress_; }
 
  private:
+  // What is done with each slab of the source.
+  using Work = Status (PackRun::*)(const LoadedSlab&);
+
   // Joins also when a worker throws bad_alloc.
   class ReaderThread {
    public:
@@ -144,7 +147,7 @@ class PackRun {
     std::thread thread_;
   };
 
-  void RunWorkers(SlabQueue& queue, std::size_t in_flight) {
+  void RunWorkers(SlabQueue& queue, std::size_t in_flight, Work work) {
     tbb::parallel_pipeline(
         in_flight,
         tbb::make_filter<void, LoadedSlab*>(tbb::filter_mode::serial_in_order,
@@ -159,7 +162,7 @@ class PackRun {
               const std::unique_ptr<LoadedSlab> slab(raw);
               // Waiting inside the encoder, a thread must not pick up a second slab.
               tbb::this_task_arena::isolate([&] {
-                if (Status status = Process(*slab); !status.ok())
+                if (Status status = (this->*work)(*slab); !status.ok())
                   Fail(slab->job, std::move(status), queue);
               });
               if (slab->mapped) DropMapped(slab->bytes);
@@ -169,22 +172,63 @@ class PackRun {
             }));
   }
 
-  std::vector<SlabJob> MissingSlabs() {
+  Status RunJobs(std::vector<SlabJob> jobs, std::size_t in_flight, Work work) {
+    SlabQueue queue(
+        std::move(jobs), in_flight,
+        [this](const SlabJob& job) {
+          return MapSlab(checkpoint_, plan_.tensors[job.tensor], job.slab);
+        },
+        [this](const SlabJob& job, MutableByteSpan buffer) -> Result<ByteSpan> {
+          const PlannedTensor& tensor = plan_.tensors[job.tensor];
+          return ReadSlab(checkpoint_, tensor, job.slab, buffer).At(tensor.source.name);
+        });
+    {
+      const ReaderThread reader(queue);
+      RunWorkers(queue, in_flight, work);
+    }
+    if (!failure_.ok()) return failure_;
+    return queue.status();
+  }
+
+  // The slabs that the writer has, or those that it lacks.
+  std::vector<SlabJob> Slabs(bool added) const {
     std::vector<SlabJob> jobs;
     for (std::size_t t = 0; t < plan_.tensors.size(); ++t) {
       const PlannedTensor& tensor = plan_.tensors[t];
-      for (std::uint32_t s = 0; s < tensor.slab_count; ++s) {
-        const std::uint64_t rows = tensor.SlabEnd(s) - tensor.SlabBegin(s);
-        const std::uint64_t bytes = rows * tensor.cols * DTypeBytes(tensor.source.dtype);
-        progress_.bytes_total += bytes;
-        if (writer_.HasSlab(t, s))
-          progress_.bytes_resumed += bytes;
-        else
-          jobs.push_back({t, s, bytes});
-      }
+      for (std::uint32_t s = 0; s < tensor.slab_count; ++s)
+        if (writer_.HasSlab(t, s) == added)
+          jobs.push_back({t, s,
+                          (tensor.SlabEnd(s) - tensor.SlabBegin(s)) * tensor.cols *
+                              DTypeBytes(tensor.source.dtype)});
     }
-    progress_.bytes_done = progress_.bytes_resumed;
     return jobs;
+  }
+
+  void CountProgress(const std::vector<SlabJob>& missing) {
+    for (const PlannedTensor& tensor : plan_.tensors)
+      progress_.bytes_total += tensor.rows * tensor.cols * DTypeBytes(tensor.source.dtype);
+    progress_.bytes_resumed = progress_.bytes_total;
+    for (const SlabJob& job : missing) progress_.bytes_resumed -= job.bytes;
+    progress_.bytes_done = progress_.bytes_resumed;
+  }
+
+  // Whether a slab that was added has another source now.
+  bool Changed(const LoadedSlab& slab) const {
+    const Json note = writer_.Note(slab.job.tensor, slab.job.slab);
+    return !note.is_object() ||
+           note.value("source", Json()) != HexOf(artifact::DigestOf(slab.bytes));
+  }
+
+  Status DropIfChanged(const LoadedSlab& slab) {
+    if (Changed(slab)) writer_.DropSlab(slab.job.tensor, slab.job.slab);
+    return OkStatus();
+  }
+
+  Status FailIfChanged(const LoadedSlab& slab) {
+    if (!Changed(slab)) return OkStatus();
+    return Corruption(
+        fmt::format("{}: its bytes in the source changed while it was packed; pack again",
+                    plan_.tensors[slab.job.tensor].source.name));
   }
 
   Status Process(const LoadedSlab& slab) {
@@ -272,7 +316,8 @@ Result<Summary> Summarize(const PackPlan& plan, const artifact::ArtifactWriter& 
   for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
     double error = 0, weight = 0, loss = 0;
     std::vector<std::string> digests;
-    for (const Json& note : writer.Notes(t)) {
+    for (std::uint32_t s = 0; s < plan.tensors[t].slab_count; ++s) {
+      const Json note = writer.Note(t, s);
       if (!note.is_object() || !note.contains("source") || !note["source"].is_string())
         return Corruption("the spool's notes are damaged: delete it and pack again");
       digests.push_back(note["source"].get<std::string>());
@@ -294,14 +339,42 @@ void PatchTensor(const Summary& summary, std::size_t t, artifact::TensorRecord& 
   if (summary.predicted_loss[t] > 0) record.extra["predicted_loss"] = summary.predicted_loss[t];
 }
 
-// What options.measure says of a draft.
+// Whether the same command would end the same way again, so that there is nothing to resume.
+bool NeverSucceeds(StatusCode code) {
+  return code == StatusCode::kInvalidArgument || code == StatusCode::kUnsupported ||
+         code == StatusCode::kCorruption || code == StatusCode::kLimit;
+}
+
+// What options.measure says of the artifact's draft; null without it.
 Result<Json> Measured(const PackOptions& options, artifact::ArtifactWriter& writer,
                       const std::function<void(artifact::Manifest&)>& patch) {
+  if (!options.measure) return Json();
   INGOT_ASSIGN(const std::string draft, writer.Draft(patch));
-  auto measured = options.measure(draft);
-  // Refused for what it is: nothing to resume.
-  if (!measured.ok() && measured.status().code() == StatusCode::kLimit) writer.Discard();
-  return measured;
+  return options.measure(draft);
+}
+
+Result<PackReport> PackInto(artifact::ArtifactWriter& writer, const model::Checkpoint& checkpoint,
+                            const PackPlan& plan, const PackOptions& options,
+                            std::size_t in_flight) {
+  PackRun run(checkpoint, plan, options, writer);
+  INGOT_TRY(run.CheckResumed(in_flight));
+  INGOT_TRY(run.Encode(in_flight));
+  INGOT_ASSIGN(const Summary summary, Summarize(plan, writer));
+  const auto patch = [&](artifact::Manifest& manifest) {
+    manifest.provenance["source"]["digest"] = summary.source_digest;
+    for (std::size_t t = 0; t < manifest.tensors.size(); ++t)
+      if (plan.tensors[t].recipe.codec != kRawCodec) PatchTensor(summary, t, manifest.tensors[t]);
+  };
+  INGOT_ASSIGN(const Json measured, Measured(options, writer, patch));
+  const auto patch_all = [&](artifact::Manifest& manifest) {
+    patch(manifest);
+    if (!measured.is_null()) manifest.provenance["measured"] = measured;
+  };
+  INGOT_TRY(run.CheckSource(in_flight));
+  INGOT_ASSIGN(const artifact::ArtifactWriter::Finished finished,
+               writer.Finish(options.key, patch_all));
+  return PackReport{finished.root_hex, summary.source_digest, finished.file_bytes,
+                    run.progress().bytes_total, run.progress().bytes_resumed};
 }
 
 }  // namespace
@@ -335,33 +408,13 @@ Result<PackReport> Pack(const model::Checkpoint& checkpoint, const PackPlan& pla
   INGOT_ASSIGN(const std::size_t in_flight, SlabsInFlight(checkpoint, plan, options.memory_bytes));
   INGOT_ASSIGN(artifact::ArtifactPlan artifact_plan,
                ArtifactPlanOf(checkpoint, plan, options.tool));
+  INGOT_TRY(CheckNotSource(checkpoint, options.target));
   INGOT_ASSIGN(
       const std::unique_ptr<artifact::ArtifactWriter> writer,
       artifact::ArtifactWriter::Open(options.target, std::move(artifact_plan), options.force));
-  PackRun run(checkpoint, plan, options, *writer);
-  if (Status status = run.Encode(in_flight); !status.ok()) {
-    // The same run would end the same way.
-    if (status.code() == StatusCode::kUnsupported) writer->Discard();
-    return status;
-  }
-  INGOT_ASSIGN(const Summary summary, Summarize(plan, *writer));
-  const auto patch = [&](artifact::Manifest& manifest) {
-    manifest.provenance["source"]["digest"] = summary.source_digest;
-    for (std::size_t t = 0; t < manifest.tensors.size(); ++t)
-      if (plan.tensors[t].recipe.codec != kRawCodec) PatchTensor(summary, t, manifest.tensors[t]);
-  };
-  Json measured;
-  if (options.measure) {
-    INGOT_ASSIGN(measured, Measured(options, *writer, patch));
-  }
-  const auto patch_all = [&](artifact::Manifest& manifest) {
-    patch(manifest);
-    if (!measured.is_null()) manifest.provenance["measured"] = measured;
-  };
-  INGOT_ASSIGN(const artifact::ArtifactWriter::Finished finished,
-               writer->Finish(options.key, patch_all));
-  return PackReport{finished.root_hex, summary.source_digest, finished.file_bytes,
-                    run.progress().bytes_total, run.progress().bytes_resumed};
+  auto report = PackInto(*writer, checkpoint, plan, options, in_flight);
+  if (!report.ok() && NeverSucceeds(report.status().code())) writer->Discard();
+  return report;
 }
 
 }  // namespace ingot::pack

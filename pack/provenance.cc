@@ -1,50 +1,11 @@
 #include "pack/provenance.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <filesystem>
-#include <set>
 
 #include "artifact/reader.h"
-#include "base/file.h"
+#include "pack/source_files.h"
 
 namespace ingot::pack {
-namespace {
-
-struct SourceFile {
-  std::string name;
-  std::uint64_t bytes = 0;
-  std::int64_t modified_ns = 0;
-};
-
-// The files that hold tensors, by name.
-Result<std::vector<SourceFile>> SourceFiles(const model::Checkpoint& checkpoint) {
-  namespace fs = std::filesystem;
-  std::error_code ignored;
-  const fs::path root = checkpoint.path();
-  const bool is_directory = fs::is_directory(root, ignored);
-  std::set<std::string> names;
-  if (is_directory) {
-    for (const model::TensorInfo& tensor : checkpoint.tensors())
-      if (!tensor.file.empty()) names.insert(tensor.file);
-  } else {
-    names.insert(root.filename().string());
-  }
-  std::vector<SourceFile> files;
-  for (const std::string& name : names) {
-    const std::string path = is_directory ? (root / name).string() : root.string();
-    struct stat info {};
-    if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "stat");
-    files.push_back({name, static_cast<std::uint64_t>(info.st_size),
-                     std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec});
-  }
-  return files;
-}
-
-}  // namespace
-
 Result<Json> MakeProvenance(const model::Checkpoint& checkpoint, const PackPlan& plan,
                             const std::string& tool) {
   INGOT_ASSIGN(const std::vector<SourceFile> files, SourceFiles(checkpoint));

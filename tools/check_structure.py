@@ -10,13 +10,14 @@ import sys
 
 ALLOWED = {
     "base": set(),
-    "artifact": {"base"},
+    "files": {"base"},
+    "artifact": {"base", "files"},
     "codecs": {"base"},
     "model": {"base"},
-    "calibration": {"base", "codecs", "model"},
-    "loader": {"base", "artifact", "codecs", "model"},
+    "calibration": {"base", "files", "codecs", "model"},
+    "loader": {"base", "files", "artifact", "codecs", "model"},
     "inspect": {"base", "artifact", "codecs"},
-    "pack": {"base", "artifact", "codecs", "model", "calibration"},
+    "pack": {"base", "files", "artifact", "codecs", "model", "calibration"},
 }
 # What a folder must not see beyond its room's row: (folder, pattern, why).
 FORBIDDEN = [

@@ -59,7 +59,7 @@ Result<ReferenceCacheWriter> ReferenceCacheWriter::Create(const std::string& pat
                                                           const std::string& key,
                                                           std::size_t vocabulary,
                                                           std::size_t positions) {
-  INGOT_ASSIGN(AtomicFile file, AtomicFile::Create(path));
+  INGOT_ASSIGN(files::AtomicFile file, files::AtomicFile::Create(path));
   INGOT_TRY(file.Append(AsBytes(Head(key, vocabulary, positions))));
   return ReferenceCacheWriter(std::move(file), vocabulary);
 }

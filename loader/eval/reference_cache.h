@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "files/atomic_file.h"
 
 namespace ingot::loader {
 
@@ -58,9 +59,9 @@ class ReferenceCacheWriter {
   Status Commit() { return file_.Commit(); }
 
  private:
-  ReferenceCacheWriter(AtomicFile file, std::size_t vocabulary)
+  ReferenceCacheWriter(files::AtomicFile file, std::size_t vocabulary)
       : file_(std::move(file)), record_(16 + vocabulary * 2) {}
-  AtomicFile file_;
+  files::AtomicFile file_;
   std::vector<std::uint8_t> record_;
 };
 

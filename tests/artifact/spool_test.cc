@@ -2,6 +2,7 @@
 // must be the uninterrupted one.
 #include "artifact/spool.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -67,6 +68,8 @@ class SpoolFiles : public testing::Test {
  protected:
   // Spools everything and stops before Finish.
   void SetUp() override {
+    ::umask(022);  // spools that others may write are refused
+    ::setenv("XDG_STATE_HOME", (dir_ / "state").c_str(), 1);
     expected_ = Pack(dir_ / "whole.ingot", sample_);
     auto writer = ArtifactWriter::Open(path_, sample_.plan, false);
     ASSERT_TRUE(writer.ok());
@@ -104,8 +107,8 @@ TEST_F(SpoolFiles, ResumeKeepsEverySlabAndItsNote) {
   WriteAll(path_ + ".spool.journal", journal_);
   auto writer = ArtifactWriter::Open(path_, sample_.plan, true);
   ASSERT_TRUE(writer.ok());
-  EXPECT_EQ((*writer)->Notes(1)[2]["slab"], 2);
-  EXPECT_EQ((*writer)->spooled_bytes(), data_.size());
+  EXPECT_EQ((*writer)->Note(1, 2)["slab"], 2);
+  EXPECT_EQ((*writer)->spooled_bytes(), data_.size() - kSpoolMagicBytes);
 }
 
 TEST_F(SpoolFiles, JournalTornAtEveryLength) {
@@ -118,7 +121,7 @@ TEST_F(SpoolFiles, JournalTornAtEveryLength) {
 }
 
 TEST_F(SpoolFiles, AFlippedJournalByteLosesOnlyWhatFollows) {
-  for (std::size_t i = 0; i < journal_.size(); i += 7) {
+  for (std::size_t i = kSpoolMagicBytes; i < journal_.size(); i += 7) {
     auto journal = journal_;
     journal[i] ^= 0x20;
     EXPECT_LT(Resume(data_, journal, sample_.plan), 6) << i;
@@ -137,6 +140,138 @@ TEST_F(SpoolFiles, AnotherFingerprintOrPlanDiscardsTheSpool) {
   ArtifactPlan plan = sample_.plan;
   plan.fingerprint = "other";
   EXPECT_EQ(Resume(data_, journal_, plan), 0);
+}
+
+TEST_F(SpoolFiles, TheKeyIsMadeOnceForTheUserAlone) {
+  const std::string key = dir_ / "state/ingot/spool.key";
+  struct stat info {};
+  ASSERT_EQ(::stat(key.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_EQ(info.st_size, 32);
+  EXPECT_EQ(info.st_nlink, 1u);
+  EXPECT_EQ(Resume(data_, journal_, sample_.plan), 6);
+}
+
+TEST_F(SpoolFiles, AJournalThatThisUserDidNotWriteIsReplaced) {
+  const std::string key = dir_ / "state/ingot/spool.key";
+  const auto own = ReadAll(key);
+  ::setenv("XDG_STATE_HOME", (dir_ / "other").c_str(), 1);
+  EXPECT_EQ(Resume(data_, journal_, sample_.plan), 0);
+  // A key that others can read, a link to one, or no place for one: nothing proves who wrote it.
+  ::setenv("XDG_STATE_HOME", (dir_ / "state").c_str(), 1);
+  ::chmod(key.c_str(), 0640);
+  EXPECT_EQ(Resume(data_, journal_, sample_.plan), 0);
+  std::filesystem::remove(key);
+  WriteAll(dir_ / "copy.key", own);
+  ::chmod((dir_ / "copy.key").c_str(), 0600);
+  std::filesystem::create_symlink(dir_ / "copy.key", key);
+  EXPECT_EQ(Resume(data_, journal_, sample_.plan), 0);
+  std::filesystem::remove(key);
+  std::filesystem::rename(dir_ / "copy.key", key);
+  EXPECT_EQ(Resume(data_, journal_, sample_.plan), 6);
+  ::setenv("XDG_STATE_HOME", "/proc/no-such-place", 1);
+  EXPECT_EQ(Resume(data_, journal_, sample_.plan), 0);
+}
+
+TEST_F(SpoolFiles, ARecordCutOutOrMovedEndsTheJournal) {
+  std::vector<std::size_t> starts;
+  for (std::size_t at = kSpoolMagicBytes; at < journal_.size();
+       at += 4 + LoadLe<std::uint32_t>(&journal_[at]) + 32)
+    starts.push_back(at);
+  ASSERT_EQ(starts.size(), 7u);  // the identity and six slabs
+  auto cut = journal_;
+  cut.erase(cut.begin() + static_cast<std::ptrdiff_t>(starts[2]),
+            cut.begin() + static_cast<std::ptrdiff_t>(starts[3]));
+  EXPECT_EQ(Resume(data_, cut, sample_.plan), 1);
+  auto twice = journal_;
+  twice.insert(twice.end(), journal_.begin() + static_cast<std::ptrdiff_t>(starts[6]),
+               journal_.end());
+  EXPECT_EQ(Resume(data_, twice, sample_.plan), 6);
+}
+
+TEST_F(SpoolFiles, WhatIsNotOursIsRefusedAndLeftAlone) {
+  namespace fs = std::filesystem;
+  const auto refused = [&](const std::string& pattern) {
+    const auto writer = ArtifactWriter::Open(path_, sample_.plan, true);
+    EXPECT_EQ(writer.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(writer.status().message().find(pattern), std::string::npos)
+        << writer.status().message();
+  };
+  for (const char* suffix : {".spool", ".spool.journal"}) fs::remove(path_ + suffix);
+  for (const std::string& at : {path_ + ".spool", path_ + ".spool.journal"}) {
+    const std::string other = at.ends_with("journal") ? path_ + ".spool" : at + ".journal";
+    WriteAll(at, AsBytes("a user's own notes"));
+    refused("was not left by");
+    EXPECT_EQ(ReadAll(at).size(), 18u);
+    fs::remove(at);
+    WriteAll(dir_ / "victim", AsBytes("precious"));
+    fs::create_symlink(dir_ / "victim", at);
+    refused("is a link");
+    fs::remove(at);
+    fs::create_symlink(dir_ / "nowhere", at);
+    refused("is a link");
+    EXPECT_FALSE(fs::exists(dir_ / "nowhere"));
+    fs::remove(at);
+    fs::create_hard_link(dir_ / "victim", at);
+    refused("another name");
+    fs::remove(at);
+    EXPECT_EQ(ReadAll(dir_ / "victim").size(), 8u);
+    ASSERT_EQ(::mkfifo(at.c_str(), 0600), 0);
+    refused("not a regular file");
+    fs::remove(at);
+    fs::create_directory(at);
+    refused("is a directory");
+    fs::remove(at);
+    WriteAll(at, at.ends_with("journal") ? journal_ : data_);
+    ::chmod(at.c_str(), 0666);
+    refused("written by others");
+    EXPECT_EQ(ReadAll(at), at.ends_with("journal") ? journal_ : data_);
+    fs::remove(at);
+    EXPECT_FALSE(fs::exists(other));  // nothing was made beside it
+  }
+}
+
+TEST_F(SpoolFiles, WithoutASlabNothingIsLeft) {
+  std::filesystem::remove(path_ + ".spool");
+  std::filesystem::remove(path_ + ".spool.journal");
+  { ASSERT_TRUE(ArtifactWriter::Open(path_, sample_.plan, true).ok()); }
+  EXPECT_FALSE(std::filesystem::exists(path_ + ".spool"));
+  EXPECT_FALSE(std::filesystem::exists(path_ + ".spool.journal"));
+}
+
+TEST_F(SpoolFiles, ADroppedSlabIsAddedAgainAndTheLastRecordCounts) {
+  {
+    auto writer = ArtifactWriter::Open(path_, sample_.plan, true);
+    ASSERT_TRUE(writer.ok());
+    (*writer)->DropSlab(1, 2);
+    EXPECT_FALSE((*writer)->HasSlab(1, 2));
+    EXPECT_TRUE((*writer)->Note(1, 2).is_null());
+    ASSERT_TRUE(AddSlab(**writer, sample_, 1, 2).ok());
+  }
+  auto writer = ArtifactWriter::Open(path_, sample_.plan, true);
+  ASSERT_TRUE(writer.ok());
+  EXPECT_EQ(Slabs(**writer), 6);
+  ASSERT_TRUE((*writer)->Finish(nullptr, nullptr).ok());
+  EXPECT_EQ(ReadAll(path_), expected_);
+}
+
+TEST(Journal, SlabsThatDoNotFitAreRefused) {
+  SlabRecord record{1, 2, {{}, {{}}}, Json{{"source", "ab"}}};
+  record.streams[1][0].spool_offset = 16;
+  record.streams[1][0].entry.stored_bytes = 5;
+  record.streams[1][0].entry.decoded_bytes = 9;
+  const auto payload = EncodeSlab(record);
+  const auto again = DecodeSlab(payload);
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(EncodeSlab(*again), payload);
+  for (std::size_t n = 0; n < payload.size(); ++n)
+    EXPECT_FALSE(DecodeSlab(ByteSpan(payload).first(n)).has_value()) << n;
+  // A note nested deeper than any parser should follow.
+  const std::string deep(1'000'000, '[');
+  auto bytes = EncodeSlab({0, 0, {}, Json()});
+  bytes.resize(12);
+  bytes.insert(bytes.end(), deep.begin(), deep.end());
+  EXPECT_FALSE(DecodeSlab(bytes).has_value());
 }
 
 }  // namespace

@@ -148,15 +148,14 @@ TEST(Writer, ASecondWriterIsLockedOut) {
   EXPECT_NE(second.status().message().find("another process"), std::string::npos);
 }
 
-TEST(Writer, NotesComeBackInSlabOrderAndPatchIsWritten) {
+TEST(Writer, NotesComeBackAndPatchIsWritten) {
   const TempDir dir;
   const Sample sample = MakeSample(1);
   auto writer = ArtifactWriter::Open(dir / "a.ingot", sample.plan, false);
   ASSERT_TRUE(writer.ok());
   ASSERT_TRUE(AddAll(**writer, sample).ok());
-  const auto notes = (*writer)->Notes(1);
-  ASSERT_EQ(notes.size(), 3u);
-  for (std::size_t s = 0; s < 3; ++s) EXPECT_EQ(notes[s]["slab"], s);
+  for (std::uint32_t s = 0; s < 3; ++s) EXPECT_EQ((*writer)->Note(1, s)["slab"], s);
+  EXPECT_TRUE((*writer)->Note(1, 3).is_null());
   ASSERT_TRUE((*writer)
                   ->Finish(nullptr,
                            [](Manifest& m) {
@@ -214,15 +213,16 @@ TEST(Writer, RequestsThatMakeNoSenseAreRefused) {
   EXPECT_FALSE(AddSlab(**writer, sample, 0, 0).ok());  // twice
 }
 
-TEST(Writer, StaleTemporariesOfAKilledRunAreRemoved) {
+TEST(Writer, TemporariesOfAKilledRunAreRemovedAndNothingElse) {
   const TempDir dir;
-  WriteAll(dir / "a.ingot.tmp.AbCdEf", AsBytes("left behind"));
-  WriteAll(dir / "a.ingot.tmp.draft", AsBytes("a draft"));
-  WriteAll(dir / "a.ingot.tmp.notes.txt", AsBytes("the user's"));
+  const auto stale = Pack(dir / "other.ingot", MakeSample(1));
+  WriteAll(dir / "a.ingot.ingot-tmp.AbCdEf", ByteSpan(stale).first(stale.size() / 2));
+  const std::vector<std::string> kept = {"a.ingot.tmp.backup", "a.ingot.tmp.draft",
+                                         "a.ingot.tmp.draft.gguf", "a.ingot.ingot-tmp.notes1"};
+  for (const std::string& name : kept) WriteAll(dir / name, AsBytes("the user's"));
   Pack(dir / "a.ingot", MakeSample(1));
-  EXPECT_FALSE(std::filesystem::exists(dir / "a.ingot.tmp.AbCdEf"));
-  EXPECT_FALSE(std::filesystem::exists(dir / "a.ingot.tmp.draft"));
-  EXPECT_TRUE(std::filesystem::exists(dir / "a.ingot.tmp.notes.txt"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "a.ingot.ingot-tmp.AbCdEf"));
+  for (const std::string& name : kept) EXPECT_TRUE(std::filesystem::exists(dir / name)) << name;
 }
 
 // Child: packs with a file size limit that stands in for a full disk. Exit status 0 where every

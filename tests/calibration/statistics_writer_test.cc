@@ -118,7 +118,7 @@ TEST_F(StatisticsWriterTest, AWorkDirectoryKeepsItsOwnAndNothingElse) {
   ASSERT_TRUE(other.ok());
   EXPECT_FALSE((*other)->resumed());
   EXPECT_FALSE((*other)->HasPart("forward-0000"));
-  std::ofstream(path + "/forward-0003.part.tmp.abcdef") << "left by a kill";
+  std::ofstream(path + "/forward-0003.part.ingot-tmp.abcdef") << "left by a kill";
   EXPECT_TRUE((*other)->Remove().ok());
   EXPECT_FALSE(fs::exists(path));
 
@@ -126,6 +126,14 @@ TEST_F(StatisticsWriterTest, AWorkDirectoryKeepsItsOwnAndNothingElse) {
   std::ofstream(path + "/notes.txt") << "mine";
   EXPECT_EQ(WorkDirectory::Open(path, "key").status().code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(fs::exists(path + "/notes.txt"));
+  // Files that are only named like a run's.
+  fs::remove(path + "/notes.txt");
+  for (const char* name : {"/key", "/mine.f32", "/spare.part"})
+    std::ofstream(path + name) << "mine";
+  EXPECT_EQ(WorkDirectory::Open(path, "key").status().code(), StatusCode::kInvalidArgument);
+  fs::remove(path + "/key");
+  EXPECT_EQ(WorkDirectory::Open(path, "key").status().code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(fs::exists(path + "/mine.f32") && fs::exists(path + "/spare.part"));
 }
 
 }  // namespace

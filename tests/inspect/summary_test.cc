@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "artifact/writer.h"
-#include "base/file.h"
+#include "files/atomic_file.h"
 #include "inspect/verification.h"
 
 namespace ingot::inspect {
@@ -138,10 +138,10 @@ TEST_F(SummaryTest, VerificationNamesTheDamagedTensor) {
 TEST_F(SummaryTest, ModelsAreToldFromArtifacts) {
   fs::create_directories(directory_ / "model");
   EXPECT_EQ(CheckNotAModel(Path("model")).code(), StatusCode::kInvalidArgument);
-  ASSERT_TRUE(WriteFileAtomic(Path("model/config.json"), AsBytes("{}")).ok());
+  ASSERT_TRUE(files::WriteFileAtomic(Path("model/config.json"), AsBytes("{}")).ok());
   EXPECT_NE(CheckNotAModel(Path("model")).message().find("is a model directory"),
             std::string::npos);
-  ASSERT_TRUE(WriteFileAtomic(Path("m.gguf"), AsBytes("GGUF....")).ok());
+  ASSERT_TRUE(files::WriteFileAtomic(Path("m.gguf"), AsBytes("GGUF....")).ok());
   EXPECT_NE(CheckNotAModel(Path("m.gguf")).message().find("GGUF"), std::string::npos);
   EXPECT_TRUE(CheckNotAModel(Path("absent")).ok());
   EXPECT_TRUE(CheckNotAModel(Write()).ok());

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "base/file.h"
+#include "files/atomic_file.h"
 #include "loader/generate.h"
 
 namespace ingot::loader {
@@ -43,7 +43,7 @@ class FillMaskTest : public testing::Test {
         {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
         {"model", {{"type", "WordPiece"}, {"unk_token", "[UNK]"}, {"vocab", vocabulary}}}};
     const std::string text = tokenizer.dump();
-    ASSERT_TRUE(WriteFileAtomic((folder_ / "tokenizer.json").string(), AsBytes(text)).ok());
+    ASSERT_TRUE(files::WriteFileAtomic((folder_ / "tokenizer.json").string(), AsBytes(text)).ok());
     auto model = Model::Open(folder_.string());
     ASSERT_TRUE(model.ok()) << model.status().message();
     model_ = *model;

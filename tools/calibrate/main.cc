@@ -19,6 +19,7 @@
 #include "tools/calibrate/sequential_prefix.h"
 #include "tools/calibrate/tune_artifact.h"
 #include "tools/cli/common.h"
+#include "tools/cli/signals.h"
 
 namespace ingot::cli {
 namespace {
@@ -179,6 +180,7 @@ int Main(int argc, char** argv) {
 }  // namespace ingot::cli
 
 int main(int argc, char** argv) {
+  const ingot::files::SignalGuard guard(ingot::cli::EndBySignal);
   try {
     return ingot::cli::Main(argc, argv);
   } catch (const std::bad_alloc&) {

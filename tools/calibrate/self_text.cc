@@ -1,13 +1,13 @@
 #include "tools/calibrate/self_text.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <mutex>
 #include <utility>
 #include <vector>
 
 #include "base/parallel.h"
+#include "files/temporary.h"
 #include "loader/ingot.h"
 #include "model/source/checkpoint.h"
 #include "pack/pipeline.h"
@@ -63,14 +63,13 @@ Result<std::shared_ptr<const loader::Model>> OpenAtEightBits(const std::string& 
   plan_options.preset = pack::CodecPreset(recipe);
   plan_options.allow_unused = true;
   INGOT_ASSIGN(const pack::PackPlan plan, pack::MakePlan(*checkpoint, plan_options));
+  files::RemoveStaleDirectories(scratch);
+  INGOT_ASSIGN(const files::Temporary directory, files::Temporary::MakeDirectory(scratch));
   pack::PackOptions options;
-  options.target = scratch;
-  options.force = true;
+  options.target = directory.path() + "/model.ingot";
   options.tool = "ingot-calibrate " INGOT_VERSION;
   INGOT_TRY(pack::Pack(*checkpoint, plan, options).status());
-  auto model = loader::Model::Open(scratch);
-  ::unlink(scratch.c_str());
-  return model;
+  return loader::Model::Open(options.target);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "tools/cli/common.h"
+#include "tools/cli/signals.h"
 
 namespace ingot::cli {
 namespace {
@@ -61,6 +62,7 @@ int Main(int argc, char** argv) {
 }  // namespace ingot::cli
 
 int main(int argc, char** argv) {
+  const ingot::files::SignalGuard guard(ingot::cli::EndBySignal);
   try {
     return ingot::cli::Main(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -11,6 +11,7 @@
 
 #include "artifact/reader.h"
 #include "base/file.h"
+#include "files/temporary.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "pack/pipeline.h"
@@ -205,10 +206,14 @@ Result<pack::PackReport> PackTuned(const PackCommand& command, const model::Chec
     return InvalidArgument(fmt::format("{}: exists; --force replaces it", command.output));
   PackCommand untuned = command;
   untuned.output = command.output + ".untuned";
-  untuned.force = true;
+  // What is there already is not ours to replace: it would be removed afterwards.
+  if (::access(untuned.output.c_str(), F_OK) == 0)
+    return InvalidArgument(fmt::format(
+        "{}: is where the artifact is packed before it is tuned; move it away", untuned.output));
   untuned.sign.clear();
   INGOT_ASSIGN(const pack::PackReport report,
                PackWithin(untuned, checkpoint, std::move(plan_options), known));
+  const files::Tracked tracked(untuned.output, files::Fate::kRemoved);
   const Status tuned = TuneFor({untuned.output, command.model, command.output, command.sign,
                                 command.tune, command.force, /*quiet=*/true});
   ::unlink(untuned.output.c_str());

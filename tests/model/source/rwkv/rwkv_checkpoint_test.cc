@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -32,7 +33,7 @@ std::string TemporaryFolder(const std::string& name) {
 }
 
 void Write(const std::string& path, const std::string& bytes) {
-  ASSERT_TRUE(WriteFileAtomic(path, AsBytes(bytes)).ok());
+  ASSERT_TRUE(std::ofstream(path, std::ios::binary) << bytes);
 }
 
 TEST(RwkvCheckpointTest, BareFilesDescribeThemselves) {
