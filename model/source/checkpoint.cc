@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "model/source/checkpoint_sources.h"
+#include "model/source/hf/model_folder.h"
 #include "model/source/rwkv/rwkv_checkpoint.h"
 #include "model/source/torch/torch_file.h"
 
@@ -62,6 +63,8 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path) {
     return NotFound(fmt::format("{}: no such file or directory", path));
   if (std::filesystem::is_directory(status)) {
     INGOT_ASSIGN(const std::string lone, LonePth(path));
+    if (!lone.empty())
+      INGOT_TRY(CheckInFolder(path, std::filesystem::path(lone).filename().string()));
     INGOT_ASSIGN(auto checkpoint,
                  lone.empty() ? OpenHfCheckpoint(path) : OpenTorchCheckpoint(lone));
     return AdaptRwkv(std::move(checkpoint));

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/float_formats.h"
 #include "model/source/checkpoint_sources.h"
+#include "model/source/hf/model_folder.h"
 #include "model/source/hf/packed_experts.h"
 #include "model/source/hf/weight_scales.h"
 #include "model/source/rwkv/rwkv_layout.h"
@@ -136,7 +137,9 @@ class HfCheckpoint final : public Checkpoint {
   std::map<std::string, std::string> assets_;
 };
 
-Result<Json> ReadJsonObject(const std::string& path) {
+Result<Json> ReadJsonObject(const std::string& folder, const std::string& name) {
+  const std::string path = folder + "/" + name;
+  INGOT_TRY(CheckInFolder(folder, name));
   INGOT_ASSIGN(const std::string text, ReadFileToString(path, kMaxConfigBytes));
   INGOT_ASSIGN(Json json, ParsePythonJson(text).At(path));
   if (!json.is_object()) return Corruption(path + ": not a JSON object");
@@ -152,7 +155,7 @@ Status HfCheckpoint::ReadConfig() {
   const std::string file = path_ + "/config.json";
   if (!Exists(file))
     return NotFound(path_ + ": no config.json there; not a Hugging Face model directory");
-  INGOT_ASSIGN(config_, ReadJsonObject(file));
+  INGOT_ASSIGN(config_, ReadJsonObject(path_, "config.json"));
   return OkStatus();
 }
 
@@ -160,12 +163,14 @@ Status HfCheckpoint::ReadAssets() {
   for (const char* name : kAssetNames) {
     const std::string file = path_ + "/" + name;
     if (!Exists(file)) continue;
+    INGOT_TRY(CheckInFolder(path_, name));
     INGOT_ASSIGN(assets_[name], ReadFileToString(file, kMaxAssetBytes));
   }
   std::error_code error;
   for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     if (!IsRwkvVocabulary(name)) continue;
+    INGOT_TRY(CheckInFolder(path_, name));
     INGOT_ASSIGN(assets_[name], ReadFileToString(it->path().string(), kMaxAssetBytes));
   }
   return OkStatus();
@@ -175,7 +180,7 @@ Result<std::vector<std::string>> HfCheckpoint::IndexedNames(
     std::map<std::string, std::string>& index) const {
   const std::string index_path = path_ + "/" + index_file_;
   std::set<std::string> names;
-  INGOT_ASSIGN(const Json json, ReadJsonObject(index_path));
+  INGOT_ASSIGN(const Json json, ReadJsonObject(path_, index_file_));
   const auto map = json.find("weight_map");
   if (map == json.end() || !map->is_object())
     return Corruption(index_path + ": no object 'weight_map'");
@@ -378,7 +383,10 @@ Status HfCheckpoint::OpenShards(const std::string& single) {
   }
   if (HasTorchExtension(names.front())) format_ = "pytorch";
   StoredTensors stored;
-  for (const std::string& name : names) INGOT_TRY(OpenShard(name, index, stored));
+  for (const std::string& name : names) {
+    if (single.empty()) INGOT_TRY(CheckInFolder(path_, name));  // that one the user named himself
+    INGOT_TRY(OpenShard(name, index, stored));
+  }
   for (const auto& [tensor, file] : index)
     if (!stored.contains(tensor))
       return Corruption(fmt::format("{}/{}: tensor '{}' is not in it, though {} says so", path_,

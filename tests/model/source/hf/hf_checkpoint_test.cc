@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/float_formats.h"
 #include "model/source/checkpoint.h"
@@ -151,6 +153,68 @@ TEST_F(ShardTest, SameTensorInTwoShardsWithoutIndex) {
   dir_.Write("two.safetensors", SafetensorsFile({{"a", "I8", {2}, "bb"}}));
   EXPECT_EQ(ErrorOf(dir_.path(), StatusCode::kCorruption),
             At("two.safetensors") + ": tensor 'a' is also in one.safetensors");
+}
+
+namespace fs = std::filesystem;
+
+// A model in `folder` whose files are links to those in `files`.
+void LinkModel(const fs::path& files, const fs::path& folder, const fs::path& as) {
+  fs::create_directories(folder);
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"})
+    fs::create_symlink(as / name, folder / name);
+  ASSERT_TRUE(fs::exists(files / "config.json"));
+}
+
+TEST(HfCheckpoint, LinksLeadNoFurtherThanTheFolderOrTheCache) {
+  const TestDirectory dir;
+  const fs::path root = dir.path();
+  const fs::path blobs = root / "models--a--b" / "blobs";
+  fs::create_directories(blobs);
+  dir.Write("models--a--b/blobs/config.json", kConfig);
+  dir.Write("models--a--b/blobs/tokenizer.json", "{}");
+  dir.Write("models--a--b/blobs/model.safetensors",
+            SafetensorsFile({{"w", "F32", {1}, BytesOfValues<float>({1})}}));
+  dir.Write("secret", "{\"key\":1}");
+  // As Hugging Face's cache has it, and as a user links to that.
+  const fs::path snapshot = root / "models--a--b" / "snapshots" / "0123abc";
+  LinkModel(blobs, snapshot, "../../blobs");
+  fs::create_directory_symlink(snapshot, root / "model");
+  for (const fs::path& path : {snapshot, root / "model"}) {
+    const auto opened = Checkpoint::Open(path.string());
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    EXPECT_EQ((*opened)->assets().size(), 1u);
+  }
+  // The same links from a folder of no cache.
+  LinkModel(blobs, root / "models--a--b" / "copies" / "0123abc", "../../blobs");
+  EXPECT_NE(ErrorOf((root / "models--a--b/copies/0123abc").string(), StatusCode::kUnsupported)
+                .find("link out of the model's folder"),
+            std::string::npos);
+  // Each file by itself, also from inside the cache.
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {
+    fs::remove(snapshot / name);
+    fs::create_symlink(root / "secret", snapshot / name);
+    EXPECT_NE(ErrorOf(snapshot.string(), StatusCode::kUnsupported).find(name), std::string::npos);
+    fs::remove(snapshot / name);
+    fs::create_symlink(fs::path("../../blobs") / name, snapshot / name);
+  }
+  // Links inside the folder are the folder's own.
+  fs::create_symlink("config.json", snapshot / "special_tokens_map.json");
+  EXPECT_TRUE(Checkpoint::Open(snapshot.string()).ok());
+}
+
+TEST(HfCheckpoint, PipesAndDevicesAreNoModelFiles) {
+  const TestDirectory dir;
+  dir.Write("config.json", kConfig);
+  const std::string weights = dir.path() + "/model.safetensors";
+  ASSERT_EQ(::mkfifo(weights.c_str(), 0600), 0);
+  EXPECT_NE(ErrorOf(dir.path(), StatusCode::kInvalidArgument).find("is a pipe"), std::string::npos);
+  EXPECT_NE(ErrorOf(weights, StatusCode::kInvalidArgument).find("is a pipe"), std::string::npos);
+  fs::remove(weights);
+  dir.Write("model.safetensors", SafetensorsFile({{"w", "F32", {1}, BytesOfValues<float>({1})}}));
+  ASSERT_EQ(::mkfifo((dir.path() + "/tokenizer.json").c_str(), 0600), 0);
+  EXPECT_NE(ErrorOf(dir.path(), StatusCode::kInvalidArgument).find("is a pipe"), std::string::npos);
+  EXPECT_NE(ErrorOf("/dev/zero", StatusCode::kInvalidArgument).find("is a device"),
+            std::string::npos);
 }
 
 TEST(HfCheckpoint, OddDtypesOnlyAsBuffers) {
