@@ -1,5 +1,5 @@
-// Files: positioned reads, read-only mappings, and a writer whose result appears whole or not at all.
-// Thread rule: ReadAt may be called from several threads; an AtomicFile belongs to one.
+// Files: positioned reads and writes, and read-only mappings.
+// Thread rule: ReadAt may be called from several threads.
 #pragma once
 
 #include <cstdint>
