@@ -13,6 +13,9 @@
 #include "codecs/plane_codec.h"
 #include "files/atomic_file.h"
 #include "pack/hf_writer.h"
+#include "stored/plane_record.h"
+#include "stored/tensor_planes.h"
+#include "stored/transform_tables.h"
 
 namespace ingot::pack {
 namespace {
@@ -23,80 +26,25 @@ using artifact::Json;
 constexpr std::uint64_t kBlockWeights = std::uint64_t{1} << 20;  // decoded at a time
 constexpr std::uint64_t kTaskWeights = std::uint64_t{64} << 10;
 
-Result<codecs::Attributes> AttributesOf(const Json& json) {
-  codecs::Attributes attributes;
-  for (const auto& [key, value] : json.items()) {
-    if (value.is_number_integer())
-      attributes[key] = value.get<std::int64_t>();
-    else if (value.is_number_float())
-      attributes[key] = value.get<double>();
-    else if (value.is_string())
-      attributes[key] = value.get<std::string>();
-    else
-      return Corruption(fmt::format("attribute '{}' is neither a number nor text", key));
-  }
-  return attributes;
-}
-
-// A tensor with its streams in memory.
-struct DecodableTensor {
-  std::uint64_t rows = 1;
-  std::uint64_t cols = 1;
-  std::vector<codecs::PlaneSpec> specs;
-  std::vector<artifact::StreamBytes> backing;
-  std::vector<codecs::PlaneView> planes;
-
-  // Rows [begin, end) into out, in parallel.
-  void Decode(std::uint64_t begin, std::uint64_t end, float* out) const {
-    const std::uint64_t grain = std::max<std::uint64_t>(kTaskWeights / cols, 1);
-    ParallelFor(end - begin, grain, [&](std::size_t from, std::size_t to) {
-      codecs::ApplyPlanes(planes, begin + from, begin + to, out + from * cols);
-    });
-  }
-};
-
-Result<DecodableTensor> LoadTensor(const artifact::ArtifactReader& reader,
-                                   const artifact::TensorRecord& record) {
-  DecodableTensor tensor;
-  if (record.shape.size() > 1) tensor.rows = record.shape[0];
-  for (std::size_t i = record.shape.size() > 1 ? 1 : 0; i < record.shape.size(); ++i)
-    tensor.cols *= record.shape[i];  // bounded by the manifest's checks
-  if (tensor.rows == 0 || tensor.cols == 0) return Corruption("a shape without weights");
-  tensor.specs.resize(record.planes.size());
-  for (std::size_t p = 0; p < record.planes.size(); ++p) {
-    const artifact::PlaneRecord& plane = record.planes[p];
-    const std::string place = fmt::format("plane {} ({})", p, plane.kind);
-    tensor.specs[p].kind = plane.kind;
-    tensor.specs[p].level = plane.level;
-    INGOT_ASSIGN(tensor.specs[p].attributes, AttributesOf(plane.attributes).At(place));
-    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(plane.kind).At(place));
-    codecs::PlaneView view{&tensor.specs[p], tensor.rows, tensor.cols, {}};
-    for (const artifact::StreamRecord& stream : plane.streams) {
-      INGOT_ASSIGN(artifact::StreamBytes bytes, reader.ReadStream(stream).At(place));
-      view.streams.push_back(bytes.bytes());
-      tensor.backing.push_back(std::move(bytes));
-    }
-    INGOT_TRY(kind->validate(view).At(place));
-    tensor.planes.push_back(std::move(view));
-  }
-  INGOT_TRY(codecs::CheckPlaneList(tensor.planes));
-  return tensor;
+// Rows [begin, end) of a tensor into out, in parallel.
+void Decode(const stored::TensorPlanes& tensor, std::uint64_t begin, std::uint64_t end,
+            float* out) {
+  const std::uint64_t grain = std::max<std::uint64_t>(kTaskWeights / tensor.cols, 1);
+  ParallelFor(end - begin, grain, [&](std::size_t from, std::size_t to) {
+    codecs::ApplyPlanes(tensor.planes, begin + from, begin + to, out + from * tensor.cols);
+  });
 }
 
 // Planes that end in the source's exact values.
 bool IsExact(const artifact::TensorRecord& record) {
-  return std::any_of(record.planes.begin(), record.planes.end(), [](const auto& plane) {
-    return plane.kind.starts_with("raw") || plane.kind.starts_with("remainder");
+  return std::ranges::any_of(record.planes, [](const artifact::PlaneRecord& plane) {
+    const auto kind = codecs::FindPlaneKind(plane.kind);
+    return kind.ok() && (*kind)->role == codecs::PlaneRole::kReplaces;
   });
 }
 
 bool IsFloat(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
-}
-
-bool IsTransposed(const artifact::TensorRecord& record) {
-  return record.shape.size() == 2 && record.extra.is_object() &&
-         record.extra.contains("transposed") && record.extra["transposed"] == true;
 }
 
 void Convert(const float* values, std::size_t count, DType dtype, std::uint8_t* out) {
@@ -160,7 +108,7 @@ class Exporter {
       } else {
         INGOT_ASSIGN(output.dtype, ParseDType(record.dtype));
       }
-      if (IsTransposed(record)) std::swap(output.shape[0], output.shape[1]);
+      if (stored::IsTransposed(record)) std::swap(output.shape[0], output.shape[1]);
       output.bytes = DTypeBytes(output.dtype);
       for (const std::uint64_t n : record.shape) output.bytes *= n;
       total_bytes_ += output.bytes;
@@ -174,23 +122,25 @@ class Exporter {
     INGOT_ASSIGN(SafetensorsWriter writer, SafetensorsWriter::Create(path, tensors));
     for (const OutputTensor& output : tensors) {
       const artifact::TensorRecord& record = *records_.at(output.name);
-      INGOT_ASSIGN(const DecodableTensor tensor, LoadTensor(reader_, record).At(output.name));
-      INGOT_TRY(IsTransposed(record) ? WriteTransposed(tensor, output, writer)
-                                     : WriteRows(tensor, output, writer));
+      INGOT_ASSIGN(const stored::TensorPlanes tensor,
+                   stored::ReadTensor(reader_, record).At(output.name));
+      INGOT_TRY(transforms_.AddOf(tensor).At(output.name));
+      INGOT_TRY(stored::IsTransposed(record) ? WriteTransposed(tensor, output, writer)
+                                             : WriteRows(tensor, output, writer));
       done_bytes_ += output.bytes;
       if (options_.progress) options_.progress(done_bytes_, total_bytes_);
     }
     return writer.Commit();
   }
 
-  Status WriteRows(const DecodableTensor& tensor, const OutputTensor& output,
+  Status WriteRows(const stored::TensorPlanes& tensor, const OutputTensor& output,
                    SafetensorsWriter& writer) {
     const std::uint64_t block = std::max<std::uint64_t>(kBlockWeights / tensor.cols, 1);
     for (std::uint64_t row = 0; row < tensor.rows; row += block) {
       const std::uint64_t end = std::min(row + block, tensor.rows);
       const std::size_t count = (end - row) * tensor.cols;
       Reserve(count);
-      tensor.Decode(row, end, values_.data());
+      Decode(tensor, row, end, values_.data());
       Convert(values_.data(), count, output.dtype, bytes_.data());
       INGOT_TRY(writer.Append(bytes_.span().first(count * DTypeBytes(output.dtype))));
     }
@@ -198,11 +148,11 @@ class Exporter {
   }
 
   // The source held the matrix the other way round; only small models do (GPT-2), so whole.
-  Status WriteTransposed(const DecodableTensor& tensor, const OutputTensor& output,
+  Status WriteTransposed(const stored::TensorPlanes& tensor, const OutputTensor& output,
                          SafetensorsWriter& writer) {
     const std::size_t count = tensor.rows * tensor.cols;
     Reserve(count);
-    tensor.Decode(0, tensor.rows, values_.data());
+    Decode(tensor, 0, tensor.rows, values_.data());
     AlignedBuffer<float> turned(count);
     for (std::uint64_t r = 0; r < tensor.rows; ++r)
       for (std::uint64_t c = 0; c < tensor.cols; ++c)
@@ -250,6 +200,7 @@ class Exporter {
   std::optional<DType> uniform_;
   std::vector<OutputTensor> outputs_;
   std::map<std::string, const artifact::TensorRecord*> records_;
+  stored::TransformTables transforms_;
   std::uint64_t total_bytes_ = 0;
   std::uint64_t done_bytes_ = 0;
   AlignedBuffer<float> values_;

@@ -15,14 +15,13 @@
 #include "artifact/reader.h"
 #include "artifact/writer.h"
 #include "base/parallel.h"
-#include "codecs/plane_codec.h"
-#include "pack/coding_hint.h"
 #include "pack/guide_cache.h"
 #include "pack/provenance.h"
 #include "pack/slab_queue.h"
 #include "pack/slab_source.h"
 #include "pack/source_files.h"
 #include "pack/token_classes.h"
+#include "stored/plane_record.h"
 
 namespace ingot::pack {
 namespace {
@@ -33,13 +32,6 @@ namespace {
 constexpr std::uint64_t kGiveBackBytes = std::uint64_t{4} << 20;
 // Code, libraries, threads' stacks and the allocator's own.
 constexpr std::uint64_t kFixedMemory = std::uint64_t{56} << 20;
-
-Json AttributesJson(const codecs::Attributes& attributes) {
-  Json json = Json::object();
-  for (const auto& entry : attributes)
-    std::visit([&](const auto& v) { json[entry.first] = v; }, entry.second);
-  return json;
-}
 
 Result<artifact::TensorPlan> TensorPlanOf(const PlannedTensor& tensor) {
   artifact::TensorPlan plan;
@@ -54,20 +46,7 @@ Result<artifact::TensorPlan> TensorPlanOf(const PlannedTensor& tensor) {
   if (tensor.transposed) record.extra["transposed"] = true;
   const auto& planes = tensor.encoder->planes();
   if (planes.back().level > 0) record.extra["planes_by_class"] = PlanesByClass(planes);
-  for (const codecs::PlaneSpec& spec : tensor.encoder->planes()) {
-    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(spec.kind));
-    INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, tensor.cols));
-    artifact::PlaneRecord plane{spec.kind, AttributesJson(spec.attributes), spec.level, {}};
-    std::vector<artifact::CodingHint> hints;
-    for (const codecs::StreamSpec& stream : streams) {
-      artifact::StreamRecord stream_record;
-      stream_record.name = stream.name;
-      plane.streams.push_back(std::move(stream_record));
-      hints.push_back(HintOf(stream.hint));
-    }
-    record.planes.push_back(std::move(plane));
-    plan.hints.push_back(std::move(hints));
-  }
+  for (const codecs::PlaneSpec& spec : planes) INGOT_TRY(stored::AddPlane(spec, tensor.cols, plan));
   return plan;
 }
 

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "artifact/writer.h"
-#include "codecs/plane_codec.h"
-#include "pack/coding_hint.h"
+#include "stored/plane_record.h"
+#include "stored/tensor_planes.h"
 
 namespace ingot::pack {
 namespace {
@@ -17,16 +17,14 @@ using artifact::Json;
 Result<artifact::TensorPlan> PlanOf(const artifact::TensorRecord& record) {
   artifact::TensorPlan plan;
   plan.record = record;
-  INGOT_ASSIGN(const MatrixShape shape, ShapeOf(record));
-  for (const artifact::PlaneRecord& plane : record.planes) {
-    INGOT_ASSIGN(const codecs::PlaneSpec spec, SpecOf(plane));
-    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(spec.kind));
-    INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, shape.cols));
-    if (streams.size() != plane.streams.size())
-      return Corruption(fmt::format("plane {} has {} streams, {} expected", plane.kind,
-                                    plane.streams.size(), streams.size()));
-    std::vector<artifact::CodingHint>& hints = plan.hints.emplace_back();
-    for (const codecs::StreamSpec& stream : streams) hints.push_back(HintOf(stream.hint));
+  INGOT_ASSIGN(const stored::MatrixShape shape, stored::ShapeOf(record));
+  for (std::size_t p = 0; p < record.planes.size(); ++p) {
+    const artifact::PlaneRecord& plane = record.planes[p];
+    const std::string place = stored::PlanePlace(p, plane.kind);
+    INGOT_ASSIGN(const codecs::PlaneSpec spec, stored::SpecOf(plane).At(place));
+    INGOT_TRY(stored::CheckStreams(plane, spec, shape).At(place));
+    INGOT_ASSIGN(auto hints, stored::HintsOf(spec, shape.cols).At(place));
+    plan.hints.push_back(std::move(hints));
   }
   return plan;
 }
@@ -76,57 +74,23 @@ std::string FingerprintOf(const artifact::ArtifactReader& reader,
 Status CopyTensor(const artifact::ArtifactReader& reader, std::size_t index,
                   const Replacements& replacements, artifact::ArtifactWriter& writer) {
   const artifact::TensorRecord& record = reader.manifest().tensors[index];
-  std::vector<artifact::StreamBytes> backing;
+  INGOT_ASSIGN(stored::TensorPlanes tensor, stored::ReadTensor(reader, record));
+  if (const auto it = replacements.find(record.name); it != replacements.end()) {
+    for (const Replacement& replaced : it->second)
+      tensor.planes[replaced.plane].streams[replaced.stream] = replaced.bytes;
+    INGOT_TRY(stored::Validate(tensor));
+  }
   std::vector<std::vector<ByteSpan>> streams;
   std::vector<artifact::StreamCuts> cuts;
   for (std::size_t p = 0; p < record.planes.size(); ++p) {
-    streams.emplace_back();
-    for (std::size_t s = 0; s < record.planes[p].streams.size(); ++s) {
-      const artifact::StreamRecord& stream = record.planes[p].streams[s];
-      INGOT_ASSIGN(artifact::StreamBytes bytes, reader.ReadStream(stream).At(fmt::format(
-                                                    "plane {}, stream '{}'", p, stream.name)));
-      streams[p].push_back(bytes.bytes());
-      backing.push_back(std::move(bytes));
-      cuts.push_back({p, s, CutsOf(reader, stream)});
-    }
+    streams.push_back(tensor.planes[p].streams);
+    for (std::size_t s = 0; s < record.planes[p].streams.size(); ++s)
+      cuts.push_back({p, s, CutsOf(reader, record.planes[p].streams[s])});
   }
-  if (const auto it = replacements.find(record.name); it != replacements.end())
-    for (const Replacement& replaced : it->second)
-      streams[replaced.plane][replaced.stream] = replaced.bytes;
   return writer.AddSlab(index, 0, streams, Json::object(), cuts);
 }
 
 }  // namespace
-
-Result<codecs::PlaneSpec> SpecOf(const artifact::PlaneRecord& plane) {
-  codecs::PlaneSpec spec{plane.kind, {}, plane.level};
-  for (const auto& [key, value] : plane.attributes.items()) {
-    if (value.is_number_integer())
-      spec.attributes[key] = value.get<std::int64_t>();
-    else if (value.is_number_float())
-      spec.attributes[key] = value.get<double>();
-    else if (value.is_string())
-      spec.attributes[key] = value.get<std::string>();
-    else
-      return Corruption(
-          fmt::format("plane {}: attribute '{}' is neither a number nor text", plane.kind, key));
-  }
-  return spec;
-}
-
-Result<MatrixShape> ShapeOf(const artifact::TensorRecord& record) {
-  MatrixShape shape;
-  if (record.shape.size() > 1) shape.rows = record.shape[0];
-  for (std::size_t i = record.shape.size() > 1 ? 1 : 0; i < record.shape.size(); ++i) {
-    const auto product = CheckedMul(shape.cols, record.shape[i]);
-    if (!product) return Corruption("more than 2^64 weights");
-    shape.cols = *product;
-  }
-  const auto weights = CheckedMul(shape.rows, shape.cols);
-  if (!weights || *weights == 0 || *weights > std::uint64_t{1} << 62)
-    return Corruption(fmt::format("shape {} x {} is empty or too large", shape.rows, shape.cols));
-  return shape;
-}
 
 Result<RewriteReport> Rewrite(const artifact::ArtifactReader& reader,
                               const Replacements& replacements, const RewriteOptions& options) {

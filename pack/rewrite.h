@@ -13,7 +13,6 @@
 #include "artifact/reader.h"
 #include "artifact/signature.h"
 #include "base/status.h"
-#include "codecs/plane.h"
 
 namespace ingot::pack {
 
@@ -36,21 +35,11 @@ struct RewriteReport {
   std::uint64_t file_bytes = 0;
 };
 
-// Writes `target` whole or not at all; every chunk of the source is verified on the way. Errors:
-// InvalidArgument for an existing target without force, a replacement of no such stream or of
-// another length; Unsupported for a source cut short; Corruption, Io.
+// Writes `target` whole or not at all; every chunk of the source is verified and every plane
+// validated on the way, with its replacements. Errors: InvalidArgument for an existing target
+// without force, a replacement of no such stream or of another length; Unsupported for a source cut
+// short or a plane kind this build does not decode; Corruption, Io.
 Result<RewriteReport> Rewrite(const artifact::ArtifactReader& reader,
                               const Replacements& replacements, const RewriteOptions& options);
-
-// A plane as codecs know it. Corruption where an attribute is neither a number nor text.
-Result<codecs::PlaneSpec> SpecOf(const artifact::PlaneRecord& plane);
-
-// Rows and columns of a tensor's matrix view; a vector is 1 x n. Corruption where it is empty or
-// has more than 2^62 weights.
-struct MatrixShape {
-  std::uint64_t rows = 1;
-  std::uint64_t cols = 1;
-};
-Result<MatrixShape> ShapeOf(const artifact::TensorRecord& record);
 
 }  // namespace ingot::pack

@@ -13,11 +13,12 @@ ALLOWED = {
     "files": {"base"},
     "artifact": {"base", "files"},
     "codecs": {"base"},
+    "stored": {"base", "artifact", "codecs"},
     "model": {"base"},
     "calibration": {"base", "files", "codecs", "model"},
-    "loader": {"base", "files", "artifact", "codecs", "model"},
-    "inspect": {"base", "artifact", "codecs"},
-    "pack": {"base", "files", "artifact", "codecs", "model", "calibration"},
+    "loader": {"base", "files", "artifact", "codecs", "stored", "model"},
+    "inspect": {"base", "artifact", "codecs", "stored"},
+    "pack": {"base", "files", "artifact", "codecs", "stored", "model", "calibration"},
 }
 # What a folder must not see beyond its room's row: (folder, pattern, why).
 FORBIDDEN = [

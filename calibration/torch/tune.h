@@ -16,22 +16,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "calibration/packed_model.h"
 #include "calibration/text_source.h"
 #include "calibration/torch/tune_tensor.h"
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
-
-// The packed model, tensors under the source's names, matrices as rows (outputs) x cols.
-//
-// Thread rule: const methods may be called from several threads.
-class PackedModel {
- public:
-  virtual ~PackedModel() = default;
-  // NotFound, Corruption.
-  virtual Result<PackedTensor> Read(const std::string& name) const = 0;
-};
 
 struct TuneOptions {
   std::string work;                // a directory for activations, made and removed

@@ -14,24 +14,15 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
+#include "calibration/packed_model.h"
 #include "codecs/plane.h"
 #include "codecs/planes/transform.h"
 
 namespace ingot::calibration {
-
-// A tensor's planes and their streams, which live as long as `owner`. A vector is 1 x n.
-struct PackedTensor {
-  std::uint64_t rows = 0;
-  std::uint64_t cols = 0;
-  std::vector<codecs::PlaneSpec> specs;
-  std::vector<std::vector<ByteSpan>> streams;  // of each plane, in the order of StreamSpecs
-  std::shared_ptr<const void> owner;
-};
 
 // A stream that takes the place of another of the same length.
 struct NewStream {

@@ -9,7 +9,7 @@
 #include "loader/cpu/scratch.h"
 #include "loader/kernels/kernel_registry.h"
 #include "loader/kernels/sparse_matvec.h"
-#include "loader/planes/prepared_plane.h"
+#include "loader/weights/live_planes.h"
 
 namespace ingot::loader {
 namespace {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <span>
 
-#include "base/status.h"
 #include "loader/weights/resident.h"
 
 namespace ingot::loader {
@@ -39,8 +38,5 @@ void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_st
 
 // out[t] = row ids[t] of the matrix, decoded to float32. REQUIRES: 0 <= ids[t] < matrix.rows.
 void GatherRows(const ResidentMatrix& matrix, std::span<const std::int32_t> ids, float* out);
-
-// Kernel-specific preparation; called once per matrix when it is loaded.
-Status PrepareMatrix(ResidentMatrix& matrix);
 
 }  // namespace ingot::loader

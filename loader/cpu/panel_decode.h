@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "loader/planes/prepared_plane.h"
+#include "loader/weights/live_planes.h"
 #include "loader/weights/resident.h"
 
 namespace ingot::loader {

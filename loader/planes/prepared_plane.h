@@ -1,4 +1,4 @@
-// What PrepareMatrix derives from a plane once, when it is loaded: the operand that kernels read,
+// What is derived from a plane once, when it is loaded: the operand that kernels read,
 // and the tables it points into.
 //
 // Thread rule: immutable once made.
@@ -15,7 +15,6 @@
 #include "codecs/planes/transform.h"
 #include "loader/kernels/int_matvec.h"
 #include "loader/kernels/plane_operand.h"
-#include "loader/weights/resident.h"
 
 namespace ingot::loader {
 
@@ -37,29 +36,5 @@ struct PreparedPlane {
 
 // REQUIRES: the plane passed its kind's validate(); `view` and its spec outlive the result.
 Result<std::shared_ptr<const PreparedPlane>> PreparePlane(const codecs::PlaneView& view);
-
-// REQUIRES: PrepareMatrix was called.
-inline const PreparedPlane& Prepared(const ResidentMatrix& matrix, std::size_t plane) {
-  return *static_cast<const PreparedPlane*>(matrix.prepared[plane].get());
-}
-
-// The planes that make up the matrix at a plane limit: those of [first, last) that are no
-// transforms. Planes before one that replaces them count for nothing; transforms do not count
-// towards the limit and apply whatever it is (docs/codecs.md, section 1).
-struct PlaneRange {
-  std::size_t first = 0;
-  std::size_t last = 0;
-  // What turns the inputs of the product before they meet these planes, the last one first. None
-  // where `by_row`.
-  std::size_t transform_count = 0;
-  const codecs::InputTransform* transforms[codecs::kMaxTransforms] = {};
-  // A plane needs the value of the sum before it (a remainder): rows are decoded whole, transforms
-  // included.
-  bool by_row = false;
-
-  // Whether both turn inputs alike.
-  bool SameInputs(const PlaneRange& other) const;
-};
-PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count);
 
 }  // namespace ingot::loader

@@ -1,7 +1,7 @@
 // Weights as kernels see them: planes in memory, mapped from an artifact where they can be used in
 // place, decoded where they cannot, or the source checkpoint's own tensors as one raw plane.
 //
-// Thread rule: immutable once loaded.
+// Thread rule: filled by one thread, then immutable.
 #pragma once
 
 #include <cstdint>
@@ -9,51 +9,66 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "artifact/reader.h"
-#include "base/bytes.h"
 #include "base/status.h"
-#include "codecs/plane.h"
+#include "loader/planes/prepared_plane.h"
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"
+#include "stored/selection.h"
+#include "stored/tensor_planes.h"
 
 namespace ingot::loader {
 
 // One matrix (a vector is 1 x n) with its planes. Views point into `backing` or into a mapping that
 // the WeightSet keeps alive.
-struct ResidentMatrix {
+struct ResidentMatrix : stored::TensorPlanes {
   std::string name;
-  std::uint64_t rows = 0;
-  std::uint64_t cols = 0;
-  std::vector<codecs::PlaneSpec> specs;
-  std::vector<codecs::PlaneView> planes;  // planes[i].spec == &specs[i]
-  // What kernels derive once at load (row offsets of sparse planes, scales as float, ...); owned by
-  // the kernel row that made it, indexed as planes.
-  std::vector<std::shared_ptr<const void>> prepared;
-  std::vector<artifact::StreamBytes> backing;
+  // What kernels derive from each plane once, at load.
+  std::vector<std::shared_ptr<const PreparedPlane>> prepared;
 
   ResidentMatrix() = default;
+  ResidentMatrix(std::string name_of, stored::TensorPlanes of)
+      : TensorPlanes(std::move(of)), name(std::move(name_of)) {}
   ResidentMatrix(const ResidentMatrix&) = delete;
   ResidentMatrix& operator=(const ResidentMatrix&) = delete;
 };
 
+// Prepares every plane for the kernels. REQUIRES: planes validated; they do not change afterwards.
+Status PrepareMatrix(ResidentMatrix& matrix);
+
+// REQUIRES: PrepareMatrix was called.
+inline const PreparedPlane& Prepared(const ResidentMatrix& matrix, std::size_t plane) {
+  return *matrix.prepared[plane];
+}
+
 // All weights of a model, by tensor name.
 class WeightSet {
  public:
-  virtual ~WeightSet() = default;
+  // `owner` keeps mapped bytes alive as long as this.
+  explicit WeightSet(std::shared_ptr<const void> owner) : owner_(std::move(owner)) {}
 
-  // Verifies, maps or decodes every stream in parallel, validates every plane. `levels` < 0: all
-  // that the file has. Errors name the tensor.
+  // Verifies, maps or decodes every selected stream in parallel, validates every plane. Errors name
+  // the tensor.
   static Result<std::unique_ptr<WeightSet>> FromArtifact(
-      std::shared_ptr<const artifact::ArtifactReader> reader, int levels);
+      std::shared_ptr<const artifact::ArtifactReader> reader, const stored::Selection& selection);
   // The source's own weights, mapped where their layout allows; transposed uses are transposed
   // here.
   static Result<std::unique_ptr<WeightSet>> FromCheckpoint(
       std::shared_ptr<const model::Checkpoint> checkpoint, const model::Architecture& architecture);
 
-  virtual const ResidentMatrix* Find(std::string_view name) const = 0;
-  virtual std::uint64_t resident_bytes() const = 0;  // bytes kept for weights, mapped ones included
+  // REQUIRES: the matrix is prepared and its name new.
+  void Add(std::unique_ptr<ResidentMatrix> matrix);
+
+  const ResidentMatrix* Find(std::string_view name) const;
+  std::uint64_t resident_bytes() const { return resident_bytes_; }  // mapped ones included
+
+ private:
+  std::shared_ptr<const void> owner_;
+  std::map<std::string, std::unique_ptr<ResidentMatrix>, std::less<>> matrices_;
+  std::uint64_t resident_bytes_ = 0;
 };
 
 }  // namespace ingot::loader

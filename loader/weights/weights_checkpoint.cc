@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/parallel.h"
-#include "loader/weights/matrix_table.h"
 #include "loader/weights/resident.h"
 
 namespace ingot::loader {
@@ -61,26 +60,27 @@ Status LoadMatrix(const model::Checkpoint& checkpoint, const model::TensorInfo& 
     values = read.span();
   }
   if (!read.empty()) matrix.backing.emplace_back(std::move(read));
-  AddPlane(matrix, {"raw", {{"dtype", std::string(DTypeName(tensor.dtype))}}, 0}, {values});
-  return FinishMatrix(matrix);
+  matrix.Add({"raw", {{"dtype", std::string(DTypeName(tensor.dtype))}}, 0}, {values});
+  INGOT_TRY(stored::Validate(matrix));
+  return PrepareMatrix(matrix);
 }
 
 }  // namespace
 
 Result<std::unique_ptr<WeightSet>> WeightSet::FromCheckpoint(
     std::shared_ptr<const model::Checkpoint> checkpoint, const model::Architecture& architecture) {
-  auto table = std::make_unique<MatrixTable>(checkpoint);
+  auto weights = std::make_unique<WeightSet>(checkpoint);
   for (const model::TensorUse& use : model::TensorUses(architecture)) {
-    if (table->Find(use.name) != nullptr) continue;
+    if (weights->Find(use.name) != nullptr) continue;
     const model::TensorInfo* tensor = checkpoint->Find(use.name);
     if (tensor == nullptr)
       return NotFound(checkpoint->path() + ": tensor '" + use.name + "' is missing");
     auto matrix = std::make_unique<ResidentMatrix>();
     INGOT_TRY(
         LoadMatrix(*checkpoint, *tensor, use.transposed, *matrix).At("tensor '" + use.name + "'"));
-    table->Add(std::move(matrix));
+    weights->Add(std::move(matrix));
   }
-  return std::unique_ptr<WeightSet>(std::move(table));
+  return weights;
 }
 
 }  // namespace ingot::loader

@@ -16,7 +16,10 @@
 #include "calibration/torch/tune.h"
 #include "inspect/text_format.h"
 #include "model/tokenizer/tokenizer.h"
+#include "pack/packed_artifact.h"
 #include "pack/rewrite.h"
+#include "stored/plane_record.h"
+#include "stored/tensor_planes.h"
 #include "tools/cli/common.h"
 
 namespace ingot::cli {
@@ -31,46 +34,6 @@ struct TuneCommand {
   std::size_t context = 256, epochs = 4;
   double rate = 2e-3;
   bool force = false, quiet = false;
-};
-
-// An artifact's tensors for tuning.
-class ArtifactModel : public calibration::PackedModel {
- public:
-  explicit ArtifactModel(const artifact::ArtifactReader& reader) : reader_(reader) {
-    for (const artifact::TensorRecord& record : reader.manifest().tensors)
-      records_[record.name] = &record;
-  }
-
-  Result<calibration::PackedTensor> Read(const std::string& name) const override {
-    const auto it = records_.find(name);
-    if (it == records_.end())
-      return NotFound(fmt::format("tensor '{}' is not in the artifact", name));
-    return ReadRecord(*it->second).At(name);
-  }
-
- private:
-  Result<calibration::PackedTensor> ReadRecord(const artifact::TensorRecord& record) const {
-    calibration::PackedTensor packed;
-    INGOT_ASSIGN(const pack::MatrixShape shape, pack::ShapeOf(record));
-    packed.rows = shape.rows;
-    packed.cols = shape.cols;
-    const auto backing = std::make_shared<std::vector<artifact::StreamBytes>>();
-    for (const artifact::PlaneRecord& plane : record.planes) {
-      INGOT_ASSIGN(codecs::PlaneSpec spec, pack::SpecOf(plane));
-      packed.specs.push_back(std::move(spec));
-      packed.streams.emplace_back();
-      for (const artifact::StreamRecord& stream : plane.streams) {
-        INGOT_ASSIGN(artifact::StreamBytes bytes, reader_.ReadStream(stream).At(stream.name));
-        packed.streams.back().push_back(bytes.bytes());
-        backing->push_back(std::move(bytes));
-      }
-    }
-    packed.owner = backing;
-    return packed;
-  }
-
-  const artifact::ArtifactReader& reader_;
-  std::map<std::string, const artifact::TensorRecord*, std::less<>> records_;
 };
 
 std::string Shape(std::span<const std::uint64_t> shape) {
@@ -89,7 +52,7 @@ Status CheckMadeFrom(const artifact::ArtifactReader& reader, const model::Checkp
     };
     if (tensor == nullptr) return refuse("is not there");
     std::vector<std::uint64_t> shape = tensor->shape;
-    if (record.extra.value("transposed", false)) std::reverse(shape.begin(), shape.end());
+    if (stored::IsTransposed(record)) std::reverse(shape.begin(), shape.end());
     if (shape != record.shape)
       return refuse(fmt::format("is {} there, {} here", Shape(shape), Shape(record.shape)));
     const bool compares = record.role == "vector" && !manifest.provenance.contains("tuned") &&
@@ -98,9 +61,10 @@ Status CheckMadeFrom(const artifact::ArtifactReader& reader, const model::Checkp
     if (!compares) continue;
     ByteBuffer values(tensor->elements() * DTypeBytes(tensor->dtype));
     INGOT_TRY(checkpoint.ReadRows(*tensor, 0, tensor->rows(), values.span()).At(record.name));
-    INGOT_ASSIGN(const artifact::StreamBytes stored,
-                 reader.ReadStream(record.planes[0].streams[0]).At(record.name));
-    if (!std::ranges::equal(stored.bytes(), values.span())) return refuse("has other values");
+    INGOT_ASSIGN(const stored::TensorPlanes planes,
+                 stored::ReadTensor(reader, record).At(record.name));
+    if (!std::ranges::equal(planes.planes[0].streams[0], values.span()))
+      return refuse("has other values");
   }
   return OkStatus();
 }
@@ -216,7 +180,7 @@ Status RunTune(const TuneCommand& command) {
   options.on_progress = [&](std::size_t done, std::size_t total, const std::string& what) {
     progress.Count(done, total, what);
   };
-  const ArtifactModel packed(*reader);
+  const pack::PackedArtifact packed(*reader);
   INGOT_ASSIGN(
       calibration::TuneResult result,
       calibration::Tune(*checkpoint, architecture, packed, text, options).At(command.file));

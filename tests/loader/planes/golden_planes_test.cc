@@ -40,7 +40,7 @@ TEST_P(GoldenPlanes, DecodeToTheSameBitsAtEveryLevel) {
   const auto text = ReadFileToString(golden + ".json");
   ASSERT_TRUE(text.ok()) << text.status().message();
   const auto expected = artifact::Json::parse(*text);
-  const auto all = WeightSet::FromArtifact(reader, -1);
+  const auto all = WeightSet::FromArtifact(reader, {});
   ASSERT_TRUE(all.ok()) << all.status().message();
   int found = 0;
   for (const artifact::TensorRecord& tensor : reader->manifest().tensors) {
@@ -51,7 +51,7 @@ TEST_P(GoldenPlanes, DecodeToTheSameBitsAtEveryLevel) {
   }
   EXPECT_EQ(found, GetParam().tensors);
   for (const int levels : {1, 2}) {
-    const auto some = WeightSet::FromArtifact(reader, levels);
+    const auto some = WeightSet::FromArtifact(reader, {.levels = levels});
     ASSERT_TRUE(some.ok());
     for (const auto& [key, digest] : expected.items()) {
       const auto colon = key.find(':');

@@ -60,7 +60,7 @@ class EntropyLoad : public testing::Test {
     const Status status = WriteEntropyArtifact(path_);
     ASSERT_TRUE(status.ok()) << status.message();
     reader_ = *artifact::ArtifactReader::Open(path_, {});
-    auto weights = WeightSet::FromArtifact(reader_, -1);
+    auto weights = WeightSet::FromArtifact(reader_, {});
     ASSERT_TRUE(weights.ok()) << weights.status().message();
     weights_ = *std::move(weights);
   }
@@ -134,7 +134,7 @@ TEST(EntropyGolden, WeightsHaveTheDigestsOfThen) {
   const std::shared_ptr<const artifact::ArtifactReader> reader =
       *artifact::ArtifactReader::Open(golden + ".ingot", {});
   const auto expected = artifact::Json::parse(std::ifstream(golden + ".json"));
-  const auto weights = *WeightSet::FromArtifact(reader, -1);
+  const auto weights = *WeightSet::FromArtifact(reader, {});
   ASSERT_EQ(reader->manifest().tensors.size(), expected.size());
   for (const artifact::TensorRecord& record : reader->manifest().tensors) {
     const auto digest = [](const std::vector<float>& values) {

@@ -19,6 +19,7 @@
 #include "codecs/recipe.h"
 #include "loader/cpu/linear.h"
 #include "loader/weights/resident.h"
+#include "tests/stored/crafted_artifact.h"
 
 namespace ingot::loader {
 namespace {
@@ -92,7 +93,7 @@ Result<std::string> Write(const std::string& name, const std::string& codec,
 Result<std::unique_ptr<WeightSet>> Load(const std::string& path, int levels) {
   INGOT_ASSIGN(auto reader, artifact::ArtifactReader::Open(path, {}));
   return WeightSet::FromArtifact(std::shared_ptr<const artifact::ArtifactReader>(std::move(reader)),
-                                 levels);
+                                 {.levels = levels});
 }
 
 std::vector<float> AllRows(const ResidentMatrix& matrix) {
@@ -164,6 +165,15 @@ TEST(WeightsTest, BadPlanesAreNamed) {
         << weights.status().message();
     std::filesystem::remove(*path);
   }
+}
+
+TEST(WeightsTest, HostileTensorsAreRefused) {
+  stored::ExpectRefused([](const artifact::ArtifactReader& reader) {
+    // The test keeps the reader.
+    const std::shared_ptr<const artifact::ArtifactReader> shared(
+        &reader, [](const artifact::ArtifactReader*) {});
+    return WeightSet::FromArtifact(shared, {}).status();
+  });
 }
 
 TEST(WeightsTest, TransformsStayAtEveryLevelAndBadOnesAreNamed) {
