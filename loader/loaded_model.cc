@@ -42,7 +42,7 @@ Result<std::shared_ptr<const Model>> Model::FromArtifact(
   INGOT_ASSIGN(model->architecture_,
                model::BuildArchitecture(
                    manifest.config, [&](std::string_view name) { return names.contains(name); }));
-  INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, {.levels = options.levels}));
+  INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, options.selection));
   std::map<std::string, std::string> assets;
   for (const artifact::AssetRecord& asset : manifest.assets) {
     INGOT_ASSIGN(assets[asset.name], reader->ReadAsset(asset.name).At(asset.name));

@@ -16,12 +16,13 @@
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"
 #include "model/tokenizer/tokenizer.h"
+#include "stored/selection.h"
 
 namespace ingot::loader {
 
 struct ModelOptions {
   const artifact::VerifyingKey* key = nullptr;  // with one, an artifact must be signed by it
-  int levels = -1;                              // refinement levels to load; < 0: all there are
+  stored::Selection selection;                  // what of an artifact is loaded; by default all
   Compute compute = Compute::kFast;
   bool allow_truncated = false;  // an artifact cut short at a level border loads what it has
 };

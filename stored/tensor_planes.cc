@@ -97,6 +97,29 @@ void TensorPlanes::Add(codecs::PlaneSpec spec, std::vector<ByteSpan> streams) {
   for (std::size_t i = 0; i < specs.size(); ++i) planes[i].spec = &specs[i];
 }
 
+std::vector<ByteSpan> TensorPlanes::Keep(std::vector<ByteBuffer> streams) {
+  std::vector<ByteSpan> views;
+  for (ByteBuffer& stream : streams) {
+    backing.emplace_back(std::move(stream));
+    views.push_back(backing.back().bytes());
+  }
+  return views;
+}
+
+void TensorPlanes::Add(codecs::PlaneSpec spec, std::vector<ByteBuffer> streams) {
+  Add(std::move(spec), Keep(std::move(streams)));
+}
+
+void TensorPlanes::Replace(std::size_t plane, codecs::PlaneSpec spec,
+                           std::vector<ByteBuffer> streams) {
+  for (const ByteSpan old : planes[plane].streams)
+    std::erase_if(backing, [&](const artifact::StreamBytes& bytes) {
+      return bytes.bytes().data() == old.data();
+    });
+  specs[plane] = std::move(spec);
+  planes[plane].streams = Keep(std::move(streams));
+}
+
 Status Validate(const TensorPlanes& tensor) {
   for (std::size_t i = 0; i < tensor.planes.size(); ++i) {
     const codecs::PlaneView& view = tensor.planes[i];

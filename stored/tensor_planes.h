@@ -28,8 +28,14 @@ struct TensorPlanes {
   TensorPlanes(TensorPlanes&&) = default;
   TensorPlanes& operator=(TensorPlanes&&) = default;
 
-  // Appends a plane.
+  // Appends a plane, over bytes that others keep or with its own.
   void Add(codecs::PlaneSpec spec, std::vector<ByteSpan> streams);
+  void Add(codecs::PlaneSpec spec, std::vector<ByteBuffer> streams);
+  // Puts another plane in the place of one, whose bytes go.
+  void Replace(std::size_t plane, codecs::PlaneSpec spec, std::vector<ByteBuffer> streams);
+
+ private:
+  std::vector<ByteSpan> Keep(std::vector<ByteBuffer> streams);
 };
 
 // Checks every plane's attributes, sizes and indices by its kind. Errors name the plane.

@@ -10,6 +10,10 @@ Result<DType> RawDType(const PlaneSpec& spec) {
   return dtype;
 }
 
+PlaneSpec RawSpec(DType dtype, int level) {
+  return {"raw", {{"dtype", std::string(DTypeName(dtype))}}, level};
+}
+
 Result<std::vector<StreamSpec>> RawStreams(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_TRY(CheckCols(cols));
   INGOT_ASSIGN(const DType dtype, RawDType(spec));

@@ -7,6 +7,8 @@ namespace ingot::codecs {
 
 // The format that the attribute `dtype` names; InvalidArgument where it is missing or unknown.
 Result<DType> RawDType(const PlaneSpec& spec);
+// The plane of values in this format.
+PlaneSpec RawSpec(DType dtype, int level = 0);
 
 // PlaneKind's functions.
 Result<std::vector<StreamSpec>> RawStreams(const PlaneSpec& spec, std::uint64_t cols);

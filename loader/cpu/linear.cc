@@ -8,7 +8,7 @@
 #include "loader/cpu/panel_decode.h"
 #include "loader/cpu/scratch.h"
 #include "loader/kernels/kernel_registry.h"
-#include "loader/kernels/sparse_matvec.h"
+#include "loader/planes/resident_kind.h"
 #include "loader/weights/live_planes.h"
 
 namespace ingot::loader {
@@ -34,62 +34,67 @@ struct Task {
   std::uint64_t end;
 };
 
-// What the activations of one block of tokens were turned into, once for all jobs of a group.
-struct Inputs {
-  std::size_t tokens = 0;
-  std::size_t cols = 0;
-  // Filled where the group's jobs need them.
-  const float* packed = nullptr;         // tokens x DotStride(cols)
-  const InputRecord* records = nullptr;  // tokens x RecordsOfToken(cols)
+// What all rows of a plane's product share of a token (ResidentKind::inputs).
+struct SharedProduct {
+  const PreparedPlane* plane;
+  AlignedBuffer<float> values;  // of a block of tokens
 };
 
-// What the jobs of a group need of their inputs.
-struct Needs {
-  bool packed = false;
-  bool records = false;
-  unsigned parts = 0;  // as IntMatvecKernel::quantize takes them
-};
-
-// Jobs whose matrices turn their inputs alike (all, where none has a transform).
+// Jobs whose matrices turn their inputs alike (all, where none has a transform), and what the
+// activations of one block of tokens are turned into, once for all of them.
 struct InputGroup {
   PlaneRange planes;  // of any of them, for its transforms
-  Needs needs;
-  float* packed = nullptr;  // of a block of tokens
-  InputRecord* records = nullptr;
+  InputNeeds needs;
+  std::vector<SharedProduct> shared;
+  // Filled where the group's jobs need them.
+  float* packed = nullptr;         // tokens x DotStride(cols)
+  InputRecord* records = nullptr;  // tokens x RecordsOfToken(cols)
 };
 
-// Whether planes with kernels of their own are taken one by one. Not where a plane's value depends
-// on the sum before it, as a remainder's does.
+// A block of tokens.
+struct Inputs {
+  const InputGroup* group;
+  std::size_t tokens;
+  std::size_t cols;
+};
+
+// Whether planes with a product of their own are taken one by one. Not where a plane's value
+// depends on the sum before it, as a remainder's does.
 bool TakesPlanes(const ResidentMatrix& matrix, const PlaneRange& planes, Compute compute) {
   if (compute == Compute::kExact) return false;
   for (std::size_t p = planes.first; p < planes.last; ++p)
-    if (Prepared(matrix, p).operand.kind == OperandKind::kGeneric) return false;
+    if (Prepared(matrix, p).row->reads_sum) return false;
   return true;
 }
 
-void AddNeeds(const ResidentMatrix& matrix, const PlaneRange& planes, Compute compute,
-              Needs& needs) {
-  const bool fast = TakesPlanes(matrix, planes, compute);
+void AddShared(const PreparedPlane& plane, std::size_t tokens, InputGroup& group) {
+  for (const SharedProduct& shared : group.shared)
+    if (shared.plane == &plane) return;
+  group.shared.push_back({&plane, AlignedBuffer<float>(tokens * plane.needs.shared)});
+}
+
+void AddNeeds(const ResidentMatrix& matrix, const PlaneRange& planes, std::size_t tokens,
+              Compute compute, InputGroup& group) {
+  const bool own = TakesPlanes(matrix, planes, compute);
   for (std::size_t p = planes.first; p < planes.last; ++p) {
     const PreparedPlane& plane = Prepared(matrix, p);
     if (plane.is_transform()) continue;
-    if (!fast || !plane.has_fields) {
-      needs.packed = true;
+    if (!own || !plane.own_product) {
+      group.needs.packed = true;
       continue;
     }
-    needs.records = true;
-    for (int f = 0; f < plane.fields.count; ++f)
-      needs.parts |= 8u / static_cast<unsigned>(plane.fields.field[f].width);
+    group.needs |= plane.needs;
+    if (plane.needs.shared > 0) AddShared(plane, tokens, group);
   }
 }
 
 // The group of a job, made where there is none yet.
-std::size_t GroupOf(const LinearJob& job, const PlaneRange& planes, Compute compute,
-                    std::vector<InputGroup>& groups) {
+std::size_t GroupOf(const LinearJob& job, const PlaneRange& planes, std::size_t tokens,
+                    Compute compute, std::vector<InputGroup>& groups) {
   std::size_t g = 0;
   while (g < groups.size() && !groups[g].planes.SameInputs(planes)) ++g;
-  if (g == groups.size()) groups.push_back({planes, {}, nullptr, nullptr});
-  AddNeeds(*job.matrix, planes, compute, groups[g].needs);
+  if (g == groups.size()) groups.push_back({planes, {}, {}, nullptr, nullptr});
+  AddNeeds(*job.matrix, planes, tokens, compute, groups[g]);
   return g;
 }
 
@@ -104,7 +109,7 @@ std::vector<Task> CutRows(std::span<const LinearJob> jobs, std::size_t tokens, s
   for (const LinearJob& job : jobs) {
     if (job.rows == 0) continue;
     const PlaneRange planes = LivePlanes(*job.matrix, job.plane_count);
-    const std::size_t group = GroupOf(job, planes, compute, groups);
+    const std::size_t group = GroupOf(job, planes, tokens, compute, groups);
     const std::uint64_t pieces = std::max<std::uint64_t>(1, job.rows / aim);
     const std::uint64_t step = AlignUp(CeilDiv(job.rows, pieces), kMatvecRows);
     for (std::uint64_t begin = 0; begin < job.rows; begin += step)
@@ -124,7 +129,7 @@ void FillStart(const Task& task, float* y, std::size_t tokens) {
 }
 
 // The float path: decode a panel of rows into this core's cache, multiply it with every token.
-void RunFloat(const Task& task, const Inputs& inputs, bool skip_fast, float* y) {
+void RunFloat(const Task& task, const Inputs& inputs, bool skip_own, float* y) {
   const LinearJob& job = *task.job;
   const std::size_t stride = DotStride(inputs.cols);
   const std::size_t padded_cols = stride - kDotLanes;
@@ -136,11 +141,11 @@ void RunFloat(const Task& task, const Inputs& inputs, bool skip_fast, float* y) 
     const std::size_t rows = std::min(panel_rows, task.end - begin);
     DecodePanel(*job.matrix, task.planes, job.row_begin + begin, rows, panel.data(), stride,
                 padded_cols, task.planes.by_row ? Transforms::kRestore : Transforms::kLeave,
-                skip_fast);
+                skip_own);
     BestPanelDot().run({.w = panel.data(),
                         .w_stride = stride,
                         .rows = rows,
-                        .x = inputs.packed,
+                        .x = inputs.group->packed,
                         .x_stride = stride,
                         .tokens = inputs.tokens,
                         .padded_cols = padded_cols,
@@ -149,47 +154,49 @@ void RunFloat(const Task& task, const Inputs& inputs, bool skip_fast, float* y) 
   }
 }
 
-// The 8-bit path of one plane, and the sparse one.
-void RunFastPlane(const Task& task, const PreparedPlane& plane, const Inputs& inputs, float* y) {
-  const LinearJob& job = *task.job;
-  const std::uint64_t row = job.row_begin + task.begin;
-  const std::size_t rows = task.end - task.begin;
-  if (!plane.has_fields)
-    return SparseMatvec(plane.operand, row, rows, inputs.packed, DotStride(inputs.cols),
-                        inputs.tokens, y + task.begin, job.y_stride);
-  Scratch<float> scratch(MatvecScratch(plane.operand));
-  BestIntMatvec().run({.plane = &plane.operand,
-                       .fields = &plane.fields,
-                       .row_begin = row,
-                       .rows = rows,
-                       .x = inputs.records,
-                       .record_stride = RecordsOfToken(inputs.cols),
-                       .tokens = inputs.tokens,
-                       .scratch = scratch.data(),
-                       .y = y + task.begin,
-                       .y_stride = job.y_stride});
+const float* SharedOf(const InputGroup& group, const PreparedPlane& plane) {
+  for (const SharedProduct& shared : group.shared)
+    if (shared.plane == &plane) return shared.values.data();
+  return nullptr;
+}
+
+// A plane's own product, of all the task's rows at once.
+void RunOwn(const Task& task, const PreparedPlane& plane, const Inputs& inputs, float* y) {
+  const InputGroup& group = *inputs.group;
+  Scratch<float> scratch(plane.scratch_floats);
+  plane.row->matvec(plane, {.row_begin = task.job->row_begin + task.begin,
+                            .rows = task.end - task.begin,
+                            .tokens = inputs.tokens,
+                            .packed = group.packed,
+                            .packed_stride = DotStride(inputs.cols),
+                            .records = group.records,
+                            .record_stride = RecordsOfToken(inputs.cols),
+                            .shared = SharedOf(group, plane),
+                            .scratch = scratch.data(),
+                            .y = y + task.begin,
+                            .y_stride = task.job->y_stride});
 }
 
 // REQUIRES: y is the job's output for the first token of the block.
 void RunTask(const Task& task, const Inputs& inputs, Compute compute, float* y) {
   const ResidentMatrix& matrix = *task.job->matrix;
   const PlaneRange& planes = task.planes;
-  const bool fast = TakesPlanes(matrix, planes, compute);
+  const bool own = TakesPlanes(matrix, planes, compute);
   FillStart(task, y, inputs.tokens);
   bool any_float = false;
   for (std::size_t p = planes.first; p < planes.last; ++p) {
     const PreparedPlane& plane = Prepared(matrix, p);
     if (plane.is_transform()) continue;
-    if (fast && plane.fast())
-      RunFastPlane(task, plane, inputs, y);
+    if (own && plane.own_product)
+      RunOwn(task, plane, inputs, y);
     else
       any_float = true;
   }
-  if (any_float) RunFloat(task, inputs, fast, y);
+  if (any_float) RunFloat(task, inputs, own, y);
 }
 
 // One token's inputs as the group's kernels want them, in place `t` of the block.
-void PrepareToken(const InputGroup& group, const float* x, std::size_t cols, std::size_t t) {
+void PrepareToken(InputGroup& group, const float* x, std::size_t cols, std::size_t t) {
   const std::size_t stride = DotStride(cols);
   const PlaneRange& planes = group.planes;
   Scratch<float> local(planes.transform_count > 0 && !group.needs.packed ? cols : 0);
@@ -206,6 +213,9 @@ void PrepareToken(const InputGroup& group, const float* x, std::size_t cols, std
   if (group.needs.records)
     BestIntMatvec().quantize(inputs, cols, group.needs.parts,
                              group.records + t * RecordsOfToken(cols));
+  for (SharedProduct& shared : group.shared)
+    shared.plane->row->inputs(*shared.plane, packed,
+                              shared.values.data() + t * shared.plane->needs.shared);
 }
 
 }  // namespace
@@ -217,11 +227,11 @@ void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_st
   const std::vector<Task> tasks = CutRows(jobs, most, cols, compute, groups);
   const std::size_t packed_size = most * DotStride(cols);
   const std::size_t records_size = most * RecordsOfToken(cols);
-  const auto any = [&](bool Needs::*need) {
+  const auto any = [&](bool InputNeeds::*need) {
     return std::ranges::any_of(groups, [&](const InputGroup& g) { return g.needs.*need; });
   };
-  Scratch<float> packed(any(&Needs::packed) ? groups.size() * packed_size : 0);
-  Scratch<InputRecord> records(any(&Needs::records) ? groups.size() * records_size : 0);
+  Scratch<float> packed(any(&InputNeeds::packed) ? groups.size() * packed_size : 0);
+  Scratch<InputRecord> records(any(&InputNeeds::records) ? groups.size() * records_size : 0);
   for (std::size_t g = 0; g < groups.size(); ++g) {
     if (packed.data() != nullptr) groups[g].packed = packed.data() + g * packed_size;
     if (records.data() != nullptr) groups[g].records = records.data() + g * records_size;
@@ -235,8 +245,7 @@ void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_st
     ParallelFor(tasks.size(), 1, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
         const Task& task = tasks[i];
-        const InputGroup& group = groups[task.group];
-        RunTask(task, {count, cols, group.packed, group.records}, compute,
+        RunTask(task, {&groups[task.group], count, cols}, compute,
                 task.job->y + first * task.job->y_stride);
       }
     });

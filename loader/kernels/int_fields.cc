@@ -51,7 +51,7 @@ bool PlanMode(const PlaneOperand& plane, IntField& field) {
 }  // namespace
 
 bool PlanIntFields(const PlaneOperand& plane, IntFields& fields) {
-  if (plane.kind != OperandKind::kInt || !plane.whole_levels()) return false;
+  if (!plane.whole_levels()) return false;
   fields.count = 0;
   std::size_t offset = 0;
   for (int shift = 0; shift < plane.bits;) {

@@ -1,5 +1,6 @@
-// A plane as kernels see it: plain pointers and numbers, resolved once when a matrix is loaded, so
-// that instruction-set files need neither attributes nor std containers.
+// A plane of codes in groups that share a scale (`int`, `fp8`) as kernels see it: plain pointers
+// and numbers, resolved once when a matrix is loaded, so that instruction-set files need neither
+// attributes nor std containers.
 //
 // Thread rule: values; the bytes are immutable.
 #pragma once
@@ -9,22 +10,9 @@
 
 namespace ingot::loader {
 
-enum class OperandKind : std::uint8_t {
-  kF32,  // values: rows x cols
-  kF16,
-  kBf16,
-  kInt,        // codes: bit fields of `bits` bits, docs/codecs.md section 2
-  kFp8,        // codes: e4m3, f16 scales
-  kSparse,     // row_offsets, columns, values f16
-  kTransform,  // of the inputs: no weights of its own
-  kGeneric,    // anything else: only the codec's own decoder knows it
-};
-
 // Streams have no alignment beyond one byte between rows.
 struct PlaneOperand {
-  OperandKind kind = OperandKind::kGeneric;
-  int bits = 0;           // kInt
-  bool replaces = false;  // raw planes: the value so far is dropped
+  int bits = 0;
   std::uint64_t rows = 0;
   std::uint64_t cols = 0;
   std::uint64_t group = 0;      // weights that share a scale
@@ -38,11 +26,6 @@ struct PlaneOperand {
   bool linear_levels = true;                 // levels[c] == c - offset
   int offset = 0;                            // 2^(bits-1) symmetric, else 0
   const std::int8_t* table = nullptr;        // [16] codecs::kNormalUnits times the levels of 4 bits
-  // kSparse
-  const std::uint64_t* row_offsets = nullptr;  // [rows + 1], entries
-  const std::uint8_t* columns = nullptr;
-  const std::uint8_t* values = nullptr;  // f16
-  int column_bytes = 0;                  // 2 or 4
 
   // Levels are whole numbers or sixteenths within 8 bits, as the int kernels take them.
   bool whole_levels() const { return linear_levels || table != nullptr; }

@@ -7,7 +7,7 @@ namespace ingot::loader {
 namespace {
 
 template <typename Column>
-void Rows(const PlaneOperand& plane, std::uint64_t row_begin, std::size_t rows, const float* x,
+void Rows(const SparseOperand& plane, std::uint64_t row_begin, std::size_t rows, const float* x,
           std::size_t x_stride, std::size_t tokens, float* y, std::size_t y_stride) {
   for (std::size_t r = 0; r < rows; ++r) {
     const std::uint64_t begin = plane.row_offsets[row_begin + r];
@@ -25,7 +25,7 @@ void Rows(const PlaneOperand& plane, std::uint64_t row_begin, std::size_t rows, 
 
 }  // namespace
 
-void SparseMatvec(const PlaneOperand& plane, std::uint64_t row_begin, std::size_t rows,
+void SparseMatvec(const SparseOperand& plane, std::uint64_t row_begin, std::size_t rows,
                   const float* x, std::size_t x_stride, std::size_t tokens, float* y,
                   std::size_t y_stride) {
   if (plane.column_bytes == 2)

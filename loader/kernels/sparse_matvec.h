@@ -3,13 +3,19 @@
 #pragma once
 
 #include <cstddef>
-
-#include "loader/kernels/plane_operand.h"
+#include <cstdint>
 
 namespace ingot::loader {
 
+struct SparseOperand {
+  const std::uint64_t* row_offsets = nullptr;  // [rows + 1], entries
+  const std::uint8_t* columns = nullptr;
+  const std::uint8_t* values = nullptr;  // f16
+  int column_bytes = 0;                  // 2 or 4
+};
+
 // y[t * y_stride + r] += row (row_begin + r) of the plane times x[t * x_stride ...].
-void SparseMatvec(const PlaneOperand& plane, std::uint64_t row_begin, std::size_t rows,
+void SparseMatvec(const SparseOperand& plane, std::uint64_t row_begin, std::size_t rows,
                   const float* x, std::size_t x_stride, std::size_t tokens, float* y,
                   std::size_t y_stride);
 

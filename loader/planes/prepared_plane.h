@@ -1,40 +1,81 @@
-// What is derived from a plane once, when it is loaded: the operand that kernels read,
-// and the tables it points into.
+// A plane made ready for the kernels once, when it is loaded, and what the op set hands to it. Each
+// kind derives its own form; what all have in common stands here.
 //
 // Thread rule: immutable once made.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
-#include "base/bytes.h"
 #include "base/status.h"
 #include "codecs/plane.h"
 #include "codecs/plane_codec.h"
 #include "codecs/planes/transform.h"
 #include "loader/kernels/int_matvec.h"
-#include "loader/kernels/plane_operand.h"
 
 namespace ingot::loader {
 
-struct PreparedPlane {
-  PlaneOperand operand;
-  const codecs::PlaneKind* kind = nullptr;
-  std::vector<std::uint64_t> row_offsets;  // sparse
-  std::vector<float> levels;               // int
-  IntFields fields;                        // int, where has_fields: kFast has a kernel
-  bool has_fields = false;
-  std::shared_ptr<const codecs::InputTransform> transform;  // kTransform
+struct ResidentKind;
 
-  bool is_transform() const { return operand.kind == OperandKind::kTransform; }
-  // Whether the plane's value takes the place of the sum before it.
-  bool replaces() const { return kind->role == codecs::PlaneRole::kReplaces; }
-  // Whether kFast takes the plane by itself instead of decoding it into the panel.
-  bool fast() const { return has_fields || operand.kind == OperandKind::kSparse; }
+// What a plane's own product reads of a token's inputs, which the tensor's transforms have turned.
+struct InputNeeds {
+  bool packed = false;     // as floats, padded for the vector kernels
+  bool records = false;    // rounded to 8 bits
+  unsigned parts = 0;      // of the records, as IntMatvecKernel::quantize takes them
+  std::size_t shared = 0;  // floats that ResidentKind::inputs makes of the packed ones
+
+  InputNeeds& operator|=(const InputNeeds& other) {
+    packed |= other.packed;
+    records |= other.records;
+    parts |= other.parts;
+    return *this;
+  }
 };
 
-// REQUIRES: the plane passed its kind's validate(); `view` and its spec outlive the result.
+struct PreparedPlane {
+  virtual ~PreparedPlane() = default;
+
+  const ResidentKind* row = nullptr;
+  const codecs::PlaneKind* kind = nullptr;
+  const codecs::PlaneView* view = nullptr;
+  std::shared_ptr<const codecs::InputTransform> transform;  // of planes that are one
+  // Of the plane's own product. `own_product`: it has one (ResidentKind::matvec), and kFast takes
+  // it instead of decoding the plane into the panel.
+  bool own_product = false;
+  InputNeeds needs;
+  std::size_t scratch_floats = 0;
+
+  bool is_transform() const { return transform != nullptr; }
+  // Whether the plane's value takes the place of the sum before it.
+  bool replaces() const { return kind->role == codecs::PlaneRole::kReplaces; }
+};
+
+// A run of rows times a block of tokens. What a plane did not ask for is null.
+struct PlaneProduct {
+  std::uint64_t row_begin = 0;
+  std::size_t rows = 0;
+  std::size_t tokens = 0;
+  const float* packed = nullptr;  // tokens x packed_stride
+  std::size_t packed_stride = 0;
+  const InputRecord* records = nullptr;  // tokens x record_stride
+  std::size_t record_stride = 0;
+  const float* shared = nullptr;  // tokens x InputNeeds::shared
+  float* scratch = nullptr;       // scratch_floats, 64-byte aligned
+  float* y = nullptr;             // y[t * y_stride + r] +=
+  std::size_t y_stride = 0;
+};
+
+// One row of the sum of planes under way.
+struct RowSum {
+  std::uint64_t row = 0;
+  bool fresh = false;               // `out` holds nothing yet: overwrite it
+  std::uint8_t* scratch = nullptr;  // DecodeScratch(cols) bytes
+  float* out = nullptr;             // cols
+};
+
+// REQUIRES: the plane passed its kind's validate(); `view` and its spec outlive the result and stay
+// where they are.
 Result<std::shared_ptr<const PreparedPlane>> PreparePlane(const codecs::PlaneView& view);
 
 }  // namespace ingot::loader

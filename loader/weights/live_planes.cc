@@ -1,5 +1,7 @@
 #include "loader/weights/live_planes.h"
 
+#include "loader/planes/resident_kind.h"
+
 namespace ingot::loader {
 
 bool PlaneRange::SameInputs(const PlaneRange& other) const {
@@ -24,8 +26,8 @@ PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count) {
     range.last = i + 1;
     if (!plane.replaces()) continue;
     transforms = 0;
-    range.by_row = !plane.operand.replaces;
-    if (plane.operand.replaces) range.first = i;
+    range.by_row = plane.row->reads_sum;
+    if (!range.by_row) range.first = i;
   }
   range.transform_count = range.by_row ? 0 : transforms;
   return range;

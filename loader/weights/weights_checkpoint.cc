@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "codecs/planes/raw_plane.h"
 #include "loader/weights/resident.h"
 
 namespace ingot::loader {
@@ -60,7 +61,7 @@ Status LoadMatrix(const model::Checkpoint& checkpoint, const model::TensorInfo& 
     values = read.span();
   }
   if (!read.empty()) matrix.backing.emplace_back(std::move(read));
-  matrix.Add({"raw", {{"dtype", std::string(DTypeName(tensor.dtype))}}, 0}, {values});
+  matrix.Add(codecs::RawSpec(tensor.dtype), std::vector<ByteSpan>{values});
   INGOT_TRY(stored::Validate(matrix));
   return PrepareMatrix(matrix);
 }

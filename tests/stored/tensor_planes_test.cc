@@ -69,9 +69,26 @@ TEST_F(TensorPlanesTest, ViewsOutliveAMove) {
   auto read = ReadTensor(*reader_, reader_->manifest().tensors[0]);
   ASSERT_TRUE(read.ok());
   TensorPlanes moved = *std::move(read);
-  moved.Add(IntSpec(8, 1), {});
+  moved.Add(IntSpec(8, 1), std::vector<ByteSpan>{});
   for (std::size_t p = 0; p < moved.planes.size(); ++p)
     EXPECT_EQ(moved.planes[p].spec, &moved.specs[p]);
+}
+
+TEST_F(TensorPlanesTest, AReplacedPlaneLetsItsBytesGo) {
+  auto read = ReadTensor(*reader_, reader_->manifest().tensors[0]);
+  ASSERT_TRUE(read.ok());
+  const std::size_t kept = read->backing.size();
+  const std::vector<std::uint8_t> first(read->planes[0].streams[0].begin(),
+                                        read->planes[0].streams[0].end());
+  std::vector<ByteBuffer> streams;
+  streams.emplace_back(4);
+  std::ranges::fill(streams[0].span(), std::uint8_t{9});
+  read->Replace(1, {"raw", {}, 0}, std::move(streams));
+  EXPECT_EQ(read->backing.size(), kept - 3 + 1);  // a sparse plane has three
+  EXPECT_EQ(read->planes[1].spec->kind, "raw");
+  ASSERT_EQ(read->planes[1].streams.size(), 1u);
+  EXPECT_EQ(read->planes[1].streams[0][3], 9);
+  EXPECT_TRUE(std::ranges::equal(read->planes[0].streams[0], first));
 }
 
 TEST_F(TensorPlanesTest, ASelectionPicksLevelsLayersAndTensors) {

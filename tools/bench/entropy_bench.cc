@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "codecs/encoders/entropy_encode.h"
 #include "codecs/plane_codec.h"
-#include "loader/weights/entropy_load.h"
+#include "loader/planes/resident_entropy.h"
 
 namespace ingot {
 namespace {

@@ -181,7 +181,7 @@ Status RunEval(EvalCommand command) {
   loader::ModelOptions model_options;
   model_options.compute = loader::Compute::kExact;
   INGOT_ASSIGN(const auto reference, loader::Model::Open(command.reference, model_options));
-  model_options.levels = command.levels;
+  model_options.selection.levels = command.levels;
   model_options.allow_truncated = true;
   INGOT_ASSIGN(const auto artifact, loader::Model::FromArtifact(reader, model_options));
 

@@ -67,7 +67,7 @@ Status RunModel(const RunCommand& command) {
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   loader::ModelOptions options;
   options.key = PointerTo(key);
-  options.levels = command.levels;
+  options.selection.levels = command.levels;
   options.compute = command.exact ? loader::Compute::kExact : loader::Compute::kFast;
   options.allow_truncated = true;
   const auto start = std::chrono::steady_clock::now();

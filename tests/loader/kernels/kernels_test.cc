@@ -14,7 +14,8 @@
 #include "codecs/planes/bit_fields.h"
 #include "codecs/planes/int_levels.h"
 #include "loader/kernels/kernel_registry.h"
-#include "loader/planes/prepared_plane.h"
+#include "loader/planes/resident_fp8.h"
+#include "loader/planes/resident_int.h"
 
 namespace ingot::loader {
 namespace {
@@ -37,6 +38,14 @@ struct TestPlane {
   codecs::PlaneView view;
   std::shared_ptr<const PreparedPlane> prepared;
 };
+
+const PreparedInt& IntOf(const TestPlane& plane) {
+  return static_cast<const PreparedInt&>(*plane.prepared);
+}
+const PlaneOperand& OperandOf(const TestPlane& plane) {
+  return plane.spec.kind == "fp8" ? static_cast<const PreparedFp8&>(*plane.prepared).operand
+                                  : IntOf(plane).operand;
+}
 
 void FillScales(std::vector<std::uint8_t>& bytes, Random& random) {
   for (std::size_t i = 0; i + 1 < bytes.size(); i += 2)
@@ -151,10 +160,10 @@ void CheckIntMatvec(const TestPlane& plane, const std::string& what) {
   for (std::size_t t = 0; t < kTokens; ++t)
     QuantizeInputs<QuantizeRecordScalar>(RandomFloats(cols, t).data(), cols, 14,
                                          records.data() + t * RecordsOfToken(cols));
-  AlignedBuffer<float> scratch(MatvecScratch(plane.prepared->operand));
+  AlignedBuffer<float> scratch(MatvecScratch(OperandOf(plane)));
   std::vector<float> want(kTokens * kRows, 0.25f);
-  IntMatvec matvec{&plane.prepared->operand,
-                   &plane.prepared->fields,
+  IntMatvec matvec{&OperandOf(plane),
+                   &IntOf(plane).fields,
                    0,
                    kRows,
                    records.data(),
@@ -184,7 +193,7 @@ TEST(IntMatvecTest, EveryRowAgreesWithTheReference) {
           const auto plane = MakePlane(IntSpec(bits, group, levels, scales), kRows, cols, cols);
           const std::string what = std::to_string(bits) + " bits, group " + std::to_string(group) +
                                    ", " + std::to_string(cols) + " cols, " + levels + " " + scales;
-          if (!plane->prepared->has_fields) {
+          if (!plane->prepared->own_product) {
             // Only groups that cut a lane of four codes, or stand across blocks, may lack a layout.
             EXPECT_TRUE(cols % 256 != 0 || (group % 64 != 0 && 64 % group != 0)) << what;
             continue;
@@ -223,8 +232,8 @@ TEST(RowDecodeTest, EveryRowGivesTheCodecsValues) {
           plane->prepared->kind->decode_rows(plane->view, r, r + 1, want.data());
           plane->prepared->kind->decode_rows(plane->view, r, r + 1, zero.data());
           const auto run = plane->spec.kind == "fp8" ? kernel.decode_fp8 : kernel.decode_int;
-          run({&plane->prepared->operand, r, true, scratch.data(), got.data()});
-          run({&plane->prepared->operand, r, false, scratch.data(), fresh.data()});
+          run({&OperandOf(*plane), r, true, scratch.data(), got.data()});
+          run({&OperandOf(*plane), r, false, scratch.data(), fresh.data()});
           for (std::size_t i = 0; i < cols; ++i) {
             ASSERT_TRUE(SameBits(got[i], want[i]))
                 << kernel.name << " " << plane->spec.kind << " " << cols << " at " << i;

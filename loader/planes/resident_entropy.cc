@@ -1,4 +1,4 @@
-#include "loader/weights/entropy_load.h"
+#include "loader/planes/resident_entropy.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +10,7 @@
 #include "codecs/planes/entropy_plane.h"
 #include "codecs/planes/sparse_plane.h"
 #include "codecs/planes/transform.h"
+#include "loader/planes/resident_kind.h"
 
 namespace ingot::loader {
 namespace {
@@ -224,5 +225,21 @@ std::optional<std::vector<OwnedPlane>> ResidentEntropy(const codecs::PlaneView& 
   planes.push_back(ColumnScale(plane));
   return planes;
 }
+
+namespace {
+
+void TurnPlane(stored::TensorPlanes& tensor, std::size_t plane) {
+  if (tensor.planes.size() != 1) return;
+  auto turned = ResidentEntropy(tensor.planes[plane]);
+  if (!turned.has_value()) return;
+  tensor.Replace(plane, std::move((*turned)[0].spec), std::move((*turned)[0].streams));
+  for (std::size_t i = 1; i < turned->size(); ++i)
+    tensor.Add(std::move((*turned)[i].spec), std::move((*turned)[i].streams));
+}
+
+}  // namespace
+
+const ResidentKind kResidentEntropy = {
+    .name = "entropy", .turn = TurnPlane, .prepare = PrepareAsStored, .decode_row = DecodeByCodec};
 
 }  // namespace ingot::loader

@@ -1,5 +1,5 @@
 // Entropy planes as kernels see them: the same weights to the bit, in 4 or 8 bits.
-#include "loader/weights/entropy_load.h"
+#include "loader/planes/resident_entropy.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,0 +1,52 @@
+#include "loader/planes/resident_kind.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+namespace ingot::loader {
+namespace {
+
+constexpr std::array kRows = {
+    &kResidentRaw,      &kResidentInt,         &kResidentFp8,         &kResidentSparse,
+    &kResidentRawSplit, &kResidentRemainder16, &kResidentRemainder32, &kResidentEntropy,
+    &kResidentHadamard, &kResidentColumnScale,
+};
+
+}  // namespace
+
+std::span<const ResidentKind* const> ResidentKinds() { return kRows; }
+
+Result<const ResidentKind*> FindResidentKind(std::string_view name) {
+  for (const ResidentKind* row : kRows)
+    if (row->name == name) return row;
+  return Unsupported("plane kind '" + std::string(name) + "' has no form in memory");
+}
+
+Result<std::shared_ptr<const PreparedPlane>> PreparePlane(const codecs::PlaneView& view) {
+  INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(view.spec->kind));
+  INGOT_ASSIGN(const ResidentKind* row, FindResidentKind(view.spec->kind));
+  INGOT_ASSIGN(std::unique_ptr<PreparedPlane> plane, row->prepare(view));
+  plane->row = row;
+  plane->kind = kind;
+  plane->view = &view;
+  return std::shared_ptr<const PreparedPlane>(std::move(plane));
+}
+
+Result<std::unique_ptr<PreparedPlane>> PrepareAsStored(const codecs::PlaneView&) {
+  return std::make_unique<PreparedPlane>();
+}
+
+Result<std::unique_ptr<PreparedPlane>> PrepareTransform(const codecs::PlaneView& view) {
+  auto plane = std::make_unique<PreparedPlane>();
+  INGOT_ASSIGN(plane->transform, codecs::MakeTransform(view));
+  return plane;
+}
+
+void DecodeByCodec(const PreparedPlane& plane, const RowSum& sum) {
+  if (sum.fresh) std::fill_n(sum.out, plane.view->cols, 0.0f);
+  plane.kind->decode_rows(*plane.view, sum.row, sum.row + 1, sum.out);
+}
+
+}  // namespace ingot::loader
