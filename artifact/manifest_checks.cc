@@ -8,32 +8,13 @@
 #include <string>
 
 #include "artifact/layout.h"
+#include "untrusted/utf8_step.h"
 
 namespace ingot::artifact {
 namespace {
 
 constexpr std::size_t kMaxAssetNameBytes = 255;
 constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 48;
-
-// Length of the well-formed UTF-8 sequence at the front (Unicode table 3-7), 0 where there is none.
-std::size_t Utf8Length(std::string_view s) {
-  const auto at = [&](std::size_t i) -> unsigned {
-    return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u;
-  };
-  const auto tail = [&](std::size_t i) { return (at(i) & 0xc0u) == 0x80u; };
-  const unsigned a = at(0), b = at(1);
-  if (a < 0x80) return 1;
-  if (a >= 0xc2 && a <= 0xdf) return tail(1) ? 2 : 0;
-  if (a >= 0xe0 && a <= 0xef) {
-    const bool second = tail(1) && !(a == 0xe0 && b < 0xa0) && !(a == 0xed && b > 0x9f);
-    return second && tail(2) ? 3 : 0;
-  }
-  if (a >= 0xf0 && a <= 0xf4) {
-    const bool second = tail(1) && !(a == 0xf0 && b < 0x90) && !(a == 0xf4 && b > 0x8f);
-    return second && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 bool IsControl(std::string_view sequence) {
   const auto a = static_cast<unsigned char>(sequence[0]);
@@ -147,8 +128,9 @@ Status CheckName(std::string_view name) {
   if (name.empty() || name.size() > kMaxNameBytes)
     return Corruption(fmt::format("name of {} bytes, 1 to {} allowed", name.size(), kMaxNameBytes));
   for (std::size_t i = 0; i < name.size();) {
-    const std::size_t n = Utf8Length(name.substr(i));
-    if (n == 0) return Corruption(fmt::format("name is not UTF-8 at byte {}", i));
+    const auto [kind, n] = untrusted::ClassifyUtf8(name.substr(i));
+    if (kind != untrusted::Utf8Kind::kCharacter)
+      return Corruption(fmt::format("name is not UTF-8 at byte {}", i));
     if (IsControl(name.substr(i, n)))
       return Corruption(fmt::format("name holds a control character at byte {}", i));
     i += n;

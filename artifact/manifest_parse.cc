@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "artifact/format.h"
-#include "artifact/json_guard.h"
 #include "artifact/manifest.h"
 #include "artifact/manifest_checks.h"
+#include "untrusted/json_guard.h"
 
 namespace ingot::artifact {
 namespace {
@@ -17,6 +17,8 @@ namespace {
 // small compressed manifest can claim.
 constexpr std::uint64_t kBaseValues = std::uint64_t{1} << 20;
 constexpr std::uint64_t kValuesPerChunk = 64;
+constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxStringBytes = std::size_t{1} << 20;
 
 // An object that has all the fields of `required`; any other is in `known`, or marked optional by a
 // leading "x_".
@@ -189,17 +191,18 @@ Status ParseLists(const Fields& fields, Manifest& manifest) {
 Result<Manifest> ParseManifest(std::string_view text, std::uint32_t chunk_count) {
   if (text.size() > kMaxManifestBytes)
     return LimitExceeded(fmt::format("{} bytes, at most {}", text.size(), kMaxManifestBytes));
-  INGOT_ASSIGN(const Json json,
-               ParseGuardedJson(text, kBaseValues + kValuesPerChunk * chunk_count));
+  INGOT_ASSIGN(Json json,
+               untrusted::ParseJson(text, {kMaxDepth, kBaseValues + kValuesPerChunk * chunk_count,
+                                           kMaxStringBytes}));
   INGOT_ASSIGN(const Fields fields,
                Fields::Of(json, {"config", "provenance", "assets", "tensors"}, {"base"}));
   Manifest manifest;
-  INGOT_ASSIGN(const Json* config, fields.Object("config"));
-  INGOT_ASSIGN(const Json* provenance, fields.Object("provenance"));
-  manifest.config = *config;
-  manifest.provenance = *provenance;
+  INGOT_TRY(fields.Object("config").status());
+  INGOT_TRY(fields.Object("provenance").status());
   INGOT_TRY(ParseLists(fields, manifest));
   INGOT_TRY(ParseAdditions(fields, manifest));
+  manifest.config = std::move(json["config"]);
+  manifest.provenance = std::move(json["provenance"]);
   INGOT_TRY(CheckManifest(manifest));
   INGOT_TRY(CheckCover(manifest, chunk_count));
   return manifest;

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "artifact/digest.h"
+#include "artifact/key_file.h"
 #include "artifact/signature_area.h"
 #include "base/file.h"
 
@@ -22,8 +23,6 @@ namespace {
 constexpr std::size_t kPublicKeyBytes = 32;
 constexpr std::size_t kSignatureBytes = 64;
 constexpr std::size_t kMinSecretBytes = 32;
-constexpr std::uint64_t kMaxKeyFileBytes = 64 << 10;
-constexpr std::string_view kPemMark = "-----BEGIN ";
 constexpr std::string_view kHmacIdContext = "ingot hmac key id v1";
 constexpr std::string_view kLabel = "ingot root v1";
 
@@ -39,19 +38,6 @@ struct FreeMd {
 using Pkey = std::unique_ptr<EVP_PKEY, FreePkey>;
 using Bio = std::unique_ptr<BIO, FreeBio>;
 using MdContext = std::unique_ptr<EVP_MD_CTX, FreeMd>;
-
-// A secret that is wiped when it goes.
-struct Secret {
-  Secret() = default;
-  explicit Secret(std::string b) : bytes(std::move(b)) {}
-  Secret(Secret&& other) noexcept : bytes(std::move(other.bytes)) {}
-  Secret& operator=(Secret&& other) noexcept {
-    std::swap(bytes, other.bytes);
-    return *this;
-  }
-  ~Secret() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
-  std::string bytes;
-};
 
 std::vector<std::uint8_t> Message(const Digest& root) {
   std::vector<std::uint8_t> message(kLabel.begin(), kLabel.end());
@@ -99,21 +85,29 @@ bool VerifyEd25519(ByteSpan public_key, const Digest& root, ByteSpan value) {
                           message.size()) == 1;
 }
 
-Result<Secret> ReadKeyFile(const std::string& path) {
-  INGOT_ASSIGN(std::string text, ReadFileToString(path, kMaxKeyFileBytes));
-  return Secret(std::move(text));
+Status CheckSecret(std::string_view bytes) {
+  if (const std::string_view form = KeyForm(bytes); !form.empty())
+    return InvalidArgument(fmt::format(
+        "is {}, not a shared secret; a public key must never be one: give keys by --key or --sign",
+        form));
+  if (bytes.size() >= kMinSecretBytes) return OkStatus();
+  return InvalidArgument(fmt::format("a shared secret of {} bytes, at least {} are needed",
+                                     bytes.size(), kMinSecretBytes));
 }
 
-Status CheckSecret(const Secret& secret, const std::string& path) {
-  if (secret.bytes.size() >= kMinSecretBytes) return OkStatus();
-  return InvalidArgument(fmt::format("{}: a shared secret of {} bytes, at least {} are needed",
-                                     path, secret.bytes.size(), kMinSecretBytes));
+// The PEM text of a key file, whatever stands in front of it; null where there is none.
+Bio PemIn(std::string_view bytes) {
+  const std::size_t begin = bytes.find(kPemMark);
+  if (begin == std::string_view::npos) return nullptr;
+  return Bio(BIO_new_mem_buf(bytes.data() + begin, static_cast<int>(bytes.size() - begin)));
 }
 
-bool IsPem(const Secret& secret) { return secret.bytes.rfind(kPemMark, 0) == 0; }
-
-Bio BioOf(const Secret& secret) {
-  return Bio(BIO_new_mem_buf(secret.bytes.data(), static_cast<int>(secret.bytes.size())));
+// Why a file is not the key it was given as.
+Status NotThatKey(const std::string& path, std::string_view bytes, std::string_view wanted) {
+  const std::string_view form = KeyForm(bytes);
+  if (!form.empty()) return InvalidArgument(fmt::format("{}: is {}, not {}", path, form, wanted));
+  return InvalidArgument(
+      fmt::format("{}: not {}; a shared secret is given by --hmac-key", path, wanted));
 }
 
 Status CreateKeyFile(const std::string& path, mode_t mode, ByteSpan bytes) {
@@ -150,6 +144,7 @@ struct SigningKey::Impl {
   Secret secret;  // HMAC
   std::vector<std::uint8_t> public_key;
   std::string key_id;
+  bool others_can_read = false;
 };
 
 struct VerifyingKey::Impl {
@@ -157,6 +152,7 @@ struct VerifyingKey::Impl {
   Secret secret;                         // HMAC
   std::vector<std::uint8_t> public_key;  // Ed25519
   std::string key_id;
+  bool others_can_read = false;
 };
 
 std::string_view SignatureKindName(SignatureKind kind) {
@@ -177,42 +173,57 @@ VerifyingKey::~VerifyingKey() = default;
 SignatureKind VerifyingKey::kind() const { return impl_->kind; }
 std::string VerifyingKey::key_id() const { return impl_->key_id; }
 
+bool SigningKey::others_can_read() const { return impl_->others_can_read; }
+
 Result<SigningKey> SigningKey::Load(const std::string& path) {
-  INGOT_ASSIGN(Secret file, ReadKeyFile(path));
+  INGOT_ASSIGN(const KeyFile file, ReadKeyFile(path));
   auto impl = std::make_unique<Impl>();
-  if (!IsPem(file)) {
-    INGOT_TRY(CheckSecret(file, path));
-    impl->kind = SignatureKind::kHmacSha256;
-    impl->key_id = SecretId(AsBytes(file.bytes));
-    impl->secret = std::move(file);
-    return SigningKey(std::move(impl));
-  }
-  impl->key.reset(PEM_read_bio_PrivateKey(BioOf(file).get(), nullptr, NoPassphrase, nullptr));
+  if (const Bio pem = PemIn(file.content.bytes))
+    impl->key.reset(PEM_read_bio_PrivateKey(pem.get(), nullptr, NoPassphrase, nullptr));
   if (!impl->key || EVP_PKEY_get_id(impl->key.get()) != EVP_PKEY_ED25519)
-    return InvalidArgument(fmt::format(
-        "{}: not an unencrypted Ed25519 private key in PEM (PKCS#8); make one with ingot keygen",
-        path));
+    return NotThatKey(path, file.content.bytes,
+                      "an unencrypted Ed25519 private key in PEM (PKCS#8), as ingot keygen makes");
   INGOT_ASSIGN(impl->public_key, RawPublic(impl->key.get()).At(path));
   impl->key_id = PublicKeyId(impl->public_key);
+  impl->others_can_read = file.others_can_read;
   return SigningKey(std::move(impl));
 }
 
-Result<VerifyingKey> VerifyingKey::Load(const std::string& path) {
-  INGOT_ASSIGN(Secret file, ReadKeyFile(path));
+Result<SigningKey> SigningKey::LoadSecret(const std::string& path) {
+  INGOT_ASSIGN(KeyFile file, ReadKeyFile(path));
+  INGOT_TRY(CheckSecret(file.content.bytes).At(path));
   auto impl = std::make_unique<Impl>();
-  if (!IsPem(file)) {
-    INGOT_TRY(CheckSecret(file, path));
-    impl->kind = SignatureKind::kHmacSha256;
-    impl->key_id = SecretId(AsBytes(file.bytes));
-    impl->secret = std::move(file);
-    return VerifyingKey(std::move(impl));
-  }
-  const Pkey key(PEM_read_bio_PUBKEY(BioOf(file).get(), nullptr, NoPassphrase, nullptr));
+  impl->kind = SignatureKind::kHmacSha256;
+  impl->key_id = SecretId(AsBytes(file.content.bytes));
+  impl->secret = std::move(file.content);
+  impl->others_can_read = file.others_can_read;
+  return SigningKey(std::move(impl));
+}
+
+bool VerifyingKey::others_can_read() const { return impl_->others_can_read; }
+
+Result<VerifyingKey> VerifyingKey::Load(const std::string& path) {
+  INGOT_ASSIGN(const KeyFile file, ReadKeyFile(path));
+  Pkey key;
+  if (const Bio pem = PemIn(file.content.bytes))
+    key.reset(PEM_read_bio_PUBKEY(pem.get(), nullptr, NoPassphrase, nullptr));
   if (!key || EVP_PKEY_get_id(key.get()) != EVP_PKEY_ED25519)
-    return InvalidArgument(
-        fmt::format("{}: not an Ed25519 public key in PEM; give the .pub file", path));
+    return NotThatKey(path, file.content.bytes,
+                      "an Ed25519 public key in PEM, the .pub file of ingot keygen");
+  auto impl = std::make_unique<Impl>();
   INGOT_ASSIGN(impl->public_key, RawPublic(key.get()).At(path));
   impl->key_id = PublicKeyId(impl->public_key);
+  return VerifyingKey(std::move(impl));
+}
+
+Result<VerifyingKey> VerifyingKey::LoadSecret(const std::string& path) {
+  INGOT_ASSIGN(KeyFile file, ReadKeyFile(path));
+  INGOT_TRY(CheckSecret(file.content.bytes).At(path));
+  auto impl = std::make_unique<Impl>();
+  impl->kind = SignatureKind::kHmacSha256;
+  impl->key_id = SecretId(AsBytes(file.content.bytes));
+  impl->secret = std::move(file.content);
+  impl->others_can_read = file.others_can_read;
   return VerifyingKey(std::move(impl));
 }
 

@@ -16,10 +16,14 @@ namespace ingot::artifact {
 enum class SignatureKind : std::uint8_t { kEd25519 = 1, kHmacSha256 = 2 };
 std::string_view SignatureKindName(SignatureKind kind);  // "ed25519", "hmac-sha256"
 
-// A private Ed25519 key (PEM, PKCS#8) or a shared secret (a file of at least 32 bytes, used whole).
+// A private Ed25519 key, or a shared secret. Which of the two a file is, the caller says: bytes are never
+// taken for a secret because they are nothing else.
 class SigningKey {
  public:
+  // PEM (PKCS#8), without a passphrase; text before it is skipped.
   static Result<SigningKey> Load(const std::string& path);
+  // A file of at least 32 bytes, used whole. InvalidArgument for what says that it is a key (KeyForm).
+  static Result<SigningKey> LoadSecret(const std::string& path);
   SigningKey(SigningKey&&) noexcept;
   SigningKey& operator=(SigningKey&&) noexcept;
   ~SigningKey();
@@ -27,6 +31,8 @@ class SigningKey {
   // What a reader sees: the first 16 bytes of BLAKE3(public key) for Ed25519, of BLAKE3(secret) keyed by a
   // fixed label for HMAC. In hexadecimal.
   std::string key_id() const;
+  // Its file's mode lets its group or the world read it: worth a warning.
+  bool others_can_read() const;
 
   struct Impl;
   const Impl& impl() const { return *impl_; }
@@ -36,15 +42,18 @@ class SigningKey {
   std::unique_ptr<Impl> impl_;
 };
 
-// A public Ed25519 key (PEM) or the shared secret.
+// A public Ed25519 key, or the shared secret.
 class VerifyingKey {
  public:
+  // PEM; text before it is skipped. Other forms (DER, OpenSSH, base64) are refused by name.
   static Result<VerifyingKey> Load(const std::string& path);
+  static Result<VerifyingKey> LoadSecret(const std::string& path);
   VerifyingKey(VerifyingKey&&) noexcept;
   VerifyingKey& operator=(VerifyingKey&&) noexcept;
   ~VerifyingKey();
   SignatureKind kind() const;
   std::string key_id() const;
+  bool others_can_read() const;  // of a secret
 
   struct Impl;
   const Impl& impl() const { return *impl_; }
@@ -71,7 +80,8 @@ Status VerifyRoot(const VerifyingKey& key, const Digest& root, const Signature& 
 // Whether an Ed25519 signature is valid under the public key it carries: integrity, not identity.
 bool SelfConsistent(const Digest& root, const Signature& signature);
 
-// Adds a signature to a finished file, replacing one of the same key. Limit when the area is full.
+// Adds a signature to a finished file, replacing those of the same key; one process at a time, the file is
+// locked. Corruption where a byte of the file is damaged, Limit when the area is full.
 Status SignFile(const std::string& path, const SigningKey& key);
 
 }  // namespace ingot::artifact

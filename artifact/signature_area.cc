@@ -141,10 +141,14 @@ Status CheckSignatures(const std::vector<Signature>& signatures, const Digest& r
   if (key == nullptr) return OkStatus();
   if (signatures.empty())
     return Untrusted(fmt::format("not signed; a signature by key {} is required", key->key_id()));
+  // An HMAC record may carry any key id, and so another's: each that claims the key is tried.
+  Status claimed;
   for (const Signature& signature : signatures) {
     if (signature.kind != key->kind() || signature.key_id != key->key_id()) continue;
-    return VerifyRoot(*key, root, signature);
+    claimed = VerifyRoot(*key, root, signature);
+    if (claimed.ok()) return claimed;
   }
+  if (!claimed.ok()) return claimed;
   return Untrusted(fmt::format("none of its {} signatures is by key {}; the first is by {}",
                                signatures.size(), key->key_id(), signatures[0].key_id));
 }

@@ -7,9 +7,12 @@
 
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
+#include "untrusted/printable.h"
 
 namespace ingot::inspect {
 namespace {
+
+constexpr std::size_t kShownBytes = 256;  // of a free-form field
 
 using Rows = std::vector<std::vector<std::string>>;
 
@@ -20,7 +23,7 @@ std::string TextAt(const Json& json, std::initializer_list<const char*> path) {
     if (!at->is_object() || !at->contains(key)) return {};
     at = &(*at)[key];
   }
-  if (at->is_string()) return at->get<std::string>();
+  if (at->is_string()) return at->get_ref<const std::string&>().substr(0, kShownBytes);
   return at->is_number() ? at->dump() : std::string();
 }
 
@@ -151,7 +154,8 @@ void AddOrigin(const Summary& summary, Rows& rows) {
   if (provenance.is_object() && provenance.contains("recipe") && provenance["recipe"].is_object() &&
       provenance["recipe"].contains("rules"))
     for (const Json& rule : provenance["recipe"]["rules"])
-      if (rule.is_string()) rows.push_back({"", "rule " + rule.get<std::string>()});
+      if (rule.is_string())
+        rows.push_back({"", "rule " + rule.get_ref<const std::string&>().substr(0, kShownBytes)});
   AddAllocation(provenance, rows);
   AddMeasured(provenance, rows);
   rows.push_back({"root", "blake3:" + summary.root_digest});
@@ -160,7 +164,7 @@ void AddOrigin(const Summary& summary, Rows& rows) {
     rows.push_back({"signed", fmt::format("{} key {}: {}", s.kind, s.key_id,
                                           s.trusted    ? "verifies, by the given key"
                                           : s.verifies ? "verifies under the key it carries"
-                                                       : "a shared secret, needs --key")});
+                                                       : "a shared secret, needs --hmac-key")});
 }
 
 void AddSizes(const Summary& summary, Rows& rows) {
@@ -264,10 +268,10 @@ std::string SummaryText(const Summary& summary, const std::string& title, bool w
         {"cut short", summary.complete_level < 0
                           ? "not even the base level is complete"
                           : fmt::format("levels 0 to {} are complete", summary.complete_level)});
-  std::string text = title + "\n";
+  std::string text = untrusted::Printable(title) + "\n";
   // Facts are left-aligned whatever they start with.
   for (const auto& row : rows)
-    if (!row[1].empty()) text += fmt::format("  {:<9} {}\n", row[0], row[1]);
+    if (!row[1].empty()) text += fmt::format("  {:<9} {}\n", row[0], untrusted::Printable(row[1]));
   text += "\n" + RoleTable(summary) + LevelTable(summary);
   text += with_tensors ? TensorTable(summary) : LayerTable(summary);
   return text;

@@ -6,6 +6,8 @@
 #include <array>
 #include <string_view>
 
+#include "untrusted/printable.h"
+
 namespace ingot::inspect {
 namespace {
 
@@ -39,12 +41,14 @@ std::string HumanCount(std::uint64_t count) {
 std::string AlignTable(const std::vector<std::vector<std::string>>& rows,
                        const std::string& indent) {
   std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
+  auto shown = rows;
+  for (auto& row : shown) {
+    for (std::string& cell : row) cell = untrusted::Printable(cell);
     if (widths.size() < row.size()) widths.resize(row.size());
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Width(row[i]));
   }
   std::string text;
-  for (const auto& row : rows) {
+  for (const auto& row : shown) {
     std::string line = indent;
     for (std::size_t i = 0; i < row.size(); ++i) {
       const std::string padding(widths[i] - Width(row[i]), ' ');

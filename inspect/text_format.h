@@ -12,7 +12,8 @@ std::string HumanBytes(std::uint64_t bytes);
 // "134.5 M", "1.1 G".
 std::string HumanCount(std::uint64_t count);
 
-// Columns padded to their widest cell; numbers (cells that start with a digit) to the right.
+// Columns of printable text (untrusted/printable.h) padded to their widest cell; numbers (cells
+// that start with a digit) to the right.
 std::string AlignTable(const std::vector<std::vector<std::string>>& rows,
                        const std::string& indent);
 

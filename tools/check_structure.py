@@ -11,14 +11,15 @@ import sys
 ALLOWED = {
     "base": set(),
     "files": {"base"},
-    "artifact": {"base", "files"},
+    "untrusted": {"base"},
+    "artifact": {"base", "files", "untrusted"},
     "codecs": {"base"},
     "stored": {"base", "artifact", "codecs"},
-    "model": {"base"},
-    "calibration": {"base", "files", "codecs", "model"},
+    "model": {"base", "untrusted"},
+    "calibration": {"base", "untrusted", "files", "codecs", "model"},
     "loader": {"base", "files", "artifact", "codecs", "stored", "model"},
-    "inspect": {"base", "artifact", "codecs", "stored"},
-    "pack": {"base", "files", "artifact", "codecs", "stored", "model", "calibration"},
+    "inspect": {"base", "untrusted", "artifact", "codecs", "stored"},
+    "pack": {"base", "untrusted", "files", "artifact", "codecs", "stored", "model", "calibration"},
 }
 # What a folder must not see beyond its room's row: (folder, pattern, why).
 FORBIDDEN = [

@@ -1,5 +1,4 @@
-// JSON from files that are not trusted: bounded depth, duplicate keys refused, errors with their
-// byte.
+// JSON of source models, that of Python's json module too. Thread rule: pure functions.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,12 +8,7 @@
 
 namespace ingot::model {
 
-// Deeper documents are refused before they are parsed: copying and printing a tree recurse.
-inline constexpr std::size_t kMaxJsonDepth = 128;
-
-// Parses one JSON document. Corruption names the byte: bad syntax, a key given twice in one object
-// (nlohmann alone would keep one of the two silently), nesting deeper than kMaxJsonDepth, numbers
-// out of double's range.
+// Parses one JSON document of a source model, within the limits of untrusted/json_guard.h.
 Result<nlohmann::json> ParseJson(std::string_view text);
 
 // The same for what Python's json module writes: bare Infinity, -Infinity and NaN become

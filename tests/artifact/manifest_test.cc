@@ -220,8 +220,8 @@ TEST(Manifest, NestingIsBounded) {
            R"(},"provenance":{},"tensors":[]})";
   };
   EXPECT_TRUE(ParseManifest(nested(60), 0).ok());
-  EXPECT_EQ(ParseManifest(nested(63), 0).status().code(), StatusCode::kLimit);
-  EXPECT_EQ(ParseManifest(nested(10'000'000), 0).status().code(), StatusCode::kLimit);
+  EXPECT_EQ(ParseManifest(nested(63), 0).status().code(), StatusCode::kCorruption);
+  EXPECT_EQ(ParseManifest(nested(10'000'000), 0).status().code(), StatusCode::kCorruption);
 }
 
 TEST(Manifest, TextThatIsNotJsonIsRefusedAtEveryCut) {

@@ -364,6 +364,29 @@ class BadArtifacts(Case):
         self.assertFalse((self.work / "never").exists())
         self.fails(NOT_FOUND, "nokey", "verify", self.target, "--key", self.work / "nokey")
 
+    def test_shared_secrets(self):
+        path, secret = self.damaged(self.whole), self.work / "secret"
+        secret.write_bytes(bytes(range(32, 72)))
+        secret.chmod(0o600)
+        self.run_ok("sign", path, "--hmac-key", secret)
+        for command in (("verify",), ("inspect",), ("run", "-p", "x", "-n", 1), ("verify", "-q")):
+            name, *rest = command
+            self.run_ok(name, path, *rest, "--hmac-key", secret)
+        signed = self.pack("secret.ingot", "--hmac-key", secret)
+        self.assertEqual(self.run_ok("verify", signed, "-q", "--hmac-key", secret).stderr, b"")
+        self.fails(UNTRUSTED, "signature", "verify", self.target, "--hmac-key", secret)
+        self.fails(USAGE, "--hmac-key", "verify", path, "--key", secret)
+        self.fails(USAGE, "not a shared secret", "verify", path, "--hmac-key", self.work / "a.pub")
+        self.fails(USAGE, "not a shared secret", "sign", path, "--hmac-key", self.work / "a.pub")
+        self.fails(USAGE, "exclude", "verify", path, "--hmac-key", secret, "--key", self.work / "a.pub")
+        self.fails(USAGE, "--hmac-key is required", "sign", path)
+        for option in ("--key", "--hmac-key"):  # an unset variable does not ask for less
+            self.fails(USAGE, "path is empty", "verify", path, option, "")
+        for key, option in ((secret, "--hmac-key"), (self.work / "b.key", "--key")):
+            key.chmod(0o644)
+            self.assertIn(b"others can read this secret key", self.run_ok("sign", path, option, key).stderr)
+            key.chmod(0o600)
+
     def test_signing_in_place(self):
         path = self.damaged(self.whole)
         self.run_ok("sign", path, "--key", self.work / "b.key")

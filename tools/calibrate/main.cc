@@ -20,6 +20,7 @@
 #include "tools/calibrate/tune_artifact.h"
 #include "tools/cli/common.h"
 #include "tools/cli/signals.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -64,7 +65,8 @@ void PrintPlan(const calibration::TokenWindows& text, std::uint64_t memory,
                const calibration::CalibrationCost& cost, const calibration::Concurrency& fit,
                double seconds, bool resumed) {
   using inspect::HumanBytes;
-  for (const std::string& source : text.sources) fmt::print(stderr, "text: {}\n", source);
+  for (const std::string& source : text.sources)
+    fmt::print(stderr, "text: {}\n", untrusted::Printable(source));
   fmt::print(stderr,
              "memory: {} ({} for the largest stage, {} a window, {} at once; allowed {})\n"
              "disk: {} while it runs, {} for the statistics\n"

@@ -28,7 +28,8 @@ namespace {
 using artifact::Json;
 
 struct TuneCommand {
-  std::string file, reference, output, memory, sign;
+  std::string file, reference, output, memory;
+  KeyOption sign;
   std::vector<std::string> texts;
   std::uint64_t tokens = 16384, seed = 0;
   std::size_t context = 256, epochs = 4;
@@ -128,11 +129,7 @@ Result<pack::RewriteReport> Write(
       record.extra["tuned"] = true;
     }
   };
-  std::optional<artifact::SigningKey> key;
-  if (!command.sign.empty()) {
-    INGOT_ASSIGN(artifact::SigningKey loaded, artifact::SigningKey::Load(command.sign));
-    key.emplace(std::move(loaded));
-  }
+  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
   options.key = PointerTo(key);
   return pack::Rewrite(reader, replacements, options);
 }
@@ -210,7 +207,7 @@ void AddOptions(CLI::App& app, TuneCommand& c) {
       ->capture_default_str();
   app.add_option("--seed", c.seed, "of the order of windows")->capture_default_str();
   app.add_option("--memory", c.memory, "most memory, like 3GiB (half of the machine's)");
-  app.add_option("--sign", c.sign, "sign with this key (see keygen)");
+  AddSigningKeyOptions(&app, "--sign", c.sign);
   app.add_flag("--force", c.force, "replace an existing output");
   app.add_flag("-q,--quiet", c.quiet, "no progress, no report");
   AddThreadsOption(&app);

@@ -90,7 +90,8 @@ Status TuneFor(const TuneRequest& request) {
   std::vector<std::string> words = {
       "tune", request.artifact, "--reference", request.model,
       "-o",   request.output,   "--threads",   std::to_string(Threads())};
-  if (!request.sign.empty()) words.insert(words.end(), {"--sign", request.sign});
+  if (request.sign.file) words.insert(words.end(), {"--sign", *request.sign.file});
+  if (request.sign.secret) words.insert(words.end(), {"--hmac-key", *request.sign.secret});
   if (request.force) words.emplace_back("--force");
   if (request.quiet) words.emplace_back("-q");
   words.emplace_back("--text");

@@ -1,6 +1,7 @@
 #include "tools/cli/common.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,12 +14,27 @@
 
 #include "base/parallel.h"
 #include "inspect/text_format.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
 
+constexpr std::size_t kUsualColumns = 79;
+
 std::string Minutes(double seconds) {
   return fmt::format("{}:{:02}", static_cast<long>(seconds) / 60, static_cast<long>(seconds) % 60);
+}
+
+template <typename Key>
+Result<std::optional<Key>> LoadKey(const KeyOption& option) {
+  std::optional<Key> key;
+  if (!option.given()) return key;
+  const std::string& path = option.secret.has_value() ? *option.secret : *option.file;
+  if (path.empty()) return InvalidArgument("a key was asked for, but its path is empty");
+  INGOT_ASSIGN(key, option.secret.has_value() ? Key::LoadSecret(path) : Key::Load(path));
+  if (key->others_can_read())
+    Warn(path + ": others can read this secret key; chmod 600 it, or make another");
+  return key;
 }
 
 }  // namespace
@@ -41,13 +57,13 @@ int ExitCodeOf(StatusCode code) {
 }
 
 int Fail(const Status& status) {
-  std::string line = status.message();
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  fmt::print(stderr, "ingot: {}\n", line);
+  fmt::print(stderr, "ingot: {}\n", untrusted::Printable(status.message()));
   return ExitCodeOf(status.code());
 }
 
-void Warn(const std::string& message) { fmt::print(stderr, "ingot: warning: {}\n", message); }
+void Warn(const std::string& message) {
+  fmt::print(stderr, "ingot: warning: {}\n", untrusted::Printable(message));
+}
 
 void OnRun(CLI::App* command, Outcome& outcome, std::function<Status()> body) {
   command->callback([&outcome, body = std::move(body)] {
@@ -80,12 +96,29 @@ void AddThreadsOption(CLI::App* command) {
       ->check(CLI::Range(0, 4096));
 }
 
-Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const std::string& path) {
-  std::optional<artifact::VerifyingKey> key;
-  if (path.empty()) return key;
-  INGOT_ASSIGN(artifact::VerifyingKey loaded, artifact::VerifyingKey::Load(path));
-  key.emplace(std::move(loaded));
-  return key;
+void AddVerifyingKeyOptions(CLI::App* command, KeyOption& key) {
+  CLI::Option* file = command->add_option("--key", key.file, "require a signature by this key");
+  file->type_name("PUB");
+  command->add_option("--hmac-key", key.secret, "require a signature by this shared secret")
+      ->type_name("FILE")
+      ->excludes(file);
+}
+
+void AddSigningKeyOptions(CLI::App* command, const char* name, KeyOption& key) {
+  CLI::Option* file =
+      command->add_option(name, key.file, "sign with this private key (see keygen)");
+  file->type_name("KEY");
+  command->add_option("--hmac-key", key.secret, "sign with this shared secret, 32 bytes at least")
+      ->type_name("FILE")
+      ->excludes(file);
+}
+
+Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const KeyOption& option) {
+  return LoadKey<artifact::VerifyingKey>(option);
+}
+
+Result<std::optional<artifact::SigningKey>> LoadSigningKey(const KeyOption& option) {
+  return LoadKey<artifact::SigningKey>(option);
 }
 
 ProgressLine::ProgressLine(bool quiet) : enabled_(!quiet && ::isatty(STDERR_FILENO) == 1) {}
@@ -99,8 +132,12 @@ bool ProgressLine::Due() {
   return true;
 }
 
+// Cut to the terminal's width: only a line that did not wrap can be rewritten.
 void ProgressLine::Draw(const std::string& line) {
-  fmt::print(stderr, "\r\033[K{}", line);
+  struct winsize size {};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  const std::string shown = untrusted::Printable(line);
+  fmt::print(stderr, "\r\033[K{}", shown.substr(0, known ? size.ws_col - 1u : kUsualColumns));
   std::fflush(stderr);
   drawn_ = true;
 }

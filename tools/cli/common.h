@@ -35,8 +35,19 @@ Result<std::uint64_t> ParseSize(const std::string& text);
 // Adds --threads; takes effect at once.
 void AddThreadsOption(CLI::App* command);
 
-// nullopt for an empty path.
-Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const std::string& path);
+// A key as the command line names it: of a pair, or a shared secret. At most one is given; an empty
+// path is given, too, and is an error: an unset variable must not ask for less.
+struct KeyOption {
+  std::optional<std::string> file, secret;
+  bool given() const { return file.has_value() || secret.has_value(); }
+};
+// --key and --hmac-key of commands that verify.
+void AddVerifyingKeyOptions(CLI::App* command, KeyOption& key);
+// `name` ("--sign") and --hmac-key of commands that sign.
+void AddSigningKeyOptions(CLI::App* command, const char* name, KeyOption& key);
+// nullopt where none is given. They warn of a secret that others can read.
+Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const KeyOption& key);
+Result<std::optional<artifact::SigningKey>> LoadSigningKey(const KeyOption& key);
 // A null pointer where there is none.
 template <typename T>
 const T* PointerTo(const std::optional<T>& value) {
@@ -85,7 +96,8 @@ Status CalibrateFor(const std::string& model, const std::vector<std::string>& te
                     const std::string& output, bool quiet);
 // Tunes an artifact made from `model` into `output`, by that program.
 struct TuneRequest {
-  std::string artifact, model, output, sign;  // no key: empty
+  std::string artifact, model, output;
+  KeyOption sign;
   std::vector<std::string> texts;
   bool force = false, quiet = false;
 };

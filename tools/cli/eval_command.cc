@@ -16,6 +16,7 @@
 #include "loader/ingot.h"
 #include "tools/cli/common.h"
 #include "tools/cli/evaluation.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -23,7 +24,8 @@ namespace {
 constexpr std::size_t kSampledTokens = 2048;
 
 struct EvalCommand {
-  std::string file, reference, windows = "llama", cache, key;
+  std::string file, reference, windows = "llama", cache;
+  KeyOption key;
   std::vector<std::string> texts;
   bool context_given = false;  // else learned positions may shorten it
   std::size_t context = 512, stride = 0, tokens = 0, masked = 32;
@@ -148,9 +150,11 @@ inspect::Json ResultJson(const EvalCommand& command, const loader::EvalResult& r
 
 void PrintTable(const EvalCommand& command, const loader::EvalResult& r,
                 const inspect::Summary& summary, const EvalText& text) {
-  fmt::print("{} against {}\n", command.file, command.reference);
-  fmt::print("  text                {}; {} windows of {}{}, {} scored tokens\n", text.origin,
-             command.windows, r.context, ScoredOf(command), r.tokens);
+  fmt::print("{} against {}\n", untrusted::Printable(command.file),
+             untrusted::Printable(command.reference));
+  fmt::print("  text                {}; {} windows of {}{}, {} scored tokens\n",
+             untrusted::Printable(text.origin), command.windows, r.context, ScoredOf(command),
+             r.tokens);
   fmt::print("  size                {}, {:.3f} bpw over linear weights, {:.3f} over all\n",
              inspect::HumanBytes(summary.file_bytes),
              summary.role("linear").stored_bits_per_weight(),
@@ -217,7 +221,7 @@ Status RunEval(EvalCommand command) {
                loader::Evaluate(*reference_logits, *artifact_logits, text.tokens, options));
   line.Clear();
   if (command.json)
-    fmt::print("{}\n", ResultJson(command, result, summary, text).dump(1));
+    fmt::print("{}\n", untrusted::PrintableJson(ResultJson(command, result, summary, text)));
   else
     PrintTable(command, result, summary, text);
   return OkStatus();
@@ -267,7 +271,7 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--levels", o->levels, "refinement levels to use, by default all")
       ->type_name("N")
       ->check(CLI::Range(1, 64));
-  c->add_option("--key", o->key, "require a signature by this key")->type_name("PUB");
+  AddVerifyingKeyOptions(c, o->key);
   c->add_flag("--json", o->json, "one JSON object");
   c->add_flag("-q,--quiet", o->quiet, "no progress");
   AddThreadsOption(c);

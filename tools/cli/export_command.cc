@@ -12,7 +12,8 @@ namespace ingot::cli {
 namespace {
 
 struct ExportCommand {
-  std::string file, output, dtype, key, shard = "5GB";
+  std::string file, output, dtype, shard = "5GB";
+  KeyOption key;
   bool quiet = false;
 };
 
@@ -60,7 +61,7 @@ void AddExportCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--shard", o->shard, "largest weight file")
       ->type_name("SIZE")
       ->capture_default_str();
-  c->add_option("--key", o->key, "require a signature by this key")->type_name("PUB");
+  AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print nothing");
   AddThreadsOption(c);
   OnRun(c, outcome, [o] { return RunExport(*o); });

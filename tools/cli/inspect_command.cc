@@ -15,12 +15,14 @@
 #include "pack/source_summary.h"
 #include "tools/cli/common.h"
 #include "tools/cli/source_text.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
 
 struct InspectOptions {
-  std::string file, key;
+  std::string file;
+  KeyOption key;
   bool json = false, tensors = false, verify = false;
 };
 
@@ -29,7 +31,8 @@ Status DamageStatus(const std::string& file,
                     const std::vector<artifact::ArtifactReader::Damage>& damage) {
   if (damage.empty()) return OkStatus();
   for (const auto& item : damage)
-    fmt::print(stderr, "ingot: {}: {}: {}\n", file, item.where, item.what);
+    fmt::print(stderr, "ingot: {}\n",
+               untrusted::Printable(fmt::format("{}: {}: {}", file, item.where, item.what)));
   return Corruption(fmt::format("{}: {} damaged part{}, first {}", file, damage.size(),
                                 damage.size() == 1 ? "" : "s", damage[0].where));
 }
@@ -50,12 +53,12 @@ bool IsSource(const std::string& path) {
 
 // What is not understood is on the page; the exit status says that there is some.
 Status InspectSource(const InspectOptions& options) {
-  if (!options.key.empty() || options.verify)
+  if (options.key.given() || options.verify)
     return InvalidArgument(options.file +
                            ": is a source model: --key and --verify are for artifacts");
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(options.file));
   const pack::SourceSummary summary = pack::SummarizeSource(*checkpoint);
-  fmt::print("{}", options.json ? pack::SourceJson(summary).dump(1) + "\n"
+  fmt::print("{}", options.json ? untrusted::PrintableJson(pack::SourceJson(summary)) + "\n"
                                 : SourceText(summary, options.tensors));
   if (summary.understood()) return OkStatus();
   return Unsupported(fmt::format("{}: {}", options.file, summary.problems.front()));
@@ -80,7 +83,7 @@ Status RunInspect(const InspectOptions& options) {
     if (options.json) json["verified"] = damage.empty();
   }
   if (options.json) {
-    fmt::print("{}\n", json.dump(1));
+    fmt::print("{}\n", untrusted::PrintableJson(json));
   } else {
     fmt::print("{}", inspect::SummaryText(summary, options.file, options.tensors));
     if (options.verify && damage.empty()) fmt::print("\n  every byte verifies\n");
@@ -89,7 +92,8 @@ Status RunInspect(const InspectOptions& options) {
 }
 
 struct VerifyOptions {
-  std::string file, key;
+  std::string file;
+  KeyOption key;
   bool json = false, quiet = false;
 };
 
@@ -108,16 +112,16 @@ Status RunVerify(const VerifyOptions& options) {
                  }));
   }
   if (options.json) {
-    fmt::print("{}\n", inspect::VerificationJson(verification).dump(1));
+    fmt::print("{}\n", untrusted::PrintableJson(inspect::VerificationJson(verification)));
   } else if (!options.quiet && verification.damage.empty()) {
     std::string trust = verification.signatures.empty() ? "; not signed" : "";
     for (const auto& signature : verification.signatures)
       trust += fmt::format("; {} key {} {}", signature.kind, signature.key_id,
                            signature.trusted    ? "is the given one"
                            : signature.verifies ? "verifies under the key it carries"
-                                                : "not checked: needs --key");
+                                                : "not checked: needs --hmac-key");
     if (options.file == "-") trust = key.has_value() ? "; signed by the given key" : "";
-    fmt::print("{}: ok, every byte verifies{}{}\n", name,
+    fmt::print("{}: ok, every byte verifies{}{}\n", untrusted::Printable(name),
                verification.file_bytes > 0
                    ? fmt::format(" ({})", inspect::HumanBytes(verification.file_bytes))
                    : "",
@@ -138,7 +142,7 @@ void AddInspectCommand(CLI::App& app, Outcome& outcome) {
       ->required();
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--tensors", options->tensors, "a line a tensor");
-  command->add_option("--key", options->key, "require a signature by this key")->type_name("PUB");
+  AddVerifyingKeyOptions(command, options->key);
   command->add_flag("--verify", options->verify, "also check every byte");
   OnRun(command, outcome, [options] { return RunInspect(*options); });
 }
@@ -148,7 +152,7 @@ void AddVerifyCommand(CLI::App& app, Outcome& outcome) {
   CLI::App* command =
       app.add_subcommand("verify", "check every byte of an artifact; names the damaged tensor");
   command->add_option("FILE", options->file, "artifact, or - for stdin")->required();
-  command->add_option("--key", options->key, "require a signature by this key")->type_name("PUB");
+  AddVerifyingKeyOptions(command, options->key);
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("-q,--quiet", options->quiet, "print errors alone");
   AddThreadsOption(command);

@@ -9,6 +9,7 @@
 
 #include "tools/cli/common.h"
 #include "tools/cli/signals.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -24,7 +25,7 @@ int OnParseError(const CLI::App& app, const CLI::ParseError& error, std::string_
     message = fmt::format("unknown command '{}'", first);
   for (char& c : message)
     if (c == '\n') c = ' ';
-  fmt::print(stderr, "ingot: {} (see ingot --help)\n", message);
+  fmt::print(stderr, "ingot: {} (see ingot --help)\n", untrusted::Printable(message));
   return kUsage;
 }
 

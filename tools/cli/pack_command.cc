@@ -21,6 +21,7 @@
 #include "tools/cli/evaluation.h"
 #include "tools/cli/pack_budget.h"
 #include "tools/cli/plan_text.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -31,11 +32,12 @@ constexpr int kMostPacks = 5;
 constexpr double kFirstMargin = 0.01;
 
 struct PackCommand {
-  std::string model, output, target, sign, stats, memory = "1GiB";
+  std::string model, output, target, stats, memory = "1GiB";
   codecs::RecipeOptions recipe{"", 0, 0, "", ""};
   BudgetOptions budget;
   std::vector<std::string> rules, calib, measure, tune;
   std::size_t measure_tokens = 8192;
+  KeyOption sign;
   bool plan_only = false;
   bool force = false, dry_run = false, json = false, quiet = false;
   bool allow_nonfinite = false, allow_unused = false, no_tokenizer = false;
@@ -110,7 +112,7 @@ Status Report(const PackCommand& command, const pack::PackReport& report, double
     json.erase("tensors");
     json["seconds"] = seconds;
     json["resumed_bytes"] = report.resumed_bytes;
-    fmt::print("{}\n", json.dump(1));
+    fmt::print("{}\n", untrusted::PrintableJson(json));
     return OkStatus();
   }
   const std::uint64_t packed = report.source_bytes - report.resumed_bytes;
@@ -144,11 +146,7 @@ Result<pack::PackReport> PackOnce(const PackCommand& command, const model::Check
   options.force = command.force;
   options.tool = "ingot " INGOT_VERSION;
   INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory).At("--memory"));
-  std::optional<artifact::SigningKey> key;
-  if (!command.sign.empty()) {
-    INGOT_ASSIGN(artifact::SigningKey loaded, artifact::SigningKey::Load(command.sign));
-    key.emplace(std::move(loaded));
-  }
+  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
   options.key = PointerTo(key);
   ProgressLine line(command.quiet || command.json);
   options.progress = [&](const pack::PackProgress& p) {
@@ -181,7 +179,8 @@ Result<pack::PackReport> PackWithin(const PackCommand& command, const model::Che
       INGOT_TRY(ChooseByBudget(*known, command.budget, correction, plan_options));
     INGOT_ASSIGN(const pack::PackPlan plan, PlanOf(command, checkpoint, plan_options));
     if (command.dry_run) {
-      fmt::print("{}", command.json ? PlanJson(plan).dump(1) + "\n" : PlanText(plan));
+      fmt::print("{}",
+                 command.json ? untrusted::PrintableJson(PlanJson(plan)) + "\n" : PlanText(plan));
       return pack::PackReport{};
     }
     pack::Json measured;
@@ -210,7 +209,7 @@ Result<pack::PackReport> PackTuned(const PackCommand& command, const model::Chec
   if (::access(untuned.output.c_str(), F_OK) == 0)
     return InvalidArgument(fmt::format(
         "{}: is where the artifact is packed before it is tuned; move it away", untuned.output));
-  untuned.sign.clear();
+  untuned.sign = {};
   INGOT_ASSIGN(const pack::PackReport report,
                PackWithin(untuned, checkpoint, std::move(plan_options), known));
   const files::Tracked tracked(untuned.output, files::Fate::kRemoved);
@@ -339,7 +338,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("SIZE")
       ->capture_default_str();
   AddThreadsOption(c);
-  c->add_option("--sign", o->sign, "sign with this key (see keygen)")->type_name("KEY");
+  AddSigningKeyOptions(c, "--sign", o->sign);
   c->add_flag("--force", o->force, "replace an existing FILE");
   c->add_flag("--dry-run", o->dry_run, "print the plan and its sizes, write nothing");
   c->add_flag("--allow-nonfinite", o->allow_nonfinite,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "inspect/text_format.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -78,7 +79,7 @@ std::string PlanText(const pack::PackPlan& plan) {
       "{} of weights from {} of source; tokenizer, manifest and index come on top\n",
       inspect::HumanBytes(total.exact + total.at_most), inspect::HumanBytes(total.source));
   for (const std::string& name : plan.unused)
-    text += fmt::format("left out, not used by the model: {}\n", name);
+    text += fmt::format("left out, not used by the model: {}\n", untrusted::Printable(name));
   return text;
 }
 

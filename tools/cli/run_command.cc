@@ -12,12 +12,14 @@
 
 #include "loader/ingot.h"
 #include "tools/cli/common.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
 
 struct RunCommand {
-  std::string file, prompt, key;
+  std::string file, prompt;
+  KeyOption key;
   bool greedy = false, exact = false, ignore_eos = false, quiet = false;
   int levels = -1;
   std::uint64_t context = 0;
@@ -29,6 +31,16 @@ Result<std::string> PromptOf(const RunCommand& command) {
   if (command.file == "-")
     return InvalidArgument("the artifact and the prompt cannot both come from stdin");
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+bool OnTerminal() { return ::isatty(STDOUT_FILENO) == 1; }
+
+// What a model says, to the byte; but it does not drive a terminal.
+bool WriteText(std::string_view text) {
+  std::string shown;
+  if (OnTerminal()) text = shown = untrusted::PrintableBlock(text);
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+         std::fflush(stdout) == 0;
 }
 
 // "prefill 5 tokens, 210.4 tokens/s; decode 48 tokens, 35.1 tokens/s; load 0.08 s"
@@ -48,9 +60,7 @@ std::string SpeedLine(const loader::GenerateResult& result, double load_seconds)
 Status RunEncoder(const RunCommand& command, loader::Session& session, std::string_view prompt,
                   double load_seconds) {
   INGOT_ASSIGN(const loader::FillResult result, loader::FillMasks(session, prompt));
-  const std::string_view end = ::isatty(STDOUT_FILENO) == 1 ? "\n" : "";
-  if (std::fwrite(result.text.data(), 1, result.text.size(), stdout) != result.text.size() ||
-      std::fwrite(end.data(), 1, end.size(), stdout) != end.size() || std::fflush(stdout) != 0)
+  if (!WriteText(result.text) || !WriteText(OnTerminal() ? "\n" : ""))
     return IoError("cannot write to stdout");
   if (command.quiet) return OkStatus();
   std::string line;
@@ -83,12 +93,11 @@ Status RunModel(const RunCommand& command) {
   bool written = true;
   INGOT_ASSIGN(const loader::GenerateResult result,
                loader::Generate(session, prompt, command.generate, [&](std::string_view piece) {
-                 written = std::fwrite(piece.data(), 1, piece.size(), stdout) == piece.size() &&
-                           std::fflush(stdout) == 0;
+                 written = WriteText(piece);
                  return written;
                }));
   if (!written) return IoError("cannot write to stdout");
-  if (::isatty(STDOUT_FILENO) == 1) fmt::print("\n");
+  if (OnTerminal()) fmt::print("\n");
   if (result.stop == loader::StopReason::kContextFull) Warn("the context is full");
   if (result.beyond_trained_length) Warn("the text is longer than the model was trained for");
   if (!command.quiet) fmt::print(stderr, "{}\n", SpeedLine(result, load_seconds));
@@ -135,7 +144,7 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
       ->check(CLI::Range(1, 64));
   c->add_option("--context", o->context, "longest sequence in tokens, 0: as needed")
       ->capture_default_str();
-  c->add_option("--key", o->key, "require a signature by this key")->type_name("PUB");
+  AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print no speeds");
   AddThreadsOption(c);
   OnRun(c, outcome, [o] {

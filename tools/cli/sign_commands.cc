@@ -27,24 +27,23 @@ void AddKeygenCommand(CLI::App& app, Outcome& outcome) {
 
 void AddSignCommand(CLI::App& app, Outcome& outcome) {
   struct Options {
-    std::string file, key;
+    std::string file;
+    KeyOption key;
     bool quiet = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("sign", "add a signature to an artifact, in place");
   command->add_option("FILE", options->file, "artifact")->required();
-  command
-      ->add_option("--key", options->key,
-                   "private Ed25519 key (PEM), or a shared secret of at least 32 bytes")
-      ->required();
+  AddSigningKeyOptions(command, "--key", options->key);
   command->add_flag("-q,--quiet", options->quiet, "print nothing");
   OnRun(command, outcome, [options]() -> Status {
+    if (!options->key.given()) return InvalidArgument("--key or --hmac-key is required");
     INGOT_TRY(inspect::CheckNotAModel(options->file));
-    INGOT_ASSIGN(const auto key, artifact::SigningKey::Load(options->key));
-    INGOT_TRY(artifact::SignFile(options->file, key));
+    INGOT_ASSIGN(const auto key, LoadSigningKey(options->key));
+    INGOT_TRY(artifact::SignFile(options->file, *key));
     if (!options->quiet)
       fmt::print("{}: signed with {} key {}\n", options->file,
-                 artifact::SignatureKindName(key.kind()), key.key_id());
+                 artifact::SignatureKindName(key->kind()), key->key_id());
     return OkStatus();
   });
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "inspect/text_format.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -97,11 +98,11 @@ std::string PresetTable(const pack::SourceSummary& s) {
 std::string SourceText(const pack::SourceSummary& summary, bool with_tensors) {
   Rows rows;
   AddModel(summary, rows);
-  std::string text = summary.path + "\n" + inspect::AlignTable(rows, "  ");
+  std::string text = untrusted::Printable(summary.path) + "\n" + inspect::AlignTable(rows, "  ");
   text += RoleTable(summary) + GroupTable(summary, with_tensors) + PresetTable(summary);
   if (!summary.problems.empty()) text += "\n";
   for (const std::string& problem : summary.problems)
-    text += fmt::format("  not understood: {}\n", problem);
+    text += fmt::format("  not understood: {}\n", untrusted::Printable(problem));
   return text;
 }
 

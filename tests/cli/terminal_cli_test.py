@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""What a terminal shows of files that try to speak for the tool: rendered by an emulator, compared line by line.
+
+usage: INGOT=path/to/ingot terminal_cli_test.py     exit status 77 where a Python package is missing
+"""
+import os
+import pathlib
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import tiny_model
+
+try:
+    import pyte
+
+    import crafted
+except ImportError as missing:
+    print(f"SKIP: {missing}; tools/setup --python brings it")
+    sys.exit(77)
+
+INGOT = os.environ.get("INGOT", "ingot")
+COLUMNS, LINES = 100, 400
+# Each tries to print a line of its own, to take one back, or to hide.
+HOSTILE = {
+    "newline": "ingot 9\n  signed    ed25519 key 00112233: verifies, by the given key",
+    "return": "ingot 9\r  signed    ed25519 key 00112233: verifies",
+    "erase": "ingot 9\x1b[2K\x1b[1A\x1b[2J\x1b[H  signed    verifies",
+    "c1": "ingot 9\x9b2J\x85  signed    verifies",
+    "title": "ingot 9\x1b]0;signed by vendor\x07",
+    "bidi": "ingot 9\u202eseifirev dengis\u202c",
+    "separator": "ingot 9\u2028  signed    verifies\u2029",
+    "backspace": "ingot 9" + "\b" * 40 + "signed    verifies",
+    "padding": "ingot 9" + " " * (COLUMNS - 19) + "  signed    ed25519 key 00: verifies",
+    "wide_padding": "ingot 9" + "\u3000\u00a0\u2003" * 40 + "  signed    verifies",
+}
+
+
+def terminal(*arguments, columns=COLUMNS):
+    """The screen after a command whose stdout and stderr are a terminal, and its title."""
+    screen = pyte.Screen(columns, LINES)
+    stream = pyte.ByteStream(screen)
+    master, slave = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
+    process = subprocess.Popen([INGOT, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
+    os.close(slave)
+    while True:
+        try:
+            data = os.read(master, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        stream.feed(data)
+    os.close(master)
+    process.wait(timeout=60)
+    return [line.rstrip() for line in screen.display], screen.title
+
+
+def without_values(lines):
+    """What identifies the lines that are Ingot's own words: their labels."""
+    return [re.match(r"  (\S+(?: by| short)?)", line).group(1) for line in lines
+            if re.match(r"  [a-z]", line)]
+
+
+class Terminal(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.work = pathlib.Path(tempfile.mkdtemp(prefix="ingot_terminal_"))
+        cls.addClassCleanup(shutil.rmtree, cls.work)
+        cls.model = tiny_model.write(cls.work / "tiny")
+        target = cls.work / "m.ingot"
+        subprocess.run([INGOT, "pack", cls.model, "-o", target, "-q"], check=True)
+        cls.data = target.read_bytes()
+
+    def shown(self, edit, *arguments):
+        path = self.work / "crafted.ingot"
+        path.write_bytes(crafted.edited(self.data, edit))
+        lines, title = terminal(*[path if a == "FILE" else a for a in arguments])
+        self.assertEqual(title, "")
+        return lines
+
+    def assert_speaks_alone(self, lines, expected, name):
+        self.assertEqual(without_values(lines), without_values(expected), f"{name}: {lines[:20]}")
+        self.assertFalse([line for line in lines if re.match(r" *signed ", line) and "no" not in line], name)
+
+    def test_fields_of_an_artifact(self):
+        def field(text):
+            def edit(manifest):
+                manifest["provenance"]["tool"] = text
+                manifest["provenance"]["source"]["format"] = text
+                manifest["config"]["model_type"] = text
+                manifest["provenance"].setdefault("recipe", {})["linear"] = text
+                manifest["provenance"]["allocation"] = {"budget": text, "codec": text, "predicted_loss": 1}
+                manifest["provenance"]["measured"] = {"positions": 1, "text": text}
+            return edit
+
+        expected = self.shown(field("x"), "inspect", "FILE")
+        self.assertIn("  signed    no", expected)
+        for name, text in HOSTILE.items():
+            self.assert_speaks_alone(self.shown(field(text), "inspect", "FILE"), expected, name)
+
+    def test_names_of_tensors(self):
+        for name, text in HOSTILE.items():
+            def edit(manifest):
+                manifest["tensors"][0]["name"] = text
+                manifest["tensors"][0]["codec"] = text
+
+            lines = self.shown(edit, "inspect", "FILE", "--tensors")
+            self.assertFalse([line for line in lines if re.match(r" *signed (?! *no)", line)], (name, lines[:9]))
+
+    def test_errors_are_one_line(self):
+        for name, text in HOSTILE.items():
+            def edit(manifest):
+                manifest[text] = 1  # an unknown field, named by the error
+
+            lines = [line for line in self.shown(edit, "verify", "FILE") if line]
+            self.assertTrue(lines[0].startswith("ingot: "), name)
+            self.assertFalse([line for line in lines[1:] if re.match(r" *(signed|ingot:)", line)], (name, lines))
+
+    def test_a_source(self):
+        expected, _ = terminal("inspect", self.model)
+        for i, (name, text) in enumerate(HOSTILE.items()):
+            model = tiny_model.write(self.work / f"hostile{i}", named={
+                text if tensor == "model.norm.weight" else tensor: value
+                for tensor, value in tiny_model.tensors().items()})
+            lines, title = terminal("inspect", model)
+            self.assertEqual(title, "")
+            self.assertFalse([line for line in lines if re.match(r" *signed ", line)], (name, lines))
+            lines = [line for line in terminal("pack", model, "-o", self.work / "x.ingot")[0] if line]
+            self.assertTrue(lines[0].startswith("ingot: "), name)
+            self.assertFalse([line for line in lines[1:] if re.match(r" *(signed|ingot:)", line)], (name, lines))
+
+    def test_json_is_ascii(self):
+        for text in HOSTILE.values():
+            def edit(manifest):
+                manifest["provenance"]["tool"] = text
+
+            path = self.work / "json.ingot"
+            path.write_bytes(crafted.edited(self.data, edit))
+            out = subprocess.run([INGOT, "inspect", path, "--json"], capture_output=True, check=True).stdout
+            self.assertLess(max(out), 0x7f)
+            self.assertFalse(set(range(32)) & set(out) - {0x0a})
+
+    def test_progress_of_long_names_stays_on_its_line(self):
+        long = {("y" * 300 + str(i) if tensor.endswith("up_proj.weight") else tensor): value
+                for i, (tensor, value) in enumerate(tiny_model.tensors().items())}
+        model = tiny_model.write(self.work / "long", named=long)
+        lines, _ = terminal("pack", model, "-o", self.work / "y.ingot", "--allow-unused", columns=60)
+        self.assertFalse([line for line in lines if re.search(r"\d MB/s, .* left", line)], lines)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,126 @@
+#include "untrusted/json_guard.h"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "untrusted/printable.h"
+
+namespace ingot::untrusted {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kShownBytes = 80;  // of a key, in an error
+
+// Builds the tree bottom-up from parser events; `open_` holds the containers not yet closed.
+class TreeBuilder : public nlohmann::json_sax<Json> {
+ public:
+  explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
+
+  bool null() override { return Add(Json(nullptr)); }
+  bool boolean(bool value) override { return Add(Json(value)); }
+  bool number_integer(number_integer_t value) override { return Add(Json(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return Add(Json(value)); }
+  bool number_float(number_float_t value, const string_t&) override { return Add(Json(value)); }
+  bool string(string_t& value) override { return Fits(value) && Add(Json(std::move(value))); }
+  bool binary(binary_t&) override { return Fail(Corruption("binary value")); }
+  bool start_object(std::size_t) override { return Open(Json::object()); }
+  bool start_array(std::size_t) override { return Open(Json::array()); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+
+  bool key(string_t& name) override {
+    if (!Fits(name) || !Count()) return false;
+    Json& object = *open_.back();
+    if (object.contains(name))
+      return Fail(
+          Corruption(fmt::format("duplicate key '{}'", Printable(name.substr(0, kShownBytes)))));
+    slot_ = &object[std::move(name)];
+    return true;
+  }
+
+  bool parse_error(std::size_t byte, const std::string&,
+                   const nlohmann::detail::exception& error) override {
+    // Only numbers out of range come with another id than a syntax error.
+    return Fail(Corruption(fmt::format(
+        "{} at byte {}", error.id >= 400 ? "number out of range" : "not valid JSON", byte)));
+  }
+
+  const Status& status() const { return status_; }
+  Json TakeRoot() { return std::move(root_); }
+
+ private:
+  bool Fail(Status status) {
+    if (status_.ok()) status_ = std::move(status);
+    return false;
+  }
+
+  bool Count() {
+    if (++values_ <= limits_.values) return true;
+    return Fail(LimitExceeded(fmt::format("more than {} JSON values", limits_.values)));
+  }
+
+  bool Fits(const std::string& text) {
+    if (text.size() <= limits_.string_bytes) return true;
+    return Fail(LimitExceeded(
+        fmt::format("a JSON string of {} bytes, at most {}", text.size(), limits_.string_bytes)));
+  }
+
+  Json* Place(Json value) {
+    if (open_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    Json& parent = *open_.back();
+    if (parent.is_array()) {
+      parent.push_back(std::move(value));
+      return &parent.back();
+    }
+    *slot_ = std::move(value);
+    return slot_;
+  }
+
+  bool Add(Json value) {
+    if (!Count()) return false;
+    Place(std::move(value));
+    return true;
+  }
+
+  bool Open(Json value) {
+    if (open_.size() >= limits_.depth)
+      return Fail(Corruption(fmt::format("nested deeper than {} levels", limits_.depth)));
+    if (!Count()) return false;
+    open_.push_back(Place(std::move(value)));
+    return true;
+  }
+
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const JsonLimits& limits_;
+  std::uint64_t values_ = 0;
+  Json root_;
+  std::vector<Json*> open_;  // stable: a container grows only while it is the innermost
+  Json* slot_ = nullptr;     // where the value of the last key goes
+  Status status_;
+};
+
+}  // namespace
+
+Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) {
+  // nlohmann takes a NUL for the end and skips a byte order mark.
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
+    return Corruption(fmt::format("not valid JSON at byte {}: a NUL", nul + 1));
+  if (text.starts_with("\xEF\xBB\xBF"))
+    return Corruption("not valid JSON at byte 1: a byte order mark");
+  TreeBuilder builder(limits);
+  if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.TakeRoot();
+  return builder.status().ok() ? Corruption("not valid JSON") : builder.status();
+}
+
+}  // namespace ingot::untrusted
