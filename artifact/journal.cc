@@ -4,8 +4,8 @@
 #include <array>
 
 #include "artifact/digest.h"
-#include "artifact/json_guard.h"
 #include "artifact/reader.h"
+#include "untrusted/json_guard.h"
 
 namespace ingot::artifact {
 namespace {
@@ -14,6 +14,8 @@ constexpr std::size_t kLengthBytes = 4;
 constexpr std::size_t kMacBytes = sizeof(Digest);
 constexpr std::size_t kChunkBytes = 8 + 4 + 4 + 1 + sizeof(Digest);
 constexpr std::uint64_t kMaxNoteValues = 1 << 16;
+constexpr std::size_t kMaxNoteDepth = 64;
+constexpr std::size_t kMaxNoteStringBytes = std::size_t{1} << 20;
 
 class Bytes {
  public:
@@ -122,7 +124,8 @@ std::optional<SlabRecord> DecodeSlab(ByteSpan payload) {
     for (SpooledChunk& chunk : stream)
       if (!DecodeChunk(cursor, chunk)) return std::nullopt;
   }
-  auto note = ParseGuardedJson(AsText(cursor.rest()), kMaxNoteValues);
+  auto note = untrusted::ParseJson(AsText(cursor.rest()),
+                                   {kMaxNoteDepth, kMaxNoteValues, kMaxNoteStringBytes});
   if (!note.ok()) return std::nullopt;
   record.note = *std::move(note);
   return record;

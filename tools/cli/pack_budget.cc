@@ -7,6 +7,7 @@
 
 #include "inspect/text_format.h"
 #include "tools/cli/common.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -128,7 +129,7 @@ Result<std::string> BudgetSweep(const BudgetCurves& known, bool json) {
                     {"file_bytes", file},
                     {"predicted_loss", assignment->predicted_loss}});
   }
-  return json ? list.dump(1) + "\n" : inspect::AlignTable(rows, "");
+  return json ? untrusted::PrintableJson(list) + "\n" : inspect::AlignTable(rows, "");
 }
 
 }  // namespace ingot::cli
