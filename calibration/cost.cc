@@ -61,10 +61,7 @@ StageCost CostOf(const model::Architecture& a, std::size_t stage, double routed_
 
 // Floats a token that a layer's mixer keeps for its scores, or its states.
 double ScoreFloats(const model::LayerSpec& layer, double context) {
-  return static_cast<double>(layer.attention.heads + layer.mamba2.heads + layer.retention.heads) *
-             context +
-         static_cast<double>(layer.mamba.inner * layer.mamba.state) +
-         static_cast<double>(layer.rwkv.inner() * layer.rwkv.head_dim);
+  return model::VisitMixer(layer, [&](const auto& mixer) { return mixer.kept_floats(context); });
 }
 
 double RoutedShare(const model::Architecture& a, std::size_t stage) {

@@ -22,7 +22,7 @@ std::string StageName(const model::Architecture& architecture, std::size_t stage
 // first layer's values into theirs (RWKV 7), those after it.
 std::uint64_t BorderWidth(const model::Architecture& architecture);
 
-// Calls `linear` and `norm` on all that a stage multiplies and normalizes with. Absent ones are
+// Calls `norm`, then `linear` on all that a stage normalizes and multiplies with. Absent ones are
 // left out.
 void VisitStage(const model::Architecture& architecture, std::size_t stage,
                 const std::function<void(const model::LinearRef&)>& linear,

@@ -146,19 +146,7 @@ Json SumJson(const ParameterSum& sum) {
 }
 
 std::string_view MixerName(const model::LayerSpec& layer) {
-  switch (layer.mixer) {
-    case model::MixerKind::kAttention:
-      return "attention";
-    case model::MixerKind::kMamba:
-      return "Mamba";
-    case model::MixerKind::kMamba2:
-      return "Mamba-2";
-    case model::MixerKind::kRetention:
-      return "retention";
-    case model::MixerKind::kRwkv:
-      return "RWKV time mixing";
-  }
-  return "recurrent";
+  return model::VisitMixer(layer, [](const auto& mixer) { return mixer.kName; });
 }
 
 std::string_view ActivationText(model::Activation activation) {

@@ -19,7 +19,7 @@
 #include "loader/cpu/rope_table.h"
 #include "loader/cpu/tensor_pool.h"
 #include "loader/kernels/vector_kernels.h"
-#include "loader/weights/bound_weights.h"
+#include "loader/cpu/bound_weights.h"
 #include "model/forward/forward.h"
 
 namespace ingot::loader {

@@ -18,50 +18,14 @@
 
 #include "base/status.h"
 #include "model/architecture/layer_parts.h"
+#include "model/architecture/mixer_attention.h"
 #include "model/architecture/mixer_mamba.h"
 #include "model/architecture/mixer_retention.h"
 #include "model/architecture/mixer_rwkv.h"
+#include "model/architecture/rope_spec.h"
 #include "model/source/checkpoint.h"
 
 namespace ingot::model {
-
-// Rotary embedding as tables can be made from it: inv_freq[i] already scaled by the family's rule
-// (linear, llama3, yarn, longrope), cos and sin multiplied by attention_factor.
-struct RopeSpec {
-  std::uint64_t dims = 0;             // rotated dimensions of a head, 0: no rotary embedding
-  bool interleaved = false;           // pairs (2i, 2i+1) instead of (i, i + dims/2)
-  std::vector<double> inv_freq;       // dims / 2
-  std::vector<double> long_inv_freq;  // longrope's, used where the sequence exceeds `switch_length`
-  std::uint64_t switch_length = 0;
-  // Dynamic NTK with this factor f, 0: none. Where the sequence length L exceeds switch_length T,
-  // inv_freq[i] is multiplied by (f L / T - (f - 1))^(-2i / (dims - 2)).
-  double dynamic_factor = 0;
-  double attention_factor = 1;
-  bool operator==(const RopeSpec&) const = default;
-};
-
-struct AttentionSpec {
-  std::uint64_t heads = 0;
-  std::uint64_t kv_heads = 0;
-  std::uint64_t head_dim = 0;
-  double scale = 0;          // multiplies q·k
-  std::uint64_t window = 0;  // a token sees the last `window` positions, itself included; 0: all
-  double softcap = 0;        // cap * tanh(score / cap); 0: none
-  bool alibi = false;
-  // Falcon adds ALiBi before it scales the scores, and rounds slopes and biases to bfloat16: the
-  // bias of a key is alibi_scale * bf16(bf16(slope) * bf16(position)).
-  double alibi_scale = 1;
-  bool alibi_bf16 = false;
-  bool causal = true;
-  std::size_t rope = 0;         // index into Architecture::ropes; ropes[0] may have dims 0
-  NormSpec q_norm, k_norm;      // per head (Qwen3, Gemma 3)
-  bool norm_all_heads = false;  // they span all heads at once (OLMo 2, OLMoE)
-  double clip_qkv = 0;          // q, k (after their norms) and v are held in [-clip, clip]; 0: none
-  LinearRef q, k, v, o;
-  // One product whose columns come apart as q, k and v; then q, k, v above are absent.
-  LinearRef qkv;
-  ColumnSlice q_columns, k_columns, v_columns;
-};
 
 // kNone: a layer is its mixer alone; kRwkvChannelMix: its LayerSpec::channel_mix
 enum class MlpKind { kGated, kPlain, kMoe, kNone, kRwkvChannelMix };
@@ -104,6 +68,33 @@ struct LayerSpec {
   double residual_scale = 1;  // Granite multiplies both branches
 };
 
+// Calls f with the spec of the mixer that the layer has: the one place that tells kinds apart.
+template <class F>
+decltype(auto) VisitMixer(const LayerSpec& layer, F&& f) {
+  switch (layer.mixer) {
+    case MixerKind::kMamba:
+      return f(layer.mamba);
+    case MixerKind::kMamba2:
+      return f(layer.mamba2);
+    case MixerKind::kRetention:
+      return f(layer.retention);
+    case MixerKind::kRwkv:
+      return f(layer.rwkv);
+    case MixerKind::kAttention:
+      break;
+  }
+  return f(layer.attention);
+}
+
+// Where a row may leave, and the router that says whether it should: from what the layer gave, one
+// number a row, down(silu(up(norm x))). What a row that left goes on with is the forward's business
+// (model/forward/forward.h). Exits come from an artifact's manifest, never from config.json.
+struct ExitSpec {
+  std::size_t layer = 0;
+  NormSpec norm;
+  LinearRef up, down;
+};
+
 struct Architecture {
   std::string family;  // "llama", "qwen2", ...
   std::uint64_t vocab_size = 0;
@@ -130,6 +121,7 @@ struct Architecture {
   LinearRef head;       // tied models name the embedding
   double logit_scale = 1;
   double logit_softcap = 0;
+  std::vector<ExitSpec> exits;  // by ascending layer
 };
 
 // Builds the description from a config.json (old or new transformers keys), asking `has_tensor`

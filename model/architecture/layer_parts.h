@@ -10,15 +10,22 @@
 
 namespace ingot::model {
 
-// y = W x + b with W = rows [row_begin, row_begin + rows) of the stored matrix `weight`.
+// y = W x + b with W = rows [row_begin, row_begin + rows) and columns [col_begin, col_begin + cols)
+// of the stored matrix `weight`. A range of columns makes an addend of a product: the sum over all
+// ranges is the product (model/forward/forward.h says where it stands), and the range that begins
+// at column 0 is the one that has the bias.
 struct LinearRef {
   std::string weight;  // empty: absent
   std::string bias;    // empty: none; the same row range applies
   std::uint64_t rows = 0;
   std::uint64_t cols = 0;
   std::uint64_t row_begin = 0;
+  std::uint64_t col_begin = 0;
+  std::uint64_t stored_cols = 0;  // the matrix's; 0: as many as `cols`, the ref has all of them
   bool transposed = false;  // stored as cols x rows (GPT-2's Conv1D); the packer transposes it
   bool present() const { return !weight.empty(); }
+  bool is_addend() const { return stored_cols != 0 && stored_cols != cols; }
+  std::uint64_t matrix_cols() const { return stored_cols != 0 ? stored_cols : cols; }
 };
 
 // Columns of an activation: `count` blocks of `width` columns, the first at `begin`, each `stride`

@@ -8,8 +8,11 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <string_view>
 
+#include "base/status.h"
 #include "model/architecture/layer_parts.h"
+#include "model/architecture/part_visitor.h"
 
 namespace ingot::model {
 
@@ -36,6 +39,10 @@ struct MambaSpec {
   std::string a_log;                 // inner x state
   std::string d;                     // inner
   LinearRef out;                     // inner -> hidden
+  static constexpr std::string_view kName = "Mamba";
+  Status Check(const MixerContext& context) const;
+  void VisitParts(const MixerContext& context, PartVisitor& visitor) const;
+  double kept_floats(double /*context*/) const { return static_cast<double>(inner * state); }
 };
 
 // As above with one A, D and dt a head, and B and C shared by the heads of a group:
@@ -54,6 +61,10 @@ struct Mamba2Spec {
   std::uint64_t norm_groups = 1;  // equal parts of a row that are normalized each for itself
   LinearRef out;                  // inner -> hidden
   std::uint64_t inner() const { return heads * head_dim; }
+  static constexpr std::string_view kName = "Mamba-2";
+  Status Check(const MixerContext& context) const;
+  void VisitParts(const MixerContext& context, PartVisitor& visitor) const;
+  double kept_floats(double context) const { return static_cast<double>(heads) * context; }
 };
 
 }  // namespace ingot::model

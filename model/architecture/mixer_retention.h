@@ -7,9 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
+#include "base/status.h"
 #include "model/architecture/layer_parts.h"
+#include "model/architecture/part_visitor.h"
 
 namespace ingot::model {
 
@@ -28,6 +31,10 @@ struct RetentionSpec {
   LinearRef q, k, v, gate, out;
   NormSpec norm;  // of a head
   Activation activation = Activation::kSilu;
+  static constexpr std::string_view kName = "retention";
+  Status Check(const MixerContext& context) const;
+  void VisitParts(const MixerContext& context, PartVisitor& visitor) const;
+  double kept_floats(double context) const { return static_cast<double>(heads) * context; }
 };
 
 }  // namespace ingot::model

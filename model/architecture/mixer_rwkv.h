@@ -10,8 +10,11 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
+#include "base/status.h"
 #include "model/architecture/layer_parts.h"
+#include "model/architecture/part_visitor.h"
 
 namespace ingot::model {
 
@@ -59,12 +62,19 @@ struct RwkvSpec {
   std::string key_scale, key_rate;  // 7
   NormSpec norm;                    // 5 on: each head for itself, weights span all
   std::uint64_t inner() const { return heads * head_dim; }
+  static constexpr std::string_view kName = "RWKV time mixing";
+  Status Check(const MixerContext& context) const;
+  void VisitParts(const MixerContext& context, PartVisitor& visitor) const;
+  double kept_floats(double /*context*/) const { return static_cast<double>(inner() * head_dim); }
 };
 
 // value(max(key(mix x), 0)^2), up to version 6 times sigmoid(receptance(mix x)).
 struct RwkvChannelMixSpec {
   RwkvMix key_mix, receptance_mix;
   LinearRef key, value, receptance;
+
+  Status Check() const;
+  void VisitParts(const MixerContext& context, PartVisitor& visitor) const;
 };
 
 }  // namespace ingot::model

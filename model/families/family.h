@@ -1,5 +1,5 @@
-// What the builders of model families share. A family is a row of the table in architecture.cc: its
-// model_type and a function that reads a config.json into an Architecture.
+// What the builders of model families share. A family is a row of the table in family_registry.cc:
+// its model_type and a function that reads a config.json into an Architecture.
 #pragma once
 
 #include <functional>

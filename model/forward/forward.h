@@ -112,9 +112,8 @@ typename Ops::Tensor AddBranch(Ops& ops, typename Ops::Tensor x, const NormSpec&
 
 // Queries, keys, values; per-head norms; rotation; attention; output projection.
 template <OpSet Ops>
-typename Ops::Tensor RunAttention(Ops& ops, const Architecture& architecture,
-                                  const AttentionSpec& spec, std::size_t layer,
-                                  const typename Ops::Tensor& x) {
+typename Ops::Tensor RunMixer(Ops& ops, const Architecture& architecture, const AttentionSpec& spec,
+                              std::size_t layer, const typename Ops::Tensor& x) {
   std::vector<typename Ops::Tensor> qkv;
   if (spec.qkv.present()) {
     const auto fused = forward_detail::OneLinear(ops, spec.qkv, x);
@@ -174,41 +173,18 @@ typename Ops::Tensor RunMlp(Ops& ops, const MlpSpec& spec, const typename Ops::T
   return sum;
 }
 
-// Whether an op set can run layers of a kind. Who makes an op set for an architecture asks this
-// first; a forward over a layer that it cannot run aborts.
-template <class Ops>
-constexpr bool CanRun(MixerKind kind) {
-  switch (kind) {
-    case MixerKind::kAttention:
-      return true;
-    case MixerKind::kMamba:
-    case MixerKind::kMamba2:
-      return MambaOps<Ops>;
-    case MixerKind::kRetention:
-      return RetentionOps<Ops>;
-    case MixerKind::kRwkv:
-      return RwkvOps<Ops>;
-  }
-  return false;
-}
+// An op set that can run layers with that mixer: RunMixer of its header takes it.
+template <class Ops, class Mixer>
+concept RunsMixer = requires(Ops& ops, const Architecture& architecture, const Mixer& mixer,
+                             const typename Ops::Tensor& x) {
+  RunMixer(ops, architecture, mixer, std::size_t{0}, x);
+};
 
-// The layer's mixer by its kind.
-template <OpSet Ops>
-typename Ops::Tensor RunMixer(Ops& ops, const Architecture& architecture, std::size_t layer,
-                              const typename Ops::Tensor& x) {
-  const LayerSpec& spec = architecture.layers[layer];
-  if constexpr (MambaOps<Ops>) {
-    if (spec.mixer == MixerKind::kMamba) return RunMamba(ops, spec.mamba, layer, x);
-    if (spec.mixer == MixerKind::kMamba2) return RunMamba2(ops, spec.mamba2, layer, x);
-  }
-  if constexpr (RetentionOps<Ops>) {
-    if (spec.mixer == MixerKind::kRetention) return RunRetention(ops, spec.retention, layer, x);
-  }
-  if constexpr (RwkvOps<Ops>) {
-    if (spec.mixer == MixerKind::kRwkv) return RunRwkv(ops, spec.rwkv, layer, x);
-  }
-  INGOT_CHECK(spec.mixer == MixerKind::kAttention);
-  return RunAttention(ops, architecture, spec.attention, layer, x);
+// Whether an op set can run a layer. Who makes one for an architecture asks this first, unless it
+// runs all kinds; a forward over a layer that it cannot run aborts.
+template <class Ops>
+bool CanRun(const LayerSpec& layer) {
+  return VisitMixer(layer, []<class Mixer>(const Mixer&) { return RunsMixer<Ops, Mixer>; });
 }
 
 // One layer over the residual stream x: what calibration runs block by block.
@@ -219,7 +195,11 @@ typename Ops::Tensor RunLayer(Ops& ops, const Architecture& architecture, std::s
   using forward_detail::NormOr;
   const LayerSpec& spec = architecture.layers[layer];
   const auto mix = [&](const typename Ops::Tensor& in) {
-    return RunMixer(ops, architecture, layer, in);
+    return VisitMixer(spec, [&]<class Mixer>(const Mixer& mixer) -> typename Ops::Tensor {
+      INGOT_CHECK((RunsMixer<Ops, Mixer>));
+      if constexpr (RunsMixer<Ops, Mixer>) return RunMixer(ops, architecture, mixer, layer, in);
+      return ops.ZerosLike(in);
+    });
   };
   const auto mlp = [&](const typename Ops::Tensor& in) {
     if constexpr (RwkvOps<Ops>) {

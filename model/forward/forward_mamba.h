@@ -27,9 +27,9 @@ concept MambaOps = requires(Ops& ops, typename Ops::Tensor t, const typename Ops
   { ops.GroupNorm(norm, std::move(t), n) } -> std::same_as<typename Ops::Tensor>;
 };
 
-template <class Ops>
-typename Ops::Tensor RunMamba(Ops& ops, const MambaSpec& spec, std::size_t layer,
-                              const typename Ops::Tensor& in) {
+template <MambaOps Ops>
+typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/, const MambaSpec& spec,
+                              std::size_t layer, const typename Ops::Tensor& in) {
   auto xz = ops.Linear({&spec.x, &spec.z}, in);
   const auto x = ops.CausalConv(spec.conv, layer, xz[0]);
   auto selected = ops.Linear({&spec.dt, &spec.b, &spec.c}, x);
@@ -42,9 +42,10 @@ typename Ops::Tensor RunMamba(Ops& ops, const MambaSpec& spec, std::size_t layer
   return std::move(ops.Linear({&spec.out}, gated).front());
 }
 
-template <class Ops>
-typename Ops::Tensor RunMamba2(Ops& ops, const Mamba2Spec& spec, std::size_t layer,
-                               const typename Ops::Tensor& in) {
+template <MambaOps Ops>
+typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/,
+                              const Mamba2Spec& spec, std::size_t layer,
+                              const typename Ops::Tensor& in) {
   auto parts = ops.Linear({&spec.z, &spec.xbc, &spec.dt}, in);
   const auto scanned =
       ops.SsdScan(spec, layer, ops.CausalConv(spec.conv, layer, parts[1]), parts[2]);

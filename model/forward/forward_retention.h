@@ -20,9 +20,10 @@ concept RetentionOps = requires(Ops& ops, const typename Ops::Tensor& x, const R
   { ops.Retention(spec, n, x, x, x) } -> std::same_as<typename Ops::Tensor>;
 };
 
-template <class Ops>
-typename Ops::Tensor RunRetention(Ops& ops, const RetentionSpec& spec, std::size_t layer,
-                                  const typename Ops::Tensor& in) {
+template <RetentionOps Ops>
+typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/,
+                              const RetentionSpec& spec, std::size_t layer,
+                              const typename Ops::Tensor& in) {
   auto parts = ops.Linear({&spec.q, &spec.k, &spec.v, &spec.gate}, in);
   const auto q = ops.Rope(spec.rope, spec.key_dim, std::move(parts[0]));
   const auto k = ops.Rope(spec.rope, spec.key_dim, std::move(parts[1]));

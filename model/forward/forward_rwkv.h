@@ -78,9 +78,9 @@ class Mixer {
 
 }  // namespace rwkv_detail
 
-template <class Ops>
-typename Ops::Tensor RunRwkv(Ops& ops, const RwkvSpec& spec, std::size_t layer,
-                             const typename Ops::Tensor& x) {
+template <RwkvOps Ops>
+typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/, const RwkvSpec& spec,
+                              std::size_t layer, const typename Ops::Tensor& x) {
   using rwkv_detail::Low;
   using rwkv_detail::One;
   const auto delta = ops.TokenShift(layer, kRwkvTimeShift, x);

@@ -1,5 +1,6 @@
-// An architecture's references resolved to resident matrices once, with every shape checked, so
-// that a forward neither looks up names nor can meet a weight that does not fit.
+// The CPU op set's own store of weights: an architecture's references resolved to resident matrices
+// once, after every shape was checked, so that a forward neither looks up names nor can meet a
+// weight that does not fit; and what kernels want in another form than a model stores it.
 //
 // Thread rule: immutable once made.
 #pragma once
@@ -12,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "loader/cpu/value_table.h"
 #include "loader/weights/resident.h"
 #include "model/architecture/architecture.h"
 
@@ -35,7 +37,7 @@ class BoundWeights {
   };
 
   // Both must outlive the result, and the architecture must not move: references are found by
-  // address. NotFound names a missing tensor, InvalidArgument numbers that do not fit together.
+  // address. As CheckArchitecture; Unsupported names a range of columns.
   static Result<std::unique_ptr<BoundWeights>> Make(const model::Architecture& architecture,
                                                     const WeightSet& weights);
 
@@ -43,19 +45,20 @@ class BoundWeights {
   const Linear& Of(const model::LinearRef& ref) const { return linears_.at(&ref); }
   const Norm& Of(const model::NormSpec& norm) const { return norms_.at(&norm); }
   const ResidentMatrix& Table(const std::string& name) const { return *tables_.at(&name); }
-  // A small tensor as float32, row-major. A convolution's weight and Mamba's a_log come transposed
-  // (taps x channels, states x channels), a_log as -exp of itself.
-  const float* Values(const std::string& name) const { return values_.at(&name); }
+  // A small tensor as float32, row-major, in the form that its mixer's kernels take
+  // (derived_values.h).
+  const float* Values(const std::string& name) const { return values_.Of(name); }
   // Positions a learned table has room for; UINT64_MAX without one.
   std::uint64_t position_limit() const { return position_limit_; }
 
  private:
-  friend class Binder;
+  friend class Resolver;
   std::unordered_map<const model::LinearRef*, Linear> linears_;
   std::unordered_map<const model::NormSpec*, Norm> norms_;
   std::unordered_map<const std::string*, const ResidentMatrix*> tables_;
-  std::unordered_map<const std::string*, const float*> values_;
-  std::map<std::string, AlignedBuffer<float>, std::less<>> vectors_;
+  ValueTable values_;
+  std::map<std::string, AlignedBuffer<float>, std::less<>> vectors_;  // as stored, by name
+  std::vector<AlignedBuffer<float>> head_vectors_;
   std::uint64_t position_limit_ = UINT64_MAX;
 };
 

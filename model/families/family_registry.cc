@@ -1,7 +1,7 @@
-#include "model/architecture/architecture.h"
-
+// Which families there are, and BuildArchitecture, which asks them.
 #include <fmt/format.h>
 
+#include "model/architecture/architecture.h"
 #include "model/families/family.h"
 
 namespace ingot::model {
