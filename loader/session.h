@@ -61,9 +61,14 @@ class Session {
   std::uint64_t cache_bytes() const { return cache_.resident_bytes() + state_.resident_bytes(); }
   // The sequence is longer than the model was trained for: obeyed, but expect nonsense.
   bool beyond_trained_length() const { return position() > model_->architecture().max_positions; }
-  // Called at every layer border of every forward; false ends that forward there.
+  // Called at every layer border of every forward; false ends that forward there: the layers above
+  // make keys, values and states of its tokens and nothing else.
   void WatchLayers(std::function<bool(std::size_t layer, Tensor& x)> watch) {
-    ops_.after_layer = std::move(watch);
+    ops_.after_layer = [watch = std::move(watch)](std::size_t layer, Tensor& x,
+                                                  std::span<const std::uint32_t> /*rows*/) {
+      const bool goes_on = !watch || watch(layer, x);
+      return goes_on ? model::GoingRows() : model::GoingRows(std::in_place);
+    };
   }
 
  private:

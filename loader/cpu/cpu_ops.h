@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "loader/cpu/alibi.h"
+#include "loader/cpu/bound_weights.h"
 #include "loader/cpu/kv_cache.h"
 #include "loader/cpu/linear.h"
 #include "loader/cpu/recurrent_state.h"
 #include "loader/cpu/rope_table.h"
 #include "loader/cpu/tensor_pool.h"
 #include "loader/kernels/vector_kernels.h"
-#include "loader/cpu/bound_weights.h"
 #include "model/forward/forward.h"
 
 namespace ingot::loader {
@@ -49,9 +49,13 @@ class CpuOps {
   void Begin(const model::Batch& batch);
   const Status& status() const { return status_; }
 
-  // Called with the hidden states that leave each layer; false ends the forward there.
-  std::function<bool(std::size_t layer, Tensor& x)> after_layer;
-  bool AfterLayer(std::size_t layer, Tensor& x) { return !after_layer || after_layer(layer, x); }
+  // Rows that leave at layer borders (leaving_ops.cc); without a watcher all go on.
+  std::function<model::GoingRows(std::size_t layer, Tensor& x, std::span<const std::uint32_t> rows)>
+      after_layer;
+  model::GoingRows AfterLayer(std::size_t layer, Tensor& x, std::span<const std::uint32_t> rows);
+  void KeepKeys(const model::AttentionSpec& spec, std::size_t layer, const Tensor& k,
+                const Tensor& v);
+  Tensor PutRows(Tensor to, const Tensor& x, std::span<const std::uint32_t> rows);
 
   Tensor Embed(const std::string& table, std::span<const std::int32_t> ids);
   Tensor Norm(const model::NormSpec& norm, const Tensor& x);

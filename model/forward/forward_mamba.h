@@ -8,11 +8,12 @@
 #include <utility>
 
 #include "model/architecture/architecture.h"
+#include "model/forward/op_set.h"
 
 namespace ingot::model {
 
 // What an op set needs beyond OpSet to run them. It keeps states by sequence and layer; a row meets
-// its own sequence\'s, after the rows of it that stand before.
+// its own sequence's, after the rows of it that stand before.
 template <class Ops>
 concept MambaOps = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::Tensor& x,
                             const CausalConvSpec& conv, const MambaSpec& mamba,
@@ -39,7 +40,7 @@ typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/, co
   const auto step = std::move(ops.Linear({&spec.time_step}, selected[0]).front());
   const auto y = ops.SelectiveScan(spec, layer, x, step, selected[1], selected[2]);
   const auto gated = ops.Gate(spec.conv.activation, std::move(xz[1]), y);
-  return std::move(ops.Linear({&spec.out}, gated).front());
+  return forward_detail::WholeLinear(ops, spec.out, gated);
 }
 
 template <MambaOps Ops>
@@ -51,7 +52,7 @@ typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/,
       ops.SsdScan(spec, layer, ops.CausalConv(spec.conv, layer, parts[1]), parts[2]);
   auto y = ops.Gate(spec.conv.activation, std::move(parts[0]), scanned);
   if (spec.norm.present()) y = ops.GroupNorm(spec.norm, std::move(y), spec.norm_groups);
-  return std::move(ops.Linear({&spec.out}, y).front());
+  return forward_detail::WholeLinear(ops, spec.out, y);
 }
 
 }  // namespace ingot::model

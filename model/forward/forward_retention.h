@@ -8,11 +8,12 @@
 #include <utility>
 
 #include "model/architecture/architecture.h"
+#include "model/forward/op_set.h"
 
 namespace ingot::model {
 
 // What an op set needs beyond OpSet to run it. It keeps states by sequence and layer; a row meets
-// its own sequence\'s, after the rows of it that stand before.
+// its own sequence's, after the rows of it that stand before.
 template <class Ops>
 concept RetentionOps = requires(Ops& ops, const typename Ops::Tensor& x, const RetentionSpec& spec,
                                 std::size_t n) {
@@ -30,7 +31,7 @@ typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/,
   auto y = ops.Retention(spec, layer, q, k, parts[2]);
   if (spec.norm.present()) y = ops.HeadNorm(spec.norm, std::move(y), spec.heads);
   const auto gated = ops.Gate(spec.activation, std::move(parts[3]), y);
-  return std::move(ops.Linear({&spec.out}, gated).front());
+  return forward_detail::WholeLinear(ops, spec.out, gated);
 }
 
 }  // namespace ingot::model

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "model/architecture/architecture.h"
+#include "model/forward/op_set.h"
 
 namespace ingot::model {
 
@@ -24,7 +25,7 @@ inline constexpr std::size_t kRwkvState = 1;
 inline constexpr std::size_t kRwkvChannelShift = 2;
 
 // What an op set needs beyond OpSet to run them. It keeps states by sequence and layer; a row meets
-// its own sequence\'s, after the rows of it that stand before.
+// its own sequence's, after the rows of it that stand before.
 template <class Ops>
 concept RwkvOps = requires(Ops& ops, typename Ops::Tensor t, const typename Ops::Tensor& x,
                            const RwkvSpec& spec, const RwkvMix& mix, const std::string& name,
@@ -107,7 +108,7 @@ typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/, co
                  Low(ops, spec.gate_low, Activation::kSigmoid, mixed(spec.gate_mix)), y);
   else if (spec.gate.present())
     y = ops.Gate(Activation::kSilu, One(ops, spec.gate, mixed(spec.gate_mix)), y);
-  return One(ops, spec.out, y);
+  return forward_detail::WholeLinear(ops, spec.out, y);
 }
 
 template <class Ops>
@@ -116,8 +117,9 @@ typename Ops::Tensor RunRwkvChannelMix(Ops& ops, const RwkvChannelMixSpec& spec,
   using rwkv_detail::One;
   const auto delta = ops.TokenShift(layer, kRwkvChannelShift, x);
   rwkv_detail::Mixer<Ops> mixed(ops, x, delta, {});
-  auto y = One(ops, spec.value,
-               ops.Activate(Activation::kSquaredRelu, One(ops, spec.key, mixed(spec.key_mix))));
+  auto y = forward_detail::WholeLinear(
+      ops, spec.value,
+      ops.Activate(Activation::kSquaredRelu, One(ops, spec.key, mixed(spec.key_mix))));
   if (!spec.receptance.present()) return y;
   return ops.Gate(Activation::kSigmoid, One(ops, spec.receptance, mixed(spec.receptance_mix)), y);
 }

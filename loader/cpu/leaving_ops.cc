@@ -1,0 +1,26 @@
+// Rows that leave the forward at a layer border (model/forward/rows_that_leave.h) over the CPU op
+// set.
+#include <cstring>
+
+#include "loader/cpu/cpu_ops.h"
+
+namespace ingot::loader {
+
+model::GoingRows CpuOps::AfterLayer(std::size_t layer, Tensor& x,
+                                    std::span<const std::uint32_t> rows) {
+  return after_layer ? after_layer(layer, x, rows) : std::nullopt;
+}
+
+void CpuOps::KeepKeys(const model::AttentionSpec& /*spec*/, std::size_t layer, const Tensor& k,
+                      const Tensor& v) {
+  for (std::size_t t = 0; t < k.rows(); ++t)
+    cache_->Write(layer, first_position_ + t, k.row(t), v.row(t));
+}
+
+Tensor CpuOps::PutRows(Tensor to, const Tensor& x, std::span<const std::uint32_t> rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::memcpy(to.row(rows[i]), x.row(i), x.cols() * sizeof(float));
+  return to;
+}
+
+}  // namespace ingot::loader
