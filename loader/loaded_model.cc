@@ -5,6 +5,7 @@
 
 #include "artifact/format.h"
 #include "base/file.h"
+#include "loader/exit_specs.h"
 
 namespace ingot::loader {
 namespace {
@@ -42,6 +43,7 @@ Result<std::shared_ptr<const Model>> Model::FromArtifact(
   INGOT_ASSIGN(model->architecture_,
                model::BuildArchitecture(
                    manifest.config, [&](std::string_view name) { return names.contains(name); }));
+  AddExits(manifest, model->architecture_);
   INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, options.selection));
   std::map<std::string, std::string> assets;
   for (const artifact::AssetRecord& asset : manifest.assets) {

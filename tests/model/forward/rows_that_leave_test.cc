@@ -81,5 +81,34 @@ TEST_P(RowsThatLeaveTest, NoneIsTheForwardItself) {
 INSTANTIATE_TEST_SUITE_P(Models, RowsThatLeaveTest, testing::ValuesIn(FixtureNames()),
                          FixtureTestName());
 
+TEST(ExitRouter, IsDownOfSiluOfUpOfTheNorm) {
+  const auto model = NaiveModel::Open(FixturePath("llama"));
+  ASSERT_NE(model, nullptr);
+  const model::Architecture& a = model->architecture();
+  model::ExitSpec exit;
+  exit.norm = a.final_norm;
+  exit.up = a.layers[0].mlp.up;
+  exit.down = a.layers[0].mlp.down;
+  exit.down.rows = 1;
+  Matrix x(2, a.hidden_size);
+  for (std::size_t i = 0; i < x.values.size(); ++i)
+    x.values[i] = std::sin(0.7 * static_cast<double>(i));
+  NaiveOps ops(a, model->weights());
+  const Matrix normed = ops.Norm(exit.norm, x);
+  const Matrix scores = model::RunExitRouter(ops, exit, x);
+  ASSERT_EQ(scores.rows, 2u);
+  ASSERT_EQ(scores.cols, 1u);
+  for (std::size_t t = 0; t < 2; ++t) {
+    double want = 0;
+    for (std::size_t i = 0; i < exit.up.rows; ++i) {
+      double inner = 0;
+      for (std::size_t c = 0; c < x.cols; ++c)
+        inner += model->weights().Of(exit.up.weight)[i][c] * normed[t][c];
+      want += model->weights().Of(exit.down.weight)[0][i] * inner / (1 + std::exp(-inner));
+    }
+    EXPECT_NEAR(scores[t][0], want, 1e-12);
+  }
+}
+
 }  // namespace
 }  // namespace ingot
