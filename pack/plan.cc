@@ -8,7 +8,6 @@
 #include "base/bytes.h"
 #include "codecs/plane_codec.h"
 #include "model/tokenizer/tokenizer.h"
-#include "pack/slab_source.h"
 
 namespace ingot::pack {
 namespace {
@@ -170,24 +169,6 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
   for (const model::TensorInfo& tensor : checkpoint.tensors())
     if (!used.contains(tensor.name)) plan.unused.push_back(tensor.name);
   return plan;
-}
-
-Result<std::set<std::string>> FindNonfiniteTensors(const model::Checkpoint& checkpoint,
-                                                   const PackPlan& plan) {
-  std::set<std::string> names;
-  AlignedBuffer<std::uint8_t> buffer;
-  for (const PlannedTensor& tensor : plan.tensors) {
-    const std::size_t largest = tensor.slab_rows * tensor.cols * DTypeBytes(tensor.source.dtype);
-    if (buffer.size() < largest) buffer = AlignedBuffer<std::uint8_t>(largest);
-    for (std::uint32_t slab = 0; slab < tensor.slab_count; ++slab) {
-      INGOT_ASSIGN(const ByteSpan bytes,
-                   ReadSlab(checkpoint, tensor, slab, buffer.span()).At(tensor.source.name));
-      if (!FindNonfinite(tensor.source.dtype, bytes).has_value()) continue;
-      names.insert(tensor.source.name);
-      break;
-    }
-  }
-  return names;
 }
 
 }  // namespace ingot::pack

@@ -85,9 +85,4 @@ std::string_view RoleName(model::TensorRole role);  // "embedding", "linear", "h
 // and tensors do not make a model; NotFound for an absent tokenizer.
 Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions& options);
 
-// Tensors that hold a NaN or an infinity: reads every used tensor once. What --allow-nonfinite
-// keeps raw.
-Result<std::set<std::string>> FindNonfiniteTensors(const model::Checkpoint& checkpoint,
-                                                   const PackPlan& plan);
-
 }  // namespace ingot::pack

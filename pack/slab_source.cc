@@ -157,4 +157,22 @@ SlabCheck CheckSlab(DType dtype, ByteSpan bytes) {
   return check;
 }
 
+Result<std::set<std::string>> FindNonfiniteTensors(const model::Checkpoint& checkpoint,
+                                                   const PackPlan& plan) {
+  std::set<std::string> names;
+  AlignedBuffer<std::uint8_t> buffer;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const std::size_t largest = tensor.slab_rows * tensor.cols * DTypeBytes(tensor.source.dtype);
+    if (buffer.size() < largest) buffer = AlignedBuffer<std::uint8_t>(largest);
+    for (std::uint32_t slab = 0; slab < tensor.slab_count; ++slab) {
+      INGOT_ASSIGN(const ByteSpan bytes,
+                   ReadSlab(checkpoint, tensor, slab, buffer.span()).At(tensor.source.name));
+      if (!FindNonfinite(tensor.source.dtype, bytes).has_value()) continue;
+      names.insert(tensor.source.name);
+      break;
+    }
+  }
+  return names;
+}
+
 }  // namespace ingot::pack

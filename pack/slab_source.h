@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "artifact/format.h"
@@ -44,5 +45,10 @@ struct SlabCheck {
   std::optional<std::uint64_t> nonfinite;
 };
 SlabCheck CheckSlab(DType dtype, ByteSpan bytes);
+
+// Tensors that hold a NaN or an infinity: reads every used tensor once. What --allow-nonfinite
+// keeps raw.
+Result<std::set<std::string>> FindNonfiniteTensors(const model::Checkpoint& checkpoint,
+                                                   const PackPlan& plan);
 
 }  // namespace ingot::pack

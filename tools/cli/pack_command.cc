@@ -17,6 +17,7 @@
 #include "pack/pipeline.h"
 #include "pack/plan.h"
 #include "pack/recipe_rules.h"
+#include "pack/slab_source.h"
 #include "tools/cli/common.h"
 #include "tools/cli/evaluation.h"
 #include "tools/cli/pack_budget.h"
