@@ -31,7 +31,7 @@ class ArtifactView : public ArtifactReader {
   Result<StreamBytes> ReadStream(const StreamRecord& stream) const override;
   Result<std::string> ReadAsset(std::string_view name) const override;
   Result<std::vector<Damage>> VerifyAll(
-      const std::function<void(std::uint64_t)>& progress) const override;
+      const std::function<Status(std::uint64_t)>& progress) const override;
 
  private:
   // The stored bytes of a chunk, verified unless they were already.

@@ -68,13 +68,14 @@ class ArtifactReader {
   virtual Result<std::string> ReadAsset(std::string_view name) const = 0;  // NotFound
 
   // Checks every chunk in parallel, padding included. All damage found is reported: one line an item, by
-  // tensor, plane and stream. `progress` gets bytes checked so far; may be empty.
+  // tensor, plane and stream. `progress` gets bytes checked so far, a call at a time; may be empty. An
+  // error that it returns ends the check.
   struct Damage {
     std::string where;
     std::string what;
   };
   virtual Result<std::vector<Damage>> VerifyAll(
-      const std::function<void(std::uint64_t)>& progress) const = 0;
+      const std::function<Status(std::uint64_t)>& progress) const = 0;
 };
 
 // One streaming pass over a pipe: verifies without keeping anything. What `verify -` runs.

@@ -22,12 +22,17 @@ struct Findings {
   std::vector<std::pair<std::size_t, ArtifactReader::Damage>> items;
   std::uint64_t done = 0;
   Status error;
+
+  bool failed() {
+    const std::lock_guard lock(mutex);
+    return !error.ok();
+  }
 };
 
 }  // namespace
 
 Result<std::vector<ArtifactReader::Damage>> ArtifactView::VerifyAll(
-    const std::function<void(std::uint64_t)>& progress) const {
+    const std::function<Status(std::uint64_t)>& progress) const {
   const Prefix& prefix = *prefix_;
   std::size_t count = prefix.chunks.size();
   while (count > 0 &&
@@ -70,12 +75,12 @@ Result<std::vector<ArtifactReader::Damage>> ArtifactView::VerifyAll(
       findings.error = std::move(error).At(prefix.Describe(i));
     if (!what.empty()) findings.items.push_back({i, {prefix.Describe(i), std::move(what)}});
     findings.done += chunk.offset + chunk.stored_bytes - before;
-    if (progress) progress(findings.done);
+    if (progress && findings.error.ok()) findings.error = progress(findings.done);
   };
   ParallelFor(count, 1, [&](std::size_t begin, std::size_t end) {
     std::vector<std::uint8_t> block(kBlockBytes);
     Hasher hasher;
-    for (std::size_t i = begin; i < end; ++i) check(i, block, hasher);
+    for (std::size_t i = begin; i < end && !findings.failed(); ++i) check(i, block, hasher);
   });
   INGOT_TRY(findings.error);
   std::sort(findings.items.begin(), findings.items.end(),

@@ -47,141 +47,32 @@ Status HashProbes(const model::Checkpoint& checkpoint, const model::TensorInfo& 
   return OkStatus();
 }
 
-class StatisticsFile final : public Statistics {
- public:
-  static Result<std::shared_ptr<const Statistics>> Load(const std::string& path) {
-    auto file = std::make_shared<StatisticsFile>();
-    INGOT_ASSIGN(file->file_, MappedFile::Open(path));
-    const ByteSpan bytes = file->file_.bytes();
-    INGOT_ASSIGN(const std::vector<SafetensorsEntry> entries,
-                 model::ParseSafetensors(bytes).At(path));
-    INGOT_TRY(file->ReadMetadata().At(path));
-    for (const SafetensorsEntry& entry : entries) {
-      INGOT_TRY(file->AddEntry(entry).At(fmt::format("{}: '{}'", path, entry.name)));
+// The pages of what was looked at leave the process: the file may be larger than its memory.
+void Drop(std::span<const float> values) {
+  constexpr std::uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<std::uintptr_t>(values.data()) & ~(kPage - 1);
+  const auto end = reinterpret_cast<std::uintptr_t>(values.data() + values.size());
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+Status CheckFinite(std::span<const float> values) {
+  const std::size_t blocks = CeilDiv(values.size(), kScanGrain);
+  std::vector<std::uint8_t> bad(blocks);
+  ParallelFor(blocks, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t b = begin; b < end; ++b) {
+      const auto part =
+          values.subspan(b * kScanGrain, std::min(kScanGrain, values.size() - b * kScanGrain));
+      float sum = 0;  // 0 * x is NaN where x is NaN or infinite
+      for (const float v : part) sum += 0 * v;
+      bad[b] = std::isnan(sum);
     }
-    return std::shared_ptr<const Statistics>(std::move(file));
-  }
-
-  Status CheckModel(const model::Checkpoint& checkpoint) const override {
-    INGOT_ASSIGN(const std::string fingerprint, ModelFingerprint(checkpoint));
-    const std::string known = metadata_.value("model", "");
-    if (known == fingerprint) return OkStatus();
-    return InvalidArgument(
-        fmt::format("the statistics were taken from another model (theirs {}, this one {}): "
-                    "calibrate {} anew",
-                    known.empty() ? "unnamed" : known, fingerprint, checkpoint.path()));
-  }
-
-  Result<codecs::TensorGuide> Guide(std::string_view weight, std::uint64_t rows,
-                                    std::uint64_t cols) const override {
-    const std::string input = InputOf(weight);
-    codecs::TensorGuide guide;
-    guide.rows = rows;
-    guide.cols = cols;
-    INGOT_ASSIGN(guide.hessian, Values("hessian/" + input, {cols, cols}));
-    INGOT_ASSIGN(guide.diagonal, Values("diagonal/" + input, {cols}));
-    INGOT_ASSIGN(guide.mean_abs, Values("mean_abs/" + input, {cols}));
-    INGOT_ASSIGN(guide.row_fisher, Values("fisher/" + std::string(weight), {rows}));
-    return guide;
-  }
-
-  std::string InputOf(std::string_view weight) const override {
-    const auto it = inputs_.find(weight);
-    return it == inputs_.end() ? std::string(weight) : it->second;
-  }
-
-  std::uint64_t TokensOf(std::string_view weight) const override {
-    const auto it = entries_.find("tokens/" + InputOf(weight));
-    if (it == entries_.end() || it->second.values.empty()) return 0;
-    return static_cast<std::uint64_t>(std::max(0.0f, it->second.values[0]));
-  }
-
-  const std::string& digest() const override { return digest_; }
-  const Json& metadata() const override { return metadata_; }
-
- private:
-  struct Entry {
-    std::vector<std::uint64_t> shape;
-    std::span<const float> values;
-  };
-
-  Status ReadMetadata() {
-    const ByteSpan bytes = file_.bytes();
-    const auto header_bytes = LoadLe<std::uint64_t>(bytes.data());
-    const ByteSpan header = bytes.subspan(sizeof(std::uint64_t), header_bytes);
-    INGOT_ASSIGN(const Json json, model::ParseJson(AsText(header)).At("header"));
-    metadata_ = json.value("__metadata__", Json::object());
-    if (!metadata_.is_object() || metadata_.value("format", "") != kStatisticsFormat)
-      return Corruption(fmt::format("no statistics file: its metadata does not say format '{}'",
-                                    kStatisticsFormat));
-    INGOT_ASSIGN(const Json inputs, model::ParseJson(metadata_.value("inputs", "{}")).At("inputs"));
-    if (!inputs.is_object()) return Corruption("'inputs' is not an object");
-    for (const auto& [weight, input] : inputs.items()) {
-      if (!input.is_string()) return Corruption("'inputs' of " + weight + " is not a name");
-      inputs_.emplace(weight, input.get<std::string>());
-    }
-    blake3_hasher hasher;
-    blake3_hasher_init(&hasher);
-    blake3_hasher_update(&hasher, header.data(), header.size());
-    digest_ = HexDigest(hasher);
-    return OkStatus();
-  }
-
-  Status AddEntry(const SafetensorsEntry& entry) {
-    if (entry.dtype != "F32") return Corruption("is " + entry.dtype + ", statistics are F32");
-    if (entry.offset % sizeof(float) != 0) return Corruption("is not aligned to 4 bytes");
-    const auto* data = reinterpret_cast<const float*>(file_.bytes().data() + entry.offset);
-    const std::span<const float> values(data, entry.bytes / sizeof(float));
-    INGOT_TRY(CheckFinite(values));
-    Drop(values);
-    entries_[entry.name] = {entry.shape, values};
-    return OkStatus();
-  }
-
-  // The pages of what was looked at leave the process: the file may be larger than its memory.
-  static void Drop(std::span<const float> values) {
-    constexpr std::uintptr_t kPage = 4096;
-    const auto begin = reinterpret_cast<std::uintptr_t>(values.data()) & ~(kPage - 1);
-    const auto end = reinterpret_cast<std::uintptr_t>(values.data() + values.size());
-    if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-  }
-
-  static Status CheckFinite(std::span<const float> values) {
-    const std::size_t blocks = CeilDiv(values.size(), kScanGrain);
-    std::vector<std::uint8_t> bad(blocks);
-    ParallelFor(blocks, 1, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t b = begin; b < end; ++b) {
-        const auto part =
-            values.subspan(b * kScanGrain, std::min(kScanGrain, values.size() - b * kScanGrain));
-        float sum = 0;  // 0 * x is NaN where x is NaN or infinite
-        for (const float v : part) sum += 0 * v;
-        bad[b] = std::isnan(sum);
-      }
-    });
-    const auto first = std::find(bad.begin(), bad.end(), 1);
-    if (first == bad.end()) return OkStatus();
-    std::size_t i = static_cast<std::size_t>(first - bad.begin()) * kScanGrain;
-    while (std::isfinite(values[i])) ++i;
-    return Corruption(fmt::format("value {} is {}: calibrate anew", i, values[i]));
-  }
-
-  Result<std::span<const float>> Values(const std::string& name,
-                                        const std::vector<std::uint64_t>& shape) const {
-    const auto it = entries_.find(name);
-    if (it == entries_.end()) return std::span<const float>();
-    if (it->second.shape != shape)
-      return InvalidArgument(fmt::format("statistics '{}' are {}, the weights need {}", name,
-                                         fmt::join(it->second.shape, " x "),
-                                         fmt::join(shape, " x ")));
-    return it->second.values;
-  }
-
-  MappedFile file_;
-  Json metadata_;
-  std::string digest_;
-  std::map<std::string, std::string, std::less<>> inputs_;
-  std::map<std::string, Entry, std::less<>> entries_;
-};
+  });
+  const auto first = std::find(bad.begin(), bad.end(), 1);
+  if (first == bad.end()) return OkStatus();
+  std::size_t i = static_cast<std::size_t>(first - bad.begin()) * kScanGrain;
+  while (std::isfinite(values[i])) ++i;
+  return Corruption(fmt::format("value {} is {}: calibrate anew", i, values[i]));
+}
 
 }  // namespace
 
@@ -198,7 +89,94 @@ Result<std::string> ModelFingerprint(const model::Checkpoint& checkpoint) {
 }
 
 Result<std::shared_ptr<const Statistics>> Statistics::Open(const std::string& path) {
-  return StatisticsFile::Load(path);
+  const std::shared_ptr<Statistics> file(new Statistics());
+  INGOT_ASSIGN(file->file_, MappedFile::Open(path));
+  const ByteSpan bytes = file->file_.bytes();
+  INGOT_ASSIGN(const std::vector<SafetensorsEntry> entries,
+               model::ParseSafetensors(bytes).At(path));
+  INGOT_TRY(file->ReadMetadata().At(path));
+  for (const SafetensorsEntry& entry : entries) {
+    INGOT_TRY(file->AddEntry(entry).At(fmt::format("{}: '{}'", path, entry.name)));
+  }
+  return std::shared_ptr<const Statistics>(file);
+}
+
+Status Statistics::CheckModel(const model::Checkpoint& checkpoint) const {
+  INGOT_ASSIGN(const std::string fingerprint, ModelFingerprint(checkpoint));
+  const std::string known = metadata_.value("model", "");
+  if (known == fingerprint) return OkStatus();
+  return InvalidArgument(
+      fmt::format("the statistics were taken from another model (theirs {}, this one {}): "
+                  "calibrate {} anew",
+                  known.empty() ? "unnamed" : known, fingerprint, checkpoint.path()));
+}
+
+Result<codecs::TensorGuide> Statistics::Guide(std::string_view weight, std::uint64_t rows,
+                                              std::uint64_t cols) const {
+  const std::string input = InputOf(weight);
+  codecs::TensorGuide guide;
+  guide.rows = rows;
+  guide.cols = cols;
+  INGOT_ASSIGN(guide.hessian, Values("hessian/" + input, {cols, cols}));
+  INGOT_ASSIGN(guide.diagonal, Values("diagonal/" + input, {cols}));
+  INGOT_ASSIGN(guide.mean_abs, Values("mean_abs/" + input, {cols}));
+  INGOT_ASSIGN(guide.row_fisher, Values("fisher/" + std::string(weight), {rows}));
+  return guide;
+}
+
+std::string Statistics::InputOf(std::string_view weight) const {
+  const auto it = inputs_.find(weight);
+  return it == inputs_.end() ? std::string(weight) : it->second;
+}
+
+std::uint64_t Statistics::TokensOf(std::string_view weight) const {
+  const auto it = entries_.find("tokens/" + InputOf(weight));
+  if (it == entries_.end() || it->second.values.empty()) return 0;
+  return static_cast<std::uint64_t>(std::max(0.0f, it->second.values[0]));
+}
+
+Status Statistics::ReadMetadata() {
+  const ByteSpan bytes = file_.bytes();
+  const auto header_bytes = LoadLe<std::uint64_t>(bytes.data());
+  const ByteSpan header = bytes.subspan(sizeof(std::uint64_t), header_bytes);
+  INGOT_ASSIGN(const Json json, model::ParseJson(AsText(header)).At("header"));
+  metadata_ = json.value("__metadata__", Json::object());
+  if (!metadata_.is_object() || metadata_.value("format", "") != kStatisticsFormat)
+    return Corruption(fmt::format("no statistics file: its metadata does not say format '{}'",
+                                  kStatisticsFormat));
+  INGOT_ASSIGN(const Json inputs, model::ParseJson(metadata_.value("inputs", "{}")).At("inputs"));
+  if (!inputs.is_object()) return Corruption("'inputs' is not an object");
+  for (const auto& [weight, input] : inputs.items()) {
+    if (!input.is_string()) return Corruption("'inputs' of " + weight + " is not a name");
+    inputs_.emplace(weight, input.get<std::string>());
+  }
+  blake3_hasher hasher;
+  blake3_hasher_init(&hasher);
+  blake3_hasher_update(&hasher, header.data(), header.size());
+  digest_ = HexDigest(hasher);
+  return OkStatus();
+}
+
+Status Statistics::AddEntry(const model::SafetensorsEntry& entry) {
+  if (entry.dtype != "F32") return Corruption("is " + entry.dtype + ", statistics are F32");
+  if (entry.offset % sizeof(float) != 0) return Corruption("is not aligned to 4 bytes");
+  const auto* data = reinterpret_cast<const float*>(file_.bytes().data() + entry.offset);
+  const std::span<const float> values(data, entry.bytes / sizeof(float));
+  INGOT_TRY(CheckFinite(values));
+  Drop(values);
+  entries_[entry.name] = {entry.shape, values};
+  return OkStatus();
+}
+
+Result<std::span<const float>> Statistics::Values(const std::string& name,
+                                                  const std::vector<std::uint64_t>& shape) const {
+  const auto it = entries_.find(name);
+  if (it == entries_.end()) return std::span<const float>();
+  if (it->second.shape != shape)
+    return InvalidArgument(fmt::format("statistics '{}' are {}, the weights need {}", name,
+                                       fmt::join(it->second.shape, " x "),
+                                       fmt::join(shape, " x ")));
+  return it->second.values;
 }
 
 }  // namespace ingot::calibration

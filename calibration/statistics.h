@@ -23,13 +23,19 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/file.h"
 #include "base/status.h"
 #include "codecs/rounding/guide.h"
 #include "model/source/checkpoint.h"
+#include "model/source/safetensors.h"
 
 namespace ingot::calibration {
 
@@ -41,27 +47,44 @@ Result<std::string> ModelFingerprint(const model::Checkpoint& checkpoint);
 
 class Statistics {
  public:
-  virtual ~Statistics() = default;
-
   // Maps the file. NotFound; Corruption where it is no statistics file, a tensor's shape does not
   // fit or values are not finite (named).
   static Result<std::shared_ptr<const Statistics>> Open(const std::string& path);
 
   // InvalidArgument where they were taken from another model; says both fingerprints.
-  virtual Status CheckModel(const model::Checkpoint& checkpoint) const = 0;
+  Status CheckModel(const model::Checkpoint& checkpoint) const;
 
   // What is known about a stored matrix of rows x cols (transposed ones as the product uses them).
   // Empty spans where nothing is: an embedding, an expert that saw no token. InvalidArgument where
   // the shape disagrees. The spans live as long as this object.
-  virtual Result<codecs::TensorGuide> Guide(std::string_view weight, std::uint64_t rows,
-                                            std::uint64_t cols) const = 0;
+  Result<codecs::TensorGuide> Guide(std::string_view weight, std::uint64_t rows,
+                                    std::uint64_t cols) const;
   // The name under which the matrix's inputs are stored; matrices that share it share a Hessian.
-  virtual std::string InputOf(std::string_view weight) const = 0;
+  std::string InputOf(std::string_view weight) const;
   // Tokens seen by the matrix's input; 0: none.
-  virtual std::uint64_t TokensOf(std::string_view weight) const = 0;
-  virtual const std::string& digest()
-      const = 0;  // "blake3:..." of the file's header, for provenance
-  virtual const model::Json& metadata() const = 0;
+  std::uint64_t TokensOf(std::string_view weight) const;
+  // "blake3:..." of the file's header, for provenance.
+  const std::string& digest() const { return digest_; }
+  const model::Json& metadata() const { return metadata_; }
+
+ private:
+  struct Entry {
+    std::vector<std::uint64_t> shape;
+    std::span<const float> values;  // in the mapped file
+  };
+
+  Statistics() = default;
+  Status ReadMetadata();
+  Status AddEntry(const model::SafetensorsEntry& entry);
+  // Empty where there are none of that name.
+  Result<std::span<const float>> Values(const std::string& name,
+                                        const std::vector<std::uint64_t>& shape) const;
+
+  MappedFile file_;
+  model::Json metadata_;
+  std::string digest_;
+  std::map<std::string, std::string, std::less<>> inputs_;
+  std::map<std::string, Entry, std::less<>> entries_;
 };
 
 }  // namespace ingot::calibration

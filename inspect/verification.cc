@@ -5,7 +5,7 @@
 namespace ingot::inspect {
 
 Result<Verification> VerifyArtifact(const std::string& path, const artifact::VerifyingKey* key,
-                                    const std::function<void(std::uint64_t)>& progress) {
+                                    const std::function<Status(std::uint64_t)>& progress) {
   artifact::OpenOptions options;
   options.key = key;
   Verification verification;

@@ -21,9 +21,10 @@ struct Verification {
 };
 
 // "-" reads the artifact from file descriptor 0, keeping nothing. Errors of the prefix (header,
-// signatures, manifest, table) end it as a Status; damaged payload is listed.
+// signatures, manifest, table) end it as a Status, as does one that `progress` (bytes checked so far;
+// may be empty) returns; damaged payload is listed.
 Result<Verification> VerifyArtifact(const std::string& path, const artifact::VerifyingKey* key,
-                                    const std::function<void(std::uint64_t)>& progress);
+                                    const std::function<Status(std::uint64_t)>& progress);
 
 Json VerificationJson(const Verification& verification);
 

@@ -348,7 +348,7 @@ Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& c
 Result<std::vector<TensorCurve>> MeasureCurves(
     const model::Checkpoint& checkpoint, const PackPlan& plan, const codecs::RecipeOptions& codec,
     std::uint64_t memory_bytes,
-    const std::function<void(std::size_t done, std::size_t total)>& progress) {
+    const std::function<Status(std::size_t done, std::size_t total)>& progress) {
   std::vector<const PlannedTensor*> matrices;
   double weights = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -369,6 +369,7 @@ Result<std::vector<TensorCurve>> MeasureCurves(
                MatricesInFlight(checkpoint, matrices, ladder, memory_bytes));
   std::vector<TensorCurve> curves(matrices.size());
   std::vector<Status> failures(matrices.size());
+  Status stopped;
   InputFactors factors;
   for (const PlannedTensor* tensor : matrices)
     factors.Expect(plan.statistics->InputOf(tensor->source.name), 1);
@@ -376,7 +377,7 @@ Result<std::vector<TensorCurve>> MeasureCurves(
   std::mutex mutex;
   const auto next = [&] {
     const std::scoped_lock lock(mutex);
-    return begun < matrices.size() ? begun++ : begun;
+    return begun < matrices.size() && stopped.ok() ? begun++ : matrices.size();
   };
   // In the plan's order, so that matrices of one input are under way together.
   ParallelFor(in_flight, 1, [&](std::size_t, std::size_t) {
@@ -392,9 +393,10 @@ Result<std::vector<TensorCurve>> MeasureCurves(
           failures[i] = std::move(curve).status().At(tensor.source.name);
       });
       const std::scoped_lock lock(mutex);
-      if (progress) progress(++done, matrices.size());
+      if (progress && stopped.ok()) stopped = progress(++done, matrices.size());
     }
   });
+  INGOT_TRY(std::move(stopped));
   for (Status& failure : failures)
     if (!failure.ok()) return std::move(failure);
   return curves;

@@ -33,11 +33,11 @@ Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& c
 // Curves over the ladder of `codec` for the plan's matrices that have statistics, except those that
 // a rule names. As many are tried at once as `memory_bytes`, the process's most, has room for:
 // Limit where there is none for one (says what is enough). REQUIRES: plan.statistics. `progress`
-// may be empty.
+// is told after each, a call at a time; may be empty. An error that it returns ends the measuring.
 Result<std::vector<TensorCurve>> MeasureCurves(
     const model::Checkpoint& checkpoint, const PackPlan& plan, const codecs::RecipeOptions& codec,
     std::uint64_t memory_bytes,
-    const std::function<void(std::size_t done, std::size_t total)>& progress);
+    const std::function<Status(std::size_t done, std::size_t total)>& progress);
 
 struct Budget {
   enum class Kind {

@@ -128,7 +128,7 @@ class Exporter {
       INGOT_TRY(stored::IsTransposed(record) ? WriteTransposed(tensor, output, writer)
                                              : WriteRows(tensor, output, writer));
       done_bytes_ += output.bytes;
-      if (options_.progress) options_.progress(done_bytes_, total_bytes_);
+      if (options_.progress) INGOT_TRY(options_.progress(done_bytes_, total_bytes_));
     }
     return writer.Commit();
   }

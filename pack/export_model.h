@@ -20,7 +20,8 @@ struct ExportOptions {
   // (raw, lossless_v1, nested_v1), else float32, so that nothing is rounded a second time.
   std::optional<DType> dtype;
   std::uint64_t shard_bytes = 5'000'000'000;
-  std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // bytes; may be empty
+  // Bytes; may be empty. An error that it returns ends the export, which leaves nothing.
+  std::function<Status(std::uint64_t done, std::uint64_t total)> progress;
 };
 
 struct ExportReport {

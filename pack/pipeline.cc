@@ -30,6 +30,8 @@ namespace {
 // one, as smaller slabs' is, such blocks lie between others' pieces: whole matrices of a 1.1B model
 // added 500 MB to the peak.
 constexpr std::uint64_t kGiveBackBytes = std::uint64_t{4} << 20;
+// Told as the tensor while slabs that are there already are checked.
+constexpr const char* kReadingAgain = "reading the source again";
 // Code, libraries, threads' stacks and the allocator's own.
 constexpr std::uint64_t kFixedMemory = std::uint64_t{56} << 20;
 
@@ -82,7 +84,10 @@ class PackRun {
  public:
   PackRun(const model::Checkpoint& checkpoint, const PackPlan& plan, const PackOptions& options,
           artifact::ArtifactWriter& writer)
-      : checkpoint_(checkpoint), plan_(plan), options_(options), writer_(writer) {}
+      : checkpoint_(checkpoint), plan_(plan), options_(options), writer_(writer) {
+    for (const PlannedTensor& tensor : plan_.tensors)
+      progress_.bytes_total += tensor.source_bytes();
+  }
 
   // Reads again the source of every slab that an earlier run left, and forgets those that were made
   // from other bytes.
@@ -93,7 +98,7 @@ class PackRun {
   // Encodes every slab that the spool lacks.
   Status Encode(std::size_t in_flight) {
     std::vector<SlabJob> jobs = Slabs(/*added=*/false);
-    CountProgress(jobs);
+    CountResumed(jobs);
     std::vector<std::uint32_t> slabs_left(plan_.tensors.size());
     for (const SlabJob& job : jobs) ++slabs_left[job.tensor];
     guides_.emplace(plan_, std::move(slabs_left));
@@ -102,7 +107,7 @@ class PackRun {
 
   // Reads the whole source again. Corruption where it is not what was encoded.
   Status CheckSource(std::size_t in_flight) {
-    Report("reading the source again", 0);
+    INGOT_TRY(Report(kReadingAgain, 0));
     return RunJobs(Slabs(/*added=*/true), in_flight, &PackRun::FailIfChanged);
   }
 
@@ -183,9 +188,7 @@ class PackRun {
     return jobs;
   }
 
-  void CountProgress(const std::vector<SlabJob>& missing) {
-    for (const PlannedTensor& tensor : plan_.tensors)
-      progress_.bytes_total += tensor.rows * tensor.cols * DTypeBytes(tensor.source.dtype);
+  void CountResumed(const std::vector<SlabJob>& missing) {
     progress_.bytes_resumed = progress_.bytes_total;
     for (const SlabJob& job : missing) progress_.bytes_resumed -= job.bytes;
     progress_.bytes_done = progress_.bytes_resumed;
@@ -200,11 +203,11 @@ class PackRun {
 
   Status DropIfChanged(const LoadedSlab& slab) {
     if (Changed(slab)) writer_.DropSlab(slab.job.tensor, slab.job.slab);
-    return OkStatus();
+    return Report(kReadingAgain, 0);
   }
 
   Status FailIfChanged(const LoadedSlab& slab) {
-    if (!Changed(slab)) return OkStatus();
+    if (!Changed(slab)) return Report(kReadingAgain, 0);
     return Corruption(
         fmt::format("{}: its bytes in the source changed while it was packed; pack again",
                     plan_.tensors[slab.job.tensor].source.name));
@@ -232,8 +235,7 @@ class PackRun {
     for (const codecs::StreamCuts& cut : encoded.cuts)
       cuts.push_back({cut.plane, cut.stream, cut.offsets});
     INGOT_TRY(writer_.AddSlab(slab.job.tensor, slab.job.slab, streams, note, cuts).At(name));
-    Report(name, slab.job.bytes);
-    return OkStatus();
+    return Report(name, slab.job.bytes);
   }
 
   Result<codecs::EncodedSlab> Encoded(const SlabJob& job, const codecs::WeightSlab& slab) {
@@ -253,11 +255,11 @@ class PackRun {
         tensor.source.name, DescribeNonfinite(tensor, slab.job.slab, slab.bytes, index)));
   }
 
-  void Report(const std::string& name, std::uint64_t bytes) {
+  Status Report(const std::string& name, std::uint64_t bytes) {
     const std::scoped_lock lock(mutex_);
     progress_.bytes_done += bytes;
     progress_.tensor = name;
-    if (options_.progress) options_.progress(progress_);
+    return options_.progress ? options_.progress(progress_) : OkStatus();
   }
 
   // Of several failures the first in plan order is told.

@@ -20,7 +20,7 @@
 
 namespace ingot::pack {
 
-// Called from worker threads, one call at a time.
+// Told after every slab from worker threads, one call at a time.
 struct PackProgress {
   std::uint64_t bytes_done = 0;  // of the source, those of a resumed spool included
   std::uint64_t bytes_total = 0;
@@ -35,7 +35,9 @@ struct PackOptions {
                                << 30;  // peak resident bytes of the process, at most
   const artifact::SigningKey* key = nullptr;
   std::string tool;                                   // "ingot 0.1.0", recorded
-  std::function<void(const PackProgress&)> progress;  // may be empty
+  // May be empty. An error that it returns ends the pack as a kill would: the spool stays, and the
+  // same pack resumes from it.
+  std::function<Status(const PackProgress&)> progress;
   // Told the path of the artifact's unsigned draft, which is gone after: what it says goes into
   // provenance.measured. An error ends the pack without an artifact. May be empty.
   std::function<Result<Json>(const std::string& draft)> measure;

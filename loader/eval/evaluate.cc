@@ -125,7 +125,7 @@ class Evaluation {
     scores_.reserve(positions);
     for (std::size_t i = 0; i < windows.size(); ++i) {
       INGOT_TRY(RunWindow(windows[i], i).At(fmt::format("window {} of {}", i + 1, windows.size())));
-      if (options_.progress) options_.progress(i + 1, windows.size());
+      if (options_.progress) INGOT_TRY(options_.progress(i + 1, windows.size()));
     }
     if (cache_out_) INGOT_TRY(cache_out_->Commit());
     EvalResult result = Summarise(scores_, options_.context);

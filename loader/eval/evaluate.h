@@ -72,7 +72,8 @@ struct EvalOptions {
   // exactly.
   std::string cache_path;
   std::string cache_key;  // names reference, text and options
-  std::function<void(std::size_t windows_done, std::size_t windows)> progress;
+  // After every window; may be empty. An error that it returns ends the evaluation.
+  std::function<Status(std::size_t windows_done, std::size_t windows)> progress;
 };
 
 struct EvalResult {

@@ -6,11 +6,10 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
-#include <random>
 
 #include "artifact/reader.h"
-#include "calibration/statistics_writer.h"
 #include "pack/pipeline.h"
+#include "tests/pack/made_statistics.h"
 
 namespace ingot::pack {
 namespace {
@@ -116,32 +115,8 @@ class AllocateModel : public testing::Test {
 
   std::string StatsPath() const { return (work_ / "stats.safetensors").string(); }
 
-  Status WriteStats(const std::string& fingerprint) {
-    std::mt19937 random(5);
-    std::normal_distribution<float> normal;
-    std::vector<std::vector<float>> values;
-    std::vector<calibration::StatisticsTensor> tensors;
-    values.reserve(1000);
-    for (const model::TensorInfo& tensor : checkpoint_->tensors()) {
-      if (tensor.shape.size() != 2 || tensor.name.find("embed") != std::string::npos) continue;
-      const std::size_t n = tensor.cols();
-      std::vector<float> x(n * 2 * n), h(n * n), fisher(tensor.rows());
-      for (float& v : x) v = normal(random);
-      for (std::size_t t = 0; t < 2 * n; ++t)
-        for (std::size_t i = 0; i < n; ++i)
-          for (std::size_t j = 0; j < n; ++j)
-            h[i * n + j] += x[t * n + i] * x[t * n + j] / static_cast<float>(2 * n);
-      for (float& g : fisher) g = 1e-4f * std::exp(normal(random));
-      values.push_back(std::move(h));
-      tensors.push_back({"hessian/" + tensor.name, {n, n}, values.back()});
-      values.push_back(std::move(fisher));
-      tensors.push_back({"fisher/" + tensor.name, {tensor.rows()}, values.back()});
-    }
-    return calibration::WriteStatistics(StatsPath(),
-                                        {{"format", std::string(calibration::kStatisticsFormat)},
-                                         {"model", fingerprint},
-                                         {"inputs", "{}"}},
-                                        tensors);
+  Status WriteStats(const std::string& fingerprint) const {
+    return WriteMadeStatistics(*checkpoint_, fingerprint, StatsPath());
   }
 
   // Packs by a budget; returns stored bits per linear weight and what the artifact's tensors say.

@@ -89,6 +89,7 @@ TEST_F(SourceChange, WhileItIsPackedIsAnErrorAndLeavesNothing) {
   options.progress = [&](const PackProgress& progress) {
     if (!flipped) Flip(progress.tensor);
     flipped = true;
+    return OkStatus();
   };
   const auto report = PackTo("m.ingot", options);
   ASSERT_TRUE(flipped);
@@ -103,7 +104,10 @@ TEST_F(SourceChange, WhileItIsPackedIsAnErrorAndLeavesNothing) {
 TEST_F(SourceChange, BetweenKillAndResumeIsPackedAgain) {
   std::vector<std::string> finished;
   PackOptions options;
-  options.progress = [&](const PackProgress& progress) { finished.push_back(progress.tensor); };
+  options.progress = [&](const PackProgress& progress) {
+    finished.push_back(progress.tensor);
+    return OkStatus();
+  };
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);

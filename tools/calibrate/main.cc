@@ -14,11 +14,12 @@
 #include "base/parallel.h"
 #include "calibration/torch/calibrate.h"
 #include "inspect/text_format.h"
+#include "jobs/self_text.h"
+#include "jobs/sequential_prefix.h"
 #include "model/tokenizer/tokenizer.h"
-#include "tools/calibrate/self_text.h"
-#include "tools/calibrate/sequential_prefix.h"
 #include "tools/calibrate/tune_artifact.h"
 #include "tools/cli/common.h"
+#include "tools/cli/job_line.h"
 #include "tools/cli/signals.h"
 #include "untrusted/printable.h"
 
@@ -45,12 +46,11 @@ std::uint64_t HalfOfMemory() {
 
 Result<calibration::TokenWindows> TextOf(const CalibrateCommand& command,
                                          const model::Checkpoint& checkpoint,
-                                         ProgressLine& progress) {
+                                         const jobs::Monitor& monitor) {
   if (command.texts.empty() || (command.texts.size() == 1 && command.texts[0] == "self"))
-    return SampleText(command.model, command.output + ".self.ingot", command.tokens,
-                      command.context, command.seed, [&](std::size_t done, std::size_t total) {
-                        progress.Count(done, total, "windows sampled");
-                      });
+    return jobs::RunSelfTextJob({command.model, command.output + ".self.ingot", command.tokens,
+                                 command.context, command.seed},
+                                monitor);
   std::vector<calibration::TextSpec> specs;
   for (const std::string& text : command.texts) {
     if (text == "self") return InvalidArgument("'self' stands alone, not beside other texts");
@@ -101,9 +101,10 @@ Status RunCalibrate(const CalibrateCommand& command) {
                  return checkpoint->Find(name) != nullptr;
                }));
   INGOT_TRY(calibration::CheckCanCalibrate(architecture));
-  ProgressLine progress(command.quiet);
-  INGOT_ASSIGN(const calibration::TokenWindows text, TextOf(command, *checkpoint, progress));
-  progress.Clear();
+  JobLine line({.progress = command.quiet});
+  const jobs::Monitor monitor = line.monitor();
+  INGOT_ASSIGN(const calibration::TokenWindows text, TextOf(command, *checkpoint, monitor));
+  line.Clear();
   options.output = command.output;
   options.seed = command.seed;
   options.plan_only = command.plan_only;
@@ -112,13 +113,13 @@ Status RunCalibrate(const CalibrateCommand& command) {
   options.metadata["text"] = fmt::format("{}", fmt::join(text.sources, "; "));
   std::size_t notes = 0;
   options.on_note = [&](const std::string& note) {
-    progress.Clear();
+    line.Clear();
     if (++notes <= kNotesShown) Warn(note);
     if (notes == kNotesShown + 1)
       Warn("more of the kind: all are in the file's metadata, under 'notes'");
   };
   options.on_progress = [&](std::size_t done, std::size_t total, const std::string& what) {
-    progress.Count(done, total, what);
+    (void)monitor.Tell({"calibrating", done, total, what});
   };
   options.on_plan = [&](const calibration::CalibrationCost& cost,
                         const calibration::Concurrency& fit, double seconds, bool resumed) {
@@ -127,8 +128,9 @@ Status RunCalibrate(const CalibrateCommand& command) {
   };
   if (command.sequential.empty() || command.plan_only)
     return calibration::Calibrate(*checkpoint, architecture, text, options);
-  INGOT_ASSIGN(SequentialPrefix prefix,
-               OpenSequentialPrefix(command.sequential, command.output, progress));
+  INGOT_ASSIGN(jobs::SequentialPrefix prefix,
+               jobs::OpenSequentialPrefix(command.sequential, command.output, monitor));
+  line.Clear();
   options.prefix = prefix.weights.get();
   options.prefix_digest = prefix.digest;
   INGOT_TRY(calibration::Calibrate(*checkpoint, architecture, text, options));

@@ -3,10 +3,10 @@
 
 #include <memory>
 
-#include "inspect/summary.h"
 #include "inspect/text_format.h"
-#include "pack/export_model.h"
+#include "jobs/export_job.h"
 #include "tools/cli/common.h"
+#include "tools/cli/job_line.h"
 
 namespace ingot::cli {
 namespace {
@@ -18,24 +18,17 @@ struct ExportCommand {
 };
 
 Status RunExport(const ExportCommand& command) {
-  INGOT_TRY(inspect::CheckNotAModel(command.file));
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
-  pack::ExportOptions options;
-  options.target = command.output;
+  jobs::ExportJobOptions job{command.file, command.output};
+  job.key = PointerTo(key);
   if (!command.dtype.empty()) {
     auto dtype = ParseDType(command.dtype);
     if (!dtype.ok()) return InvalidArgument("--dtype " + command.dtype + ": f32, f16 or bf16");
-    options.dtype = *dtype;
+    job.dtype = *dtype;
   }
-  INGOT_ASSIGN(options.shard_bytes, ParseSize(command.shard).At("--shard"));
-  artifact::OpenOptions open;
-  open.key = PointerTo(key);
-  INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(command.file, open));
-  ProgressLine line(command.quiet);
-  options.progress = [&](std::uint64_t done, std::uint64_t total) {
-    line.Update(done, total, 0, "exporting");
-  };
-  INGOT_ASSIGN(const pack::ExportReport report, pack::ExportModel(*reader, options));
+  INGOT_ASSIGN(job.shard_bytes, ParseSize(command.shard).At("--shard"));
+  JobLine line({.progress = command.quiet});
+  INGOT_ASSIGN(const pack::ExportReport report, jobs::RunExportJob(job, line.monitor()));
   line.Clear();
   if (!command.quiet)
     fmt::print("{}: {} of weights ({}) in {} file{}\n", command.output,

@@ -11,9 +11,11 @@
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "inspect/verification.h"
+#include "jobs/verify_job.h"
 #include "model/source/checkpoint.h"
 #include "pack/source_summary.h"
 #include "tools/cli/common.h"
+#include "tools/cli/job_line.h"
 #include "tools/cli/source_text.h"
 #include "untrusted/printable.h"
 
@@ -79,6 +81,7 @@ Status RunInspect(const InspectOptions& options) {
     ProgressLine progress(options.json);
     INGOT_ASSIGN(damage, reader->VerifyAll([&](std::uint64_t done) {
       progress.Update(done, summary.file_bytes, 0, "verifying");
+      return OkStatus();
     }));
     if (options.json) json["verified"] = damage.empty();
   }
@@ -100,17 +103,10 @@ struct VerifyOptions {
 Status RunVerify(const VerifyOptions& options) {
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(options.key));
   const std::string name = options.file == "-" ? "stdin" : options.file;
-  inspect::Verification verification;
-  {
-    ProgressLine progress(options.quiet || options.json);
-    std::uint64_t size = 0;
-    if (const auto file = File::OpenRead(options.file); file.ok())
-      if (const auto bytes = file->Size(); bytes.ok()) size = *bytes;
-    INGOT_ASSIGN(verification,
-                 inspect::VerifyArtifact(options.file, PointerTo(key), [&](std::uint64_t done) {
-                   progress.Update(done, size, 0, "verifying");
-                 }));
-  }
+  JobLine line({.progress = options.quiet || options.json});
+  INGOT_ASSIGN(const inspect::Verification verification,
+               jobs::RunVerifyJob({options.file, PointerTo(key)}, line.monitor()));
+  line.Clear();
   if (options.json) {
     fmt::print("{}\n", untrusted::PrintableJson(inspect::VerificationJson(verification)));
   } else if (!options.quiet && verification.damage.empty()) {

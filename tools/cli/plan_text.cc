@@ -106,4 +106,24 @@ pack::Json PlanJson(const pack::PackPlan& plan) {
           {"total", SumJson(total)}};
 }
 
+std::string SweepText(const std::vector<jobs::BudgetPoint>& points) {
+  Rows rows = {{"bpw", "linear bytes", "file (about)", "predicted KL"}};
+  for (const jobs::BudgetPoint& point : points)
+    rows.push_back({fmt::format("{:.3f}", point.linear_bits),
+                    fmt::format("{:.0f}", point.linear_bytes),
+                    inspect::HumanBytes(static_cast<std::uint64_t>(point.file_bytes)),
+                    fmt::format("{:.5f}", point.predicted_loss)});
+  return inspect::AlignTable(rows, "");
+}
+
+pack::Json SweepJson(const std::vector<jobs::BudgetPoint>& points) {
+  pack::Json list = pack::Json::array();
+  for (const jobs::BudgetPoint& point : points)
+    list.push_back({{"bits_per_weight_linear", point.linear_bits},
+                    {"linear_bytes", point.linear_bytes},
+                    {"file_bytes", point.file_bytes},
+                    {"predicted_loss", point.predicted_loss}});
+  return list;
+}
+
 }  // namespace ingot::cli

@@ -1,14 +1,16 @@
 // The already quantized model that sequential calibration takes its inputs from.
+//
+// Thread rule: values.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "base/status.h"
+#include "jobs/job.h"
 #include "model/source/checkpoint.h"
-#include "tools/cli/common.h"
 
-namespace ingot::cli {
+namespace ingot::jobs {
 
 struct SequentialPrefix {
   std::string digest;     // of the artifact's root
@@ -22,6 +24,6 @@ struct SequentialPrefix {
 // Decodes the artifact into OUTPUT.prefix-DIGEST, or takes what an earlier run left there.
 // NotFound, Corruption, Unsupported, Io: as for reading an artifact.
 Result<SequentialPrefix> OpenSequentialPrefix(const std::string& artifact,
-                                              const std::string& output, ProgressLine& progress);
+                                              const std::string& output, const Monitor& monitor);
 
-}  // namespace ingot::cli
+}  // namespace ingot::jobs

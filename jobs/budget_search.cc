@@ -1,15 +1,11 @@
-#include "tools/cli/pack_budget.h"
+#include "jobs/budget_search.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 
-#include "inspect/text_format.h"
-#include "tools/cli/common.h"
-#include "untrusted/printable.h"
-
-namespace ingot::cli {
+namespace ingot::jobs {
 namespace {
 
 // A tokenizer and the manifest compress to about this share of the tokenizer's files.
@@ -45,26 +41,25 @@ double FixedBytes(const model::Checkpoint& checkpoint, const pack::PackPlan& pla
   return bytes;
 }
 
-Result<pack::Budget> BudgetOf(const BudgetOptions& options, double fixed_bytes) {
+Result<pack::Budget> BudgetOf(const BudgetGoal& options, double fixed_bytes) {
   using Kind = pack::Budget::Kind;
-  if ((options.bits > 0) + !options.size.empty() + (options.max_kl > 0) != 1)
+  if ((options.bits > 0) + !options.size_text.empty() + (options.max_kl > 0) != 1)
     return InvalidArgument("give one of --bpw, --size and --max-kl");
   if (options.bits > 0) return pack::Budget{Kind::kLinearBits, options.bits};
   if (options.max_kl > 0) return pack::Budget{Kind::kKl, options.max_kl};
-  INGOT_ASSIGN(const std::uint64_t size, ParseSize(options.size).At("--size"));
-  const double matrices = static_cast<double>(size) - fixed_bytes;
+  const double matrices = static_cast<double>(options.size_bytes) - fixed_bytes;
   if (matrices <= 0)
     return InvalidArgument(
         fmt::format("--size {}: tokenizer and tensors that are kept take {:.0f} "
                     "bytes already",
-                    options.size, fixed_bytes));
+                    options.size_text, fixed_bytes));
   return pack::Budget{Kind::kBytes, matrices};
 }
 
-std::string BudgetText(const BudgetOptions& options) {
+std::string BudgetText(const BudgetGoal& options) {
   if (options.bits > 0) return fmt::format("bpw {}", options.bits);
   if (options.max_kl > 0) return fmt::format("max-kl {}", options.max_kl);
-  return "size " + options.size;
+  return "size " + options.size_text;
 }
 
 double LinearBits(const std::vector<pack::TensorCurve>& curves, const pack::Assignment& a) {
@@ -78,25 +73,24 @@ double LinearBits(const std::vector<pack::TensorCurve>& curves, const pack::Assi
 
 Result<BudgetCurves> MeasureBudget(const model::Checkpoint& checkpoint,
                                    const codecs::RecipeOptions& codec, std::uint64_t memory_bytes,
-                                   bool quiet, const pack::PlanOptions& options) {
+                                   const pack::PlanOptions& options, const Monitor& monitor) {
   if (options.statistics == nullptr)
     return InvalidArgument(
         "a budget is spent by what calibration knows: give --stats FILE (see calibrate) or "
         "--calib");
   INGOT_ASSIGN(const pack::PackPlan plan, pack::MakePlan(checkpoint, options));
-  ProgressLine line(quiet);
   BudgetCurves known;
   known.codec = LadderCodec(codec);
-  INGOT_ASSIGN(known.curves, pack::MeasureCurves(checkpoint, plan, known.codec, memory_bytes,
-                                                 [&](std::size_t done, std::size_t total) {
-                                                   line.Count(done, total, "matrices tried");
-                                                 }));
-  line.Clear();
+  INGOT_ASSIGN(known.curves,
+               pack::MeasureCurves(checkpoint, plan, known.codec, memory_bytes,
+                                   [&](std::size_t done, std::size_t total) {
+                                     return monitor.Tell({"budget", done, total, "matrices tried"});
+                                   }));
   known.fixed_bytes = FixedBytes(checkpoint, plan, known.curves);
   return known;
 }
 
-Status ChooseByBudget(const BudgetCurves& known, const BudgetOptions& budget, double correction,
+Status ChooseByBudget(const BudgetCurves& known, const BudgetGoal& budget, double correction,
                       pack::PlanOptions& options) {
   INGOT_ASSIGN(pack::Budget wanted, BudgetOf(budget, known.fixed_bytes));
   if (wanted.kind == pack::Budget::Kind::kKl) wanted.value /= correction;
@@ -111,25 +105,15 @@ Status ChooseByBudget(const BudgetCurves& known, const BudgetOptions& budget, do
   return OkStatus();
 }
 
-Result<std::string> BudgetSweep(const BudgetCurves& known, bool json) {
-  std::vector<std::vector<std::string>> rows = {
-      {"bpw", "linear bytes", "file (about)", "predicted KL"}};
-  pack::Json list = pack::Json::array();
+std::vector<BudgetPoint> SweepBudget(const BudgetCurves& known) {
+  std::vector<BudgetPoint> points;
   for (const double bits : kSweepBits) {
     const auto assignment = pack::Assign(known.curves, {pack::Budget::Kind::kLinearBits, bits});
     if (!assignment.ok()) continue;  // below what the ladder can do
-    const double file = assignment->bytes + known.fixed_bytes;
-    const double linear_bits = LinearBits(known.curves, *assignment);
-    rows.push_back({fmt::format("{:.3f}", linear_bits),
-                    fmt::format("{:.0f}", assignment->linear_bytes),
-                    inspect::HumanBytes(static_cast<std::uint64_t>(file)),
-                    fmt::format("{:.5f}", assignment->predicted_loss)});
-    list.push_back({{"bits_per_weight_linear", linear_bits},
-                    {"linear_bytes", assignment->linear_bytes},
-                    {"file_bytes", file},
-                    {"predicted_loss", assignment->predicted_loss}});
+    points.push_back({LinearBits(known.curves, *assignment), assignment->linear_bytes,
+                      assignment->bytes + known.fixed_bytes, assignment->predicted_loss});
   }
-  return json ? untrusted::PrintableJson(list) + "\n" : inspect::AlignTable(rows, "");
+  return points;
 }
 
-}  // namespace ingot::cli
+}  // namespace ingot::jobs

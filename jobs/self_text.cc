@@ -1,4 +1,4 @@
-#include "tools/calibrate/self_text.h"
+#include "jobs/self_text.h"
 
 #include <fmt/format.h>
 
@@ -14,7 +14,7 @@
 #include "pack/plan.h"
 #include "pack/recipe_rules.h"
 
-namespace ingot::cli {
+namespace ingot::jobs {
 namespace {
 
 // Nucleus sampling (Holtzman et al., 2020, arXiv 1904.09751): what a small model draws from its
@@ -33,7 +33,7 @@ Result<model::TokenId> FirstToken(const loader::Model& model) {
 
 Result<std::vector<model::TokenId>> SampleWindow(const std::shared_ptr<const loader::Model>& model,
                                                  model::TokenId first, std::size_t context,
-                                                 std::uint64_t seed) {
+                                                 std::uint64_t seed, const Monitor& monitor) {
   loader::SessionOptions session_options;
   session_options.context = context;
   loader::Session session(model, session_options);
@@ -43,6 +43,7 @@ Result<std::vector<model::TokenId>> SampleWindow(const std::shared_ptr<const loa
   INGOT_ASSIGN(loader::Sampler sampler, loader::Sampler::Make(options));
   std::vector<model::TokenId> ids = {first};
   while (ids.size() < context) {
+    INGOT_TRY(monitor.Check());
     INGOT_ASSIGN(const std::span<const float> logits, session.Decode(ids.back()));
     INGOT_ASSIGN(const model::TokenId next, sampler.Sample(logits, ids));
     ids.push_back(next);
@@ -53,9 +54,9 @@ Result<std::vector<model::TokenId>> SampleWindow(const std::shared_ptr<const loa
 // A token at a time, sampling reads every weight for every token: at 8 bits it takes less than half
 // the time, and what is written is the same text but for one draw in some hundreds (a divergence of
 // some thousandths of a nat). The artifact goes as soon as it is mapped.
-Result<std::shared_ptr<const loader::Model>> OpenAtEightBits(const std::string& path,
-                                                             const std::string& scratch) {
-  INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(path));
+Result<std::shared_ptr<const loader::Model>> OpenAtEightBits(const SelfTextOptions& job,
+                                                             const Monitor& monitor) {
+  INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(job.model));
   codecs::RecipeOptions recipe;
   recipe.codec = "int8_rtn";
   recipe.group = 64;
@@ -63,48 +64,51 @@ Result<std::shared_ptr<const loader::Model>> OpenAtEightBits(const std::string& 
   plan_options.preset = pack::CodecPreset(recipe);
   plan_options.allow_unused = true;
   INGOT_ASSIGN(const pack::PackPlan plan, pack::MakePlan(*checkpoint, plan_options));
-  files::RemoveStaleDirectories(scratch);
-  INGOT_ASSIGN(const files::Temporary directory, files::Temporary::MakeDirectory(scratch));
+  files::RemoveStaleDirectories(job.scratch);
+  INGOT_ASSIGN(const files::Temporary directory, files::Temporary::MakeDirectory(job.scratch));
   pack::PackOptions options;
   options.target = directory.path() + "/model.ingot";
-  options.tool = "ingot-calibrate " INGOT_VERSION;
+  options.tool = "ingot";  // nobody reads it
+  options.progress = [&](const pack::PackProgress&) { return monitor.Check(); };
   INGOT_TRY(pack::Pack(*checkpoint, plan, options).status());
   return loader::Model::Open(options.target);
 }
 
 }  // namespace
 
-Result<calibration::TokenWindows> SampleText(
-    const std::string& path, const std::string& scratch, std::uint64_t tokens, std::size_t context,
-    std::uint64_t seed, const std::function<void(std::size_t done, std::size_t total)>& progress) {
-  if (context < 2 || tokens < context)
+Result<calibration::TokenWindows> RunSelfTextJob(const SelfTextOptions& job,
+                                                 const Monitor& monitor) {
+  if (job.context < 2 || job.tokens < job.context)
     return InvalidArgument(
-        fmt::format("{} tokens are less than one window of {}", tokens, context));
-  INGOT_ASSIGN(const auto model, OpenAtEightBits(path, scratch));
+        fmt::format("{} tokens are less than one window of {}", job.tokens, job.context));
+  INGOT_ASSIGN(const auto model, OpenAtEightBits(job, monitor));
   if (model->architecture().masked)
     return InvalidArgument("an encoder does not generate text: give --text");
   INGOT_ASSIGN(const model::TokenId first, FirstToken(*model));
   calibration::TokenWindows text;
-  text.context = context;
-  text.windows.resize(tokens / context);
+  text.context = job.context;
+  text.windows.resize(job.tokens / job.context);
   std::vector<Status> status(text.windows.size());
   std::mutex mutex;
   std::size_t done = 0;
   // A window a task: decoding a token at a time leaves little to share out inside it.
   ParallelFor(text.windows.size(), 1, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      auto ids = SampleWindow(model, first, context, seed * 0x9e3779b97f4a7c15u + i);
-      if (ids.ok())
-        text.windows[i] = *std::move(ids);
-      else
-        status[i] = std::move(ids).status();
+      auto ids =
+          SampleWindow(model, first, job.context, job.seed * 0x9e3779b97f4a7c15u + i, monitor);
       const std::lock_guard lock(mutex);
-      if (progress) progress(++done, text.windows.size());
+      if (ids.ok()) {
+        text.windows[i] = *std::move(ids);
+        status[i] = monitor.Tell({"sampling", ++done, text.windows.size(), "windows sampled"});
+      } else {
+        status[i] = std::move(ids).status();
+      }
     }
   });
   for (Status& s : status) INGOT_TRY(std::move(s));
-  text.sources = {fmt::format("self: {} windows sampled with seed {}", text.windows.size(), seed)};
+  text.sources = {
+      fmt::format("self: {} windows sampled with seed {}", text.windows.size(), job.seed)};
   return text;
 }
 
-}  // namespace ingot::cli
+}  // namespace ingot::jobs

@@ -1,4 +1,4 @@
-#include "tools/calibrate/sequential_prefix.h"
+#include "jobs/sequential_prefix.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "inspect/summary.h"
 #include "pack/export_model.h"
 
-namespace ingot::cli {
+namespace ingot::jobs {
 
 namespace fs = std::filesystem;
 
@@ -23,7 +23,7 @@ void SequentialPrefix::Remove() {
 }
 
 Result<SequentialPrefix> OpenSequentialPrefix(const std::string& artifact,
-                                              const std::string& output, ProgressLine& progress) {
+                                              const std::string& output, const Monitor& monitor) {
   INGOT_TRY(inspect::CheckNotAModel(artifact));
   INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(artifact, {}));
   SequentialPrefix prefix;
@@ -35,13 +35,12 @@ Result<SequentialPrefix> OpenSequentialPrefix(const std::string& artifact,
     pack::ExportOptions options;
     options.target = prefix.directory;
     options.progress = [&](std::uint64_t done, std::uint64_t total) {
-      progress.Update(done, total, 0, "decoding the prefix");
+      return monitor.Tell({"decoding the prefix", done, total});
     };
     INGOT_TRY(pack::ExportModel(*reader, options).status().At(artifact));
-    progress.Clear();
   }
   INGOT_ASSIGN(prefix.weights, model::Checkpoint::Open(prefix.directory));
   return prefix;
 }
 
-}  // namespace ingot::cli
+}  // namespace ingot::jobs

@@ -1,0 +1,140 @@
+#include "jobs/eval_job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "artifact/reader.h"
+#include "base/bytes.h"
+#include "jobs/eval_text.h"
+#include "jobs/session_logits.h"
+
+namespace ingot::jobs {
+namespace {
+
+using ModelPtr = std::shared_ptr<const loader::Model>;
+
+constexpr std::size_t kContext = 512;
+constexpr std::size_t kWrittenTokens = 2048;
+
+// The two models and what the file says of the artifact.
+struct Pair {
+  ModelPtr reference, artifact;
+  inspect::Summary summary;
+};
+
+Result<Pair> OpenPair(const EvalJobOptions& options) {
+  INGOT_TRY(inspect::CheckNotAModel(options.artifact));
+  artifact::OpenOptions open;
+  open.key = options.key;
+  open.allow_truncated = true;
+  INGOT_ASSIGN(auto opened, artifact::ArtifactReader::Open(options.artifact, open));
+  const std::shared_ptr<const artifact::ArtifactReader> reader = std::move(opened);
+  Pair pair;
+  pair.summary = inspect::Summarize(*reader, options.key);
+  loader::ModelOptions model_options;
+  model_options.compute = loader::Compute::kExact;
+  INGOT_ASSIGN(pair.reference, loader::Model::Open(options.reference, model_options));
+  model_options.selection.levels = options.levels;
+  model_options.allow_truncated = true;
+  INGOT_ASSIGN(pair.artifact, loader::Model::FromArtifact(reader, model_options));
+  if (pair.reference->architecture().masked != pair.artifact->architecture().masked)
+    return InvalidArgument(
+        fmt::format("{}: one of the two is an encoder, the other is not", options.reference));
+  if (pair.reference->architecture().masked && options.texts.empty())
+    return InvalidArgument(fmt::format(
+        "{}: an encoder writes no text of its own: give one with --text", options.reference));
+  return pair;
+}
+
+// What learned positions allow, unless a decoder was told otherwise.
+std::size_t ContextOf(const EvalJobOptions& options, const loader::Model& reference) {
+  const std::size_t context = options.context.value_or(kContext);
+  if (options.context.has_value() && !reference.architecture().masked) return context;
+  return std::min<std::size_t>(context, reference.bound().position_limit());
+}
+
+// Names everything that decides the reference's answers: the files it lies in, tokens and windows.
+std::string CacheKey(const EvalJobOptions& job, const loader::EvalOptions& options,
+                     const EvalText& text) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::vector<fs::path> files = {job.reference};
+  if (fs::is_directory(job.reference, error)) {
+    files.clear();
+    for (const auto& entry : fs::directory_iterator(job.reference, error))
+      files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+  }
+  std::string key = fmt::format("{} {} {} {} {}\n", WindowName(options.windows), options.context,
+                                job.stride, job.tokens, text.bos_id);
+  if (text.mask_id >= 0)
+    key += fmt::format("masked {} of {} by seed {}, {} and {} around\n", text.mask_id, job.masked,
+                       job.seed, fmt::join(text.before, " "), fmt::join(text.after, " "));
+  for (const fs::path& path : files)
+    key += fmt::format("{} {} {}\n", path.filename().string(), fs::file_size(path, error),
+                       fs::last_write_time(path, error).time_since_epoch().count());
+  key += HexOf(artifact::DigestOf(BytesOf(std::span<const model::TokenId>(text.tokens))));
+  return HexOf(artifact::DigestOf(AsBytes(key)));
+}
+
+loader::EvalOptions OptionsOf(const EvalJobOptions& job, bool masked, std::size_t context,
+                              const EvalText& text) {
+  loader::EvalOptions options;
+  options.windows = masked ? loader::WindowKind::kMasked : job.windows;
+  options.mask_id = text.mask_id;
+  options.before = text.before;
+  options.after = text.after;
+  options.masked_positions = job.masked;
+  options.seed = job.seed;
+  options.context = context;
+  options.stride = job.stride > 0 ? job.stride : std::max<std::size_t>(context / 2, 1);
+  options.bos_id = text.bos_id;
+  options.max_tokens = job.tokens;
+  options.cache_path = job.cache;
+  if (!job.cache.empty()) options.cache_key = CacheKey(job, options, text);
+  return options;
+}
+
+}  // namespace
+
+std::string_view WindowName(loader::WindowKind windows) {
+  switch (windows) {
+    case loader::WindowKind::kLlama:
+      return "llama";
+    case loader::WindowKind::kStrided:
+      return "strided";
+    case loader::WindowKind::kMasked:
+      return "masked";
+  }
+  return "?";
+}
+
+Result<EvalJobResult> RunEvalJob(const EvalJobOptions& job, const Monitor& monitor) {
+  INGOT_TRY(monitor.Check());
+  INGOT_ASSIGN(const Pair pair, OpenPair(job));
+  const model::Architecture& architecture = pair.reference->architecture();
+  const std::size_t context = ContextOf(job, *pair.reference);
+  if (architecture.max_positions > 0 && context > architecture.max_positions)
+    monitor.Note(
+        fmt::format("windows of {} tokens are longer than the {} that the model was trained for",
+                    context, architecture.max_positions));
+  const SampleOptions sample{context, job.tokens > 0 ? job.tokens : kWrittenTokens, job.seed};
+  INGOT_ASSIGN(const EvalText text, job.texts.empty()
+                                        ? WriteText(pair.reference, sample, monitor)
+                                        : ReadTexts(*pair.reference, *pair.artifact, job.texts));
+  loader::EvalOptions options = OptionsOf(job, architecture.masked, context, text);
+  options.progress = [&](std::size_t done, std::size_t windows) {
+    return monitor.Tell({"evaluating", done, windows, "windows"});
+  };
+  const auto reference_logits = LogitsOf(pair.reference);
+  const auto artifact_logits = LogitsOf(pair.artifact);
+  INGOT_ASSIGN(const loader::EvalResult measured,
+               loader::Evaluate(*reference_logits, *artifact_logits, text.tokens, options));
+  return EvalJobResult{measured, options.windows, text.origin, pair.summary};
+}
+
+}  // namespace ingot::jobs

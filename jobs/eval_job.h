@@ -1,0 +1,48 @@
+// An artifact evaluated against the model it was made from.
+//
+// Thread rule: a function without state.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "artifact/signature.h"
+#include "base/status.h"
+#include "inspect/summary.h"
+#include "jobs/job.h"
+#include "loader/eval/evaluate.h"
+
+namespace ingot::jobs {
+
+struct EvalJobOptions {
+  std::string artifact, reference;
+  std::vector<std::string> texts;                           // none: the reference writes one
+  loader::WindowKind windows = loader::WindowKind::kLlama;  // an encoder's are masked whatever
+  std::optional<std::size_t> context;  // of a window; absent: 512, or what positions allow
+  std::size_t stride = 0;              // of strided windows, 0: half of the context
+  std::size_t tokens = 0;              // of the text, 0: all, 2048 where the reference writes it
+  std::size_t masked = 32;             // an encoder's: tokens of a window masked in turn, 0: all
+  std::uint64_t seed = 1;              // of the written text, or of the masked tokens
+  std::string cache;                   // keeps the reference's answers; empty: none
+  int levels = -1;                     // to use; -1: all
+  const artifact::VerifyingKey* key = nullptr;
+};
+
+struct EvalJobResult {
+  loader::EvalResult measured;
+  loader::WindowKind windows = loader::WindowKind::kLlama;
+  std::string text;  // its origin
+  inspect::Summary summary;
+};
+
+std::string_view WindowName(loader::WindowKind windows);  // "llama", "strided", "masked"
+
+// InvalidArgument where the two are no pair or the text is too short; those of opening and running
+// either as they are. Notes windows longer than what the model was trained for.
+Result<EvalJobResult> RunEvalJob(const EvalJobOptions& options, const Monitor& monitor);
+
+}  // namespace ingot::jobs

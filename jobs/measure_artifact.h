@@ -1,0 +1,26 @@
+// What an artifact cost against the model it was made from, for its own manifest.
+//
+// Thread rule: a function without state.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "jobs/job.h"
+#include "pack/plan.h"
+
+namespace ingot::jobs {
+
+struct MeasureOptions {
+  std::vector<std::string> texts;
+  std::size_t tokens = 8192;  // of the texts, at most; windows of 512, or what the model can
+};
+// KL divergence (nats a token), perplexity delta (percent), top-1 agreement, each with its standard
+// error, to four digits; and text, windows and positions they were measured on. Unsupported for an
+// encoder.
+Result<pack::Json> MeasureArtifact(const std::string& path, const std::string& reference,
+                                   const MeasureOptions& options, const Monitor& monitor);
+
+}  // namespace ingot::jobs

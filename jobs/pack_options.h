@@ -1,0 +1,52 @@
+// What is asked of a pack, and what it stands for.
+//
+// Thread rule: values.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "artifact/signature.h"
+#include "base/status.h"
+#include "codecs/recipe.h"
+#include "jobs/budget_search.h"
+#include "jobs/measure_artifact.h"
+#include "pack/plan.h"
+
+namespace ingot::jobs {
+
+struct PackJobOptions {
+  std::string model, output;
+  // At most one of target, codec (any part of the recipe) and budget, but that a codec may spend a
+  // budget. None of them: the target "balanced". With statistics a target is a budget
+  // (docs/codecs.md).
+  std::string target;
+  codecs::RecipeOptions recipe{"", 0, 0, "", ""};
+  BudgetGoal budget;
+  std::vector<std::string> rules;  // "GLOB=CODEC[:...]"
+  std::string statistics;          // a file of this model's; empty: none
+  MeasureOptions measure;          // over its texts, where there are any, and into the manifest
+  std::uint64_t memory_bytes = std::uint64_t{1} << 30;
+  const artifact::SigningKey* key = nullptr;
+  std::string tool;    // recorded: "ingot 0.1.0"
+  bool force = false;  // replace an existing output
+  bool allow_nonfinite = false, allow_unused = false, require_tokenizer = true;
+
+  // What needs LibTorch is done by who has it; empty: not asked for.
+  // Takes the model's statistics into a file; `statistics` is then ignored.
+  std::function<Status(const std::string& statistics)> calibrate;
+  // Makes the output, signed where that is wanted, from an unsigned artifact.
+  std::function<Status(const std::string& packed)> tune;
+};
+
+// With statistics, a target is spent as a budget: moves it from the one to the other.
+void SpendTargetByStatistics(PackJobOptions& options);
+
+// Preset, rules and statistics for a plan. `by_budget`: what the preset says is for matrices that
+// statistics do not know. InvalidArgument for choices that exclude each other, an unknown target, a
+// rule that does not parse; those of opening statistics as they are.
+Result<pack::PlanOptions> PlanOptionsOf(const PackJobOptions& options, bool by_budget);
+
+}  // namespace ingot::jobs

@@ -1,0 +1,15 @@
+// A model as the evaluator wants it: windows in, float32 logits out.
+//
+// Thread rule: a source belongs to one thread.
+#pragma once
+
+#include <memory>
+
+#include "loader/ingot.h"
+
+namespace ingot::jobs {
+
+// Each window of tokens from an empty context.
+std::unique_ptr<loader::LogitSource> LogitsOf(std::shared_ptr<const loader::Model> model);
+
+}  // namespace ingot::jobs

@@ -1,0 +1,18 @@
+#include "jobs/verify_job.h"
+
+#include "base/file.h"
+
+namespace ingot::jobs {
+
+Result<inspect::Verification> RunVerifyJob(const VerifyJobOptions& options,
+                                           const Monitor& monitor) {
+  INGOT_TRY(monitor.Check());
+  std::uint64_t size = 0;  // of a pipe it is not known
+  if (const auto file = File::OpenRead(options.artifact); file.ok())
+    if (const auto bytes = file->Size(); bytes.ok()) size = *bytes;
+  return inspect::VerifyArtifact(options.artifact, options.key, [&](std::uint64_t done) {
+    return monitor.Tell({"verifying", done, size});
+  });
+}
+
+}  // namespace ingot::jobs
