@@ -11,7 +11,8 @@
 
 #include "base/parallel.h"
 #include "calibration/stages.h"
-#include "calibration/torch/calibrate.h"
+#include "calibration/text_source.h"
+#include "calibration/torch/calibrate_options.h"
 #include "calibration/torch/torch_ops.h"
 #include "calibration/work_directory.h"
 

@@ -9,39 +9,18 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
-#include "calibration/packed_model.h"
 #include "calibration/text_source.h"
+#include "calibration/torch/tune_options.h"
 #include "calibration/torch/tune_tensor.h"
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
-
-struct TuneOptions {
-  std::string work;                // a directory for activations, made and removed
-  std::size_t epochs = 4;          // over the windows that are not held out
-  std::size_t batch_windows = 4;   // of one step
-  double rate = 2e-3;              // of the first step, relative to a value; falls to 0 as a cosine
-  std::uint64_t seed = 0;          // of the order of windows
-  std::uint64_t memory_bytes = 0;  // 0: no bound
-  std::function<void(std::size_t done, std::size_t total, const std::string& what)> on_progress;
-};
-
-struct TunedBlock {
-  std::size_t layer = 0;
-  std::size_t parameters = 0;
-  // Mean over held-out tokens of |output - source's|^2 / |source's|^2.
-  double before = 0;
-  double after = 0;  // of what was learned, kept or not
-  bool kept = false;
-};
 
 struct TuneResult {
   std::vector<TunedBlock> blocks;

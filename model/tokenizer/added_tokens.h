@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "model/tokenizer/normalize.h"
+#include "model/tokenizer/normalizer.h"
 #include "model/tokenizer/token_model.h"
 
 namespace ingot::model {

@@ -6,6 +6,7 @@
 #include "model/text/json_fields.h"
 #include "model/text/unicode_class.h"
 #include "model/text/utf8.h"
+#include "model/tokenizer/unicode_form.h"
 
 namespace ingot::model {
 namespace {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/status.h"
-#include "model/tokenizer/normalize.h"
+#include "model/tokenizer/normalizer.h"
 
 namespace ingot::model {
 

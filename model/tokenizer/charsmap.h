@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "model/tokenizer/normalize.h"
+#include "model/tokenizer/normalizer.h"
 
 namespace ingot::model {
 

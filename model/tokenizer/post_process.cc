@@ -1,7 +1,8 @@
 #include "model/tokenizer/post_process.h"
 
 #include "model/text/json_fields.h"
-#include "model/tokenizer/normalize.h"
+#include "model/tokenizer/normalizer.h"
+#include "model/tokenizer/sequence_limits.h"
 #include "model/tokenizer/vocabulary.h"
 
 namespace ingot::model {

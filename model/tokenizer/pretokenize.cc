@@ -6,6 +6,7 @@
 #include "model/text/unicode_class.h"
 #include "model/tokenizer/byte_level.h"
 #include "model/tokenizer/normalize.h"
+#include "model/tokenizer/sequence_limits.h"
 #include "model/tokenizer/split.h"
 
 namespace ingot::model {

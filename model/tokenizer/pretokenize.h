@@ -2,7 +2,6 @@
 // Thread rule: const methods may be called from several threads, each with its own PieceList.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,20 +10,9 @@
 
 #include "base/status.h"
 #include "model/text/regex.h"
+#include "model/tokenizer/piece.h"
 
 namespace ingot::model {
-
-struct Piece {
-  std::string_view text;
-  bool at_start = false;  // begins where the whole input begins
-};
-
-// Pieces of one text and the strings that hold what was changed on the way.
-struct PieceList {
-  std::vector<Piece> pieces;
-  std::vector<Piece> next;  // what a step writes
-  std::deque<std::string> storage;
-};
 
 class PreTokenizer {
  public:

@@ -2,10 +2,11 @@
 #include <memory>
 #include <utility>
 
-#include "model/source/rwkv/rwkv_layout.h"
+#include "model/text/rwkv_vocabulary_name.h"
 #include "model/text/utf8.h"
 #include "model/tokenizer/rwkv_vocabulary.h"
 #include "model/tokenizer/tokenizer_config.h"
+#include "model/tokenizer/tokenizer_kinds.h"
 
 namespace ingot::model {
 namespace {

@@ -11,6 +11,7 @@
 #include "model/text/utf8.h"
 #include "model/tokenizer/token_decoder.h"
 #include "model/tokenizer/tokenizer_config.h"
+#include "model/tokenizer/tokenizer_kinds.h"
 
 namespace ingot::model {
 namespace {

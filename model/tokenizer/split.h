@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 #include "model/text/utf8.h"
-#include "model/tokenizer/pretokenize.h"
+#include "model/tokenizer/piece.h"
 
 namespace ingot::model {
 

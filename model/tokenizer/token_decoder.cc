@@ -7,7 +7,8 @@
 #include "model/text/json_fields.h"
 #include "model/text/utf8.h"
 #include "model/tokenizer/byte_level.h"
-#include "model/tokenizer/normalize.h"
+#include "model/tokenizer/normalizer.h"
+#include "model/tokenizer/sequence_limits.h"
 
 namespace ingot::model {
 namespace {

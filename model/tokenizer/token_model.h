@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/token_id.h"
 #include "model/tokenizer/word_cache.h"
 
 namespace ingot::model {

@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "base/status.h"
+#include "model/tokenizer/token_id.h"
 
 namespace ingot::model {
-
-using TokenId = std::int32_t;
 
 // Decoding in progress: what Push and Finish return is, joined, Tokenizer::Decode of all ids.
 class TextStream {

@@ -28,16 +28,4 @@ struct TokenizerConfig {
 Result<TokenizerConfig> ReadTokenizerConfig(const std::map<std::string, std::string>& assets,
                                             const std::function<TokenId(const std::string&)>& find);
 
-// The readers that Tokenizer::FromAssets chooses from.
-Result<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(
-    const std::map<std::string, std::string>& assets);
-Result<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(
-    const std::map<std::string, std::string>& assets);
-Result<std::unique_ptr<Tokenizer>> MakeVocabTxtTokenizer(
-    const std::map<std::string, std::string>& assets);
-Result<std::unique_ptr<Tokenizer>> MakeVocabMergesTokenizer(
-    const std::map<std::string, std::string>& assets);
-Result<std::unique_ptr<Tokenizer>> MakeRwkvTokenizer(
-    const std::map<std::string, std::string>& assets);
-
 }  // namespace ingot::model

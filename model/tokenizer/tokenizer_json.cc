@@ -15,6 +15,7 @@
 #include "model/tokenizer/token_decoder.h"
 #include "model/tokenizer/tokenizer_config.h"
 #include "model/tokenizer/tokenizer_document.h"
+#include "model/tokenizer/tokenizer_kinds.h"
 #include "model/tokenizer/unigram.h"
 #include "model/tokenizer/wordpiece.h"
 

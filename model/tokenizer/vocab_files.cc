@@ -10,6 +10,7 @@
 #include "model/text/json_text.h"
 #include "model/text/utf8.h"
 #include "model/tokenizer/tokenizer_config.h"
+#include "model/tokenizer/tokenizer_kinds.h"
 
 namespace ingot::model {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/token_id.h"
 #include "model/tokenizer/tokenizer_document.h"
 
 namespace ingot::model {

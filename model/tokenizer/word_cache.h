@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/token_id.h"
 #include "model/tokenizer/vocabulary.h"
 
 namespace ingot::model {

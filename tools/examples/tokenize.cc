@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "model/source/rwkv/rwkv_layout.h"
+#include "model/text/rwkv_vocabulary_name.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace {

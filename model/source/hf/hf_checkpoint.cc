@@ -21,6 +21,7 @@
 #include "model/source/tensor_names.h"
 #include "model/source/torch/torch_file.h"
 #include "model/text/json_text.h"
+#include "model/text/rwkv_vocabulary_name.h"
 
 namespace ingot::model {
 namespace {

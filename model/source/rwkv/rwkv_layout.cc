@@ -16,10 +16,6 @@ constexpr RwkvLayout kLayouts[] = {
 
 }  // namespace
 
-bool IsRwkvVocabulary(std::string_view file_name) {
-  return file_name.starts_with("rwkv_vocab_") && file_name.ends_with(".txt");
-}
-
 std::string RwkvBlock(const RwkvLayout& layout, std::uint64_t layer) {
   return layout.blocks + std::to_string(layer) + ".";
 }

@@ -28,9 +28,6 @@ struct RwkvLayout {
 // The layout that the tensors follow, nullptr where they are no RWKV.
 const RwkvLayout* FindRwkvLayout(const std::function<bool(std::string_view)>& has_tensor);
 
-// rwkv_vocab_*.txt, the file of the world tokenizer.
-bool IsRwkvVocabulary(std::string_view file_name);
-
 std::string RwkvBlock(const RwkvLayout& layout, std::uint64_t layer);
 
 }  // namespace ingot::model

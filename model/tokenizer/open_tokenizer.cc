@@ -1,9 +1,9 @@
-#include "model/tokenizer/tokenizer.h"
-
+// Tokenizer::FromAssets: which reader serves the files that are there.
 #include <algorithm>
 
-#include "model/source/rwkv/rwkv_layout.h"
-#include "model/tokenizer/tokenizer_config.h"
+#include "model/text/rwkv_vocabulary_name.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/tokenizer_kinds.h"
 
 namespace ingot::model {
 
