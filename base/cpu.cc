@@ -24,7 +24,7 @@ Isa Limited(Isa best) {
   const char* wanted = std::getenv("INGOT_ISA");
   if (wanted == nullptr) return best;
   const std::string_view name(wanted);
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512})
+  for (const Isa isa : kIsas)
     if (name == IsaName(isa)) return std::min(isa, best);
   return best;
 }
@@ -40,9 +40,12 @@ bool HasIsa(Isa isa) { return isa <= BestIsa(); }
 
 std::string_view IsaName(Isa isa) {
   switch (isa) {
-    case Isa::kScalar: return "scalar";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
   }
   return "?";
 }

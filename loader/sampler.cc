@@ -73,7 +73,7 @@ Result<model::TokenId> Sampler::Sample(std::span<const float> logits,
   if (logits.empty()) return InvalidArgument("no logits to sample from");
   logits_.assign(logits.begin(), logits.end());
   Penalize(seen);
-  const LogitStats stats = BestVectorKernels().logit_stats(logits_.data(), logits_.size());
+  const LogitStats stats = kVectorKernels.Best().logit_stats(logits_.data(), logits_.size());
   if (!std::isfinite(stats.max) || !std::isfinite(stats.sum_exp))
     return Corruption("logits are not finite: the model's weights or activations overflow");
   if (options_.temperature == 0) return static_cast<model::TokenId>(stats.argmax);

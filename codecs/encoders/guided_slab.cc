@@ -21,7 +21,7 @@ Status EncodeTiles(const WeightSlab& slab, std::uint64_t row_begin,
                    const Compensation& compensation,
                    const std::function<Status(SlabTile& tile)>& encode, EncodedSlab& out) {
   const std::size_t tiles = CeilDiv(slab.rows, kTileRows);
-  const IntFitKernels& kernels = IntFitFor(BestIsa());
+  const IntFitKernels& kernels = kIntFit.Best();
   std::vector<RowLoss> losses(slab.rows);
   std::vector<Status> status(tiles);
   const auto encode_tile = [&](std::size_t t) -> Status {

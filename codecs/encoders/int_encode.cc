@@ -15,7 +15,7 @@ constexpr std::size_t kLogTops = 6;
 }  // namespace
 
 IntRowEncoder::IntRowEncoder(const IntLayout& layout, Isa isa)
-    : layout_(layout), kernels_(IntFitFor(isa)) {
+    : layout_(layout), kernels_(kIntFit.For(isa)) {
   const bool normal = layout.levels == IntLevels::kNormal;
   if (layout.levels != IntLevels::kLog && !normal) return;
   float levels[256];

@@ -55,7 +55,7 @@ class IntEncoder : public SlabEncoder {
                     EncodedSlab& out, RowSums* sums) const {
     std::vector<float> x(cols_), acc(exact_ ? cols_ : 0);
     IntScratch scratch;
-    const IntFitKernels& kernels = IntFitFor(BestIsa());
+    const IntFitKernels& kernels = kIntFit.Best();
     for (std::uint64_t r = begin; r < end; ++r) {
       INGOT_TRY(FiniteRow(slab, r, x.data()));
       sums[r].squared_weight = kernels.sum_squares(x.data(), cols_);
@@ -113,7 +113,7 @@ class Fp8HybridEncoder : public SlabEncoder {
   Status EncodeRows(const WeightSlab& slab, std::uint64_t begin, std::uint64_t end, Streams& base,
                     std::vector<RowOutliers>& outliers, RowSums* sums) const {
     std::vector<float> x(cols_);
-    const IntFitKernels& kernels = IntFitFor(BestIsa());
+    const IntFitKernels& kernels = kIntFit.Best();
     for (std::uint64_t r = begin; r < end; ++r) {
       INGOT_TRY(FiniteRow(slab, r, x.data()));
       sums[r].squared_weight = kernels.sum_squares(x.data(), cols_);
@@ -153,7 +153,7 @@ class ExactEncoder : public SlabEncoder {
   void EncodeRows(const WeightSlab& slab, std::uint64_t begin, std::uint64_t end, Streams* split,
                   RowSums* sums) const {
     std::vector<float> x(cols_);
-    const IntFitKernels& kernels = IntFitFor(BestIsa());
+    const IntFitKernels& kernels = kIntFit.Best();
     const std::uint64_t row_bytes = cols_ * DTypeBytes(dtype_);
     for (std::uint64_t r = begin; r < end; ++r) {
       const std::uint8_t* row = slab.bytes.data() + r * row_bytes;

@@ -47,7 +47,7 @@ Status CheckSlab(const WeightSlab& slab, std::uint64_t cols, DType dtype) {
 Status FiniteRow(const WeightSlab& slab, std::uint64_t r, float* x) {
   const std::uint64_t row_bytes = slab.cols * DTypeBytes(slab.dtype);
   ConvertToFloat(slab.dtype, slab.bytes.subspan(r * row_bytes, row_bytes), {x, slab.cols});
-  if (IntFitFor(BestIsa()).abs_max_bits(x, slab.cols) < 0x7f800000u) return OkStatus();
+  if (kIntFit.Best().abs_max_bits(x, slab.cols) < 0x7f800000u) return OkStatus();
   const float* bad = std::find_if(x, x + slab.cols, [](float f) { return !std::isfinite(f); });
   return InvalidArgument("row " + std::to_string(r) + ", column " + std::to_string(bad - x) +
                          " is " + (std::isnan(*bad) ? "NaN" : "infinite"));

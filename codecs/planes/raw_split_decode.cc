@@ -1,4 +1,3 @@
-#include "base/cpu.h"
 #include "codecs/attributes.h"
 #include "codecs/planes/bit_fields.h"
 #include "codecs/planes/raw_split_plane.h"
@@ -30,20 +29,11 @@ void MergeBf16Scalar(const std::uint8_t* exponents, const std::uint8_t* rest, st
   }
 }
 
-void MergeBf16(const std::uint8_t* exponents, const std::uint8_t* rest, std::size_t n,
-               std::uint8_t* out) {
-#if defined(__x86_64__)
-  if (HasIsa(Isa::kAvx512)) return MergeBf16Avx512(exponents, rest, n, out);
-  if (HasIsa(Isa::kAvx2)) return MergeBf16Avx2(exponents, rest, n, out);
-#endif
-  MergeBf16Scalar(exponents, rest, n, out);
-}
-
 namespace {
 
 void MergeRow(const SplitFormat& format, const std::uint8_t* exponents, const std::uint8_t* rest,
               std::uint64_t cols, std::vector<std::uint32_t>& codes, std::uint8_t* out) {
-  if (format.dtype == DType::kBf16) return MergeBf16(exponents, rest, cols, out);
+  if (format.dtype == DType::kBf16) return kMergeBf16.Best()(exponents, rest, cols, out);
   codes.resize(cols);
   UnpackCodes(rest, format.rest_bits(), cols, codes.data());
   const int m = format.mantissa_bits;

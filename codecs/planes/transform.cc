@@ -45,7 +45,7 @@ std::vector<long double> QuarterWaves(std::uint64_t m) {
 class Hadamard final : public InputTransform {
  public:
   Hadamard(const HadamardLayout& layout, std::uint64_t cols)
-      : layout_(layout), cols_(cols), kernels_(TransformKernelsFor(BestIsa())) {
+      : layout_(layout), cols_(cols), kernels_(kTransform.Best()) {
     const std::uint64_t m = layout.odd;
     matrix_ = AlignedBuffer<float>(m * m);
     turned_ = AlignedBuffer<float>(m * m);
@@ -114,7 +114,7 @@ class Hadamard final : public InputTransform {
 class ColumnScale final : public InputTransform {
  public:
   explicit ColumnScale(AlignedBuffer<float> scales)
-      : scales_(std::move(scales)), kernels_(TransformKernelsFor(BestIsa())) {}
+      : scales_(std::move(scales)), kernels_(kTransform.Best()) {}
 
   std::uint64_t cols() const override { return scales_.size(); }
   std::uint64_t resident_bytes() const override { return sizeof(float) * scales_.size(); }

@@ -31,8 +31,6 @@ struct TransformKernels {
 };
 
 extern const TransformKernels kTransformScalar, kTransformAvx2, kTransformAvx512;
-
-// The table of an instruction set. REQUIRES: HasIsa(isa).
-const TransformKernels& TransformKernelsFor(Isa isa);
+extern const Ladder<TransformKernels> kTransform;
 
 }  // namespace ingot::codecs

@@ -24,14 +24,7 @@ struct V {
 namespace ingot::codecs {
 
 const TransformKernels kTransformScalar = {OddFactor, WalshHadamard, Multiply};
-
-const TransformKernels& TransformKernelsFor(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512) return kTransformAvx512;
-  if (isa == Isa::kAvx2) return kTransformAvx2;
-#endif
-  (void)isa;
-  return kTransformScalar;
-}
+constinit const Ladder<TransformKernels> kTransform = {kTransformScalar, kTransformAvx2,
+                                                       kTransformAvx512};
 
 }  // namespace ingot::codecs

@@ -53,7 +53,7 @@ Status CheckGuide(const TensorGuide& guide) {
 
 HessianFactors::HessianFactors(std::uint64_t cols, Isa isa)
     : cols_(cols),
-      kernels_(&CompensateFor(isa)),
+      kernels_(&kCompensate.For(isa)),
       order_(cols),
       ranks_(cols),
       weights_(RoundUp8(cols), 1.0f),
@@ -157,7 +157,7 @@ Status HessianFactors::Factor(const TensorGuide& guide, double damping, Isa isa)
   });
   // Exactly, no pivot of a positive semidefinite matrix is below what was added to its diagonal.
   std::vector<double> pivots;
-  if (!CholeskyInPlace(a, {unit_, damping, 0.5 * std::min(damping, 1.0)}, CompensateFor(isa),
+  if (!CholeskyInPlace(a, {unit_, damping, 0.5 * std::min(damping, 1.0)}, kCompensate.For(isa),
                        pivots))
     return InvalidArgument("not positive definite");
   damping_ = damping;

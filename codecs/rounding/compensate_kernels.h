@@ -40,8 +40,6 @@ struct CompensateKernels {
 };
 
 extern const CompensateKernels kCompensateScalar, kCompensateAvx2, kCompensateAvx512;
-
-// The table of an instruction set. REQUIRES: HasIsa(isa).
-const CompensateKernels& CompensateFor(Isa isa);
+extern const Ladder<CompensateKernels> kCompensate;
 
 }  // namespace ingot::codecs

@@ -14,14 +14,7 @@ constexpr int kColumns = 4, kVectors = 2, kFactorTile = 4, kFactorVectors = 2;
 namespace ingot::codecs {
 
 const CompensateKernels kCompensateScalar = kTable;
-
-const CompensateKernels& CompensateFor(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512) return kCompensateAvx512;
-  if (isa == Isa::kAvx2) return kCompensateAvx2;
-#endif
-  (void)isa;
-  return kCompensateScalar;
-}
+constinit const Ladder<CompensateKernels> kCompensate = {kCompensateScalar, kCompensateAvx2,
+                                                         kCompensateAvx512};
 
 }  // namespace ingot::codecs

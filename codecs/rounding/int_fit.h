@@ -46,8 +46,6 @@ struct IntFitKernels {
 };
 
 extern const IntFitKernels kIntFitScalar, kIntFitAvx2, kIntFitAvx512;
-
-// The table of an instruction set. REQUIRES: HasIsa(isa).
-const IntFitKernels& IntFitFor(Isa isa);
+extern const Ladder<IntFitKernels> kIntFit;
 
 }  // namespace ingot::codecs

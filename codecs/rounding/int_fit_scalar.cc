@@ -83,14 +83,6 @@ struct V {
 namespace ingot::codecs {
 
 const IntFitKernels kIntFitScalar = {AbsMaxBits, FitRow, RoundRow, SumSquares};
-
-const IntFitKernels& IntFitFor(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512) return kIntFitAvx512;
-  if (isa == Isa::kAvx2) return kIntFitAvx2;
-#endif
-  (void)isa;
-  return kIntFitScalar;
-}
+constinit const Ladder<IntFitKernels> kIntFit = {kIntFitScalar, kIntFitAvx2, kIntFitAvx512};
 
 }  // namespace ingot::codecs

@@ -13,7 +13,7 @@ constexpr float kLargestScale = 65504.0f;
 IntTile::IntTile(const IntLayout& layout, const Compensation& compensation, Isa isa)
     : layout_(layout),
       compensation_(compensation),
-      kernels_(IntTileFor(isa)),
+      kernels_(kIntTile.For(isa)),
       fits_(layout.groups),
       row_scales_(kTileRows),
       scale_codes_(layout.groups * kTileRows),

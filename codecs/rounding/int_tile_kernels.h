@@ -54,8 +54,6 @@ struct IntTileKernels {
 };
 
 extern const IntTileKernels kIntTileScalar, kIntTileAvx2, kIntTileAvx512;
-
-// The table of an instruction set. REQUIRES: HasIsa(isa).
-const IntTileKernels& IntTileFor(Isa isa);
+extern const Ladder<IntTileKernels> kIntTile;
 
 }  // namespace ingot::codecs

@@ -8,14 +8,6 @@
 namespace ingot::codecs {
 
 const IntTileKernels kIntTileScalar = kTable;
-
-const IntTileKernels& IntTileFor(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512) return kIntTileAvx512;
-  if (isa == Isa::kAvx2) return kIntTileAvx2;
-#endif
-  (void)isa;
-  return kIntTileScalar;
-}
+constinit const Ladder<IntTileKernels> kIntTile = {kIntTileScalar, kIntTileAvx2, kIntTileAvx512};
 
 }  // namespace ingot::codecs

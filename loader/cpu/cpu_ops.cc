@@ -37,7 +37,7 @@ CpuOps::CpuOps(const model::Architecture& architecture, const BoundWeights& weig
       cache_(&cache),
       state_(&state),
       compute_(compute),
-      kernels_(&BestVectorKernels()) {
+      kernels_(&kVectorKernels.Best()) {
   for (const model::RopeSpec& rope : architecture.ropes) ropes_.emplace_back(rope);
 }
 

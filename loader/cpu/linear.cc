@@ -142,15 +142,15 @@ void RunFloat(const Task& task, const Inputs& inputs, bool skip_own, float* y) {
     DecodePanel(*job.matrix, task.planes, job.row_begin + begin, rows, panel.data(), stride,
                 padded_cols, task.planes.by_row ? Transforms::kRestore : Transforms::kLeave,
                 skip_own);
-    BestPanelDot().run({.w = panel.data(),
-                        .w_stride = stride,
-                        .rows = rows,
-                        .x = inputs.group->packed,
-                        .x_stride = stride,
-                        .tokens = inputs.tokens,
-                        .padded_cols = padded_cols,
-                        .y = y + begin,
-                        .y_stride = job.y_stride});
+    kPanelDot.Best()({.w = panel.data(),
+                      .w_stride = stride,
+                      .rows = rows,
+                      .x = inputs.group->packed,
+                      .x_stride = stride,
+                      .tokens = inputs.tokens,
+                      .padded_cols = padded_cols,
+                      .y = y + begin,
+                      .y_stride = job.y_stride});
   }
 }
 
@@ -211,8 +211,8 @@ void PrepareToken(InputGroup& group, const float* x, std::size_t cols, std::size
     std::fill(packed + cols, packed + stride, 0.0f);
   }
   if (group.needs.records)
-    BestIntMatvec().quantize(inputs, cols, group.needs.parts,
-                             group.records + t * RecordsOfToken(cols));
+    kIntMatvec.Best().quantize(inputs, cols, group.needs.parts,
+                               group.records + t * RecordsOfToken(cols));
   for (SharedProduct& shared : group.shared)
     shared.plane->row->inputs(*shared.plane, packed,
                               shared.values.data() + t * shared.plane->needs.shared);

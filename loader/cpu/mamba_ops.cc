@@ -70,7 +70,7 @@ Tensor CpuOps::SelectiveScan(const model::MambaSpec& spec, std::size_t layer, co
   float* state = state_->Slot(layer, kScanSlot, blocks * block_values);
   const float* decays = weights_->Values(spec.a_log);
   const float* skips = weights_->Values(spec.d);
-  const ScanKernels& kernels = BestScanKernels();
+  const ScanKernels& kernels = kScanKernels.Best();
   Tensor out = pool_.Make(x.rows(), spec.inner);
   const std::size_t work = x.rows() * block_values * kExpWork / 4;
   ParallelFor(blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
@@ -119,7 +119,7 @@ Tensor CpuOps::SsdScan(const model::Mamba2Spec& spec, std::size_t layer, const T
   const std::size_t head_blocks = CeilDiv(spec.head_dim, kScanLanes);
   const std::size_t block_values = spec.state * kScanLanes;
   float* state = state_->Slot(layer, kScanSlot, heads * head_blocks * block_values);
-  const ScanKernels& kernels = BestScanKernels();
+  const ScanKernels& kernels = kScanKernels.Best();
   Tensor out = pool_.Make(tokens, spec.inner());
   const std::size_t work = tokens * block_values / 4;
   ParallelFor(heads * head_blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {

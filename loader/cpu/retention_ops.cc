@@ -16,7 +16,7 @@ Tensor CpuOps::Retention(const model::RetentionSpec& spec, std::size_t layer, co
   const std::size_t block_values = spec.key_dim * kScanLanes;
   float* state = state_->Slot(layer, 0, spec.heads * head_blocks * block_values);
   const auto key_scale = static_cast<float>(spec.key_scale);
-  const ScanKernels& kernels = BestScanKernels();
+  const ScanKernels& kernels = kScanKernels.Best();
   Tensor out = pool_.Make(tokens, spec.heads * spec.value_dim);
   const std::size_t work = tokens * block_values / 4;
   ParallelFor(spec.heads * head_blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {

@@ -198,10 +198,10 @@ void CpuOps::ScanHead(const model::RwkvSpec& spec, std::size_t first,
     }
     task.removal = removal.data() + first;
     task.replacement = replacement.data() + first;
-    BestRwkvKernels().delta_scan(task);
+    kRwkvKernels.Best().delta_scan(task);
   } else {
     task.bonus = bonus;
-    BestRwkvKernels().scan(task);
+    kRwkvKernels.Best().scan(task);
   }
   const BoundWeights::Norm& norm = weights_->Of(spec.norm);
   for (std::size_t t = 0; t < task.tokens; ++t) {

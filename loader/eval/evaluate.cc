@@ -264,7 +264,7 @@ class Evaluation {
   LogitSource& artifact_;
   std::span<const std::int32_t> tokens_;
   const EvalOptions& options_;
-  const VectorKernels& kernels_ = BestVectorKernels();
+  const VectorKernels& kernels_ = kVectorKernels.Best();
   std::optional<ReferenceCacheReader> cache_in_;
   std::optional<ReferenceCacheWriter> cache_out_;
   std::vector<Score> scores_;

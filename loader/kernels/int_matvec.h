@@ -16,7 +16,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "base/cpu.h"
 #include "codecs/planes/int_levels.h"
@@ -108,8 +107,6 @@ constexpr float FieldFactor(const PlaneOperand& plane, const IntField& field) {
 }
 
 struct IntMatvecKernel {
-  Isa isa;
-  std::string_view name;
   // x: cols floats; parts: bit p set where tail records of p = 2, 4, 8 codes a byte are needed.
   void (*quantize)(const float* x, std::size_t cols, unsigned parts, InputRecord* records);
   void (*run)(const IntMatvec& matvec);

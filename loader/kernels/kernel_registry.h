@@ -1,8 +1,5 @@
-// The ladders of kernels, a row per instruction set; row 0 is the scalar reference, and tests run
-// every usable row against it.
+// The ladders of the matrix kernels.
 #pragma once
-
-#include <span>
 
 #include "base/cpu.h"
 #include "loader/kernels/int_matvec.h"
@@ -11,14 +8,8 @@
 
 namespace ingot::loader {
 
-std::span<const PanelDotKernel> PanelDotKernels();
-std::span<const IntMatvecKernel> IntMatvecKernels();
-// Row 0 has no functions: the reference is the codec's own decoder.
-std::span<const RowDecodeKernel> RowDecodeKernels();
-
-// The row for this processor (and INGOT_ISA).
-const PanelDotKernel& BestPanelDot();
-const IntMatvecKernel& BestIntMatvec();
-const RowDecodeKernel& BestRowDecode();
+extern const Ladder<PanelDotKernel> kPanelDot;
+extern const Ladder<IntMatvecKernel> kIntMatvec;
+extern const Ladder<RowDecodeKernel> kRowDecode;
 
 }  // namespace ingot::loader

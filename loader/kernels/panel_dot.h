@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string_view>
 
 #include "base/cpu.h"
 
@@ -33,11 +32,7 @@ struct PanelDot {
   std::size_t y_stride = 0;
 };
 
-struct PanelDotKernel {
-  Isa isa;
-  std::string_view name;
-  void (*run)(const PanelDot& dot);
-};
+using PanelDotKernel = void(const PanelDot& dot);
 
 void PanelDotScalar(const PanelDot& dot);
 void PanelDotAvx2(const PanelDot& dot);

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "base/cpu.h"
 #include "loader/kernels/plane_operand.h"
@@ -22,8 +21,7 @@ struct RowDecode {
 constexpr std::size_t DecodeScratch(std::size_t cols) { return cols + 64; }
 
 struct RowDecodeKernel {
-  Isa isa;
-  std::string_view name;
+  // Null: the codec's own decoder, which is the reference.
   void (*decode_int)(const RowDecode& decode);  // whole levels
   void (*decode_fp8)(const RowDecode& decode);
 };

@@ -30,21 +30,13 @@ struct RwkvHeadTask {
 };
 
 struct RwkvKernels {
-  Isa isa;
   // Versions 5 and 6: y = r (S + u k^T v); S = diag(w) S + k^T v.
   void (*scan)(const RwkvHeadTask& task);
   // Version 7: S = (diag(w) - (kk * rate)^T kk) S + k^T v; y = r S.
   void (*delta_scan)(const RwkvHeadTask& task);
 };
 
-// The table for `isa`. REQUIRES: HasIsa(isa).
-const RwkvKernels& RwkvKernelsFor(Isa isa);
-// The best this processor has.
-const RwkvKernels& BestRwkvKernels();
-
-// The tables themselves; callable only where the processor has the instructions.
-const RwkvKernels& ScalarRwkvKernels();
-const RwkvKernels& Avx2RwkvKernels();
-const RwkvKernels& Avx512RwkvKernels();
+extern const RwkvKernels kRwkvScalar, kRwkvAvx2, kRwkvAvx512;
+extern const Ladder<RwkvKernels> kRwkvKernels;
 
 }  // namespace ingot::loader

@@ -42,26 +42,7 @@ void Linear(const LinearBlock& scan) {
 
 }  // namespace
 
-const ScanKernels& ScalarScanKernels() {
-  static constexpr ScanKernels kKernels = {Isa::kScalar, Selective, Linear};
-  return kKernels;
-}
-
-const ScanKernels& ScanKernelsFor(Isa isa) {
-  switch (isa) {
-    case Isa::kAvx512:
-      return Avx512ScanKernels();
-    case Isa::kAvx2:
-      return Avx2ScanKernels();
-    case Isa::kScalar:
-      break;
-  }
-  return ScalarScanKernels();
-}
-
-const ScanKernels& BestScanKernels() {
-  static const ScanKernels& best = ScanKernelsFor(BestIsa());
-  return best;
-}
+const ScanKernels kScanScalar = {Selective, Linear};
+constinit const Ladder<ScanKernels> kScanKernels = {kScanScalar, kScanAvx2, kScanAvx512};
 
 }  // namespace ingot::loader

@@ -52,19 +52,11 @@ struct LinearBlock {
 };
 
 struct ScanKernels {
-  Isa isa;
   void (*selective)(const SelectiveBlock& scan);
   void (*linear)(const LinearBlock& scan);
 };
 
-// The table for `isa`. REQUIRES: HasIsa(isa).
-const ScanKernels& ScanKernelsFor(Isa isa);
-// The best this processor has.
-const ScanKernels& BestScanKernels();
-
-// The tables themselves; callable only where the processor has the instructions.
-const ScanKernels& ScalarScanKernels();
-const ScanKernels& Avx2ScanKernels();
-const ScanKernels& Avx512ScanKernels();
+extern const ScanKernels kScanScalar, kScanAvx2, kScanAvx512;
+extern const Ladder<ScanKernels> kScanKernels;
 
 }  // namespace ingot::loader

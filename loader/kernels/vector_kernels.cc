@@ -118,29 +118,9 @@ double WeightedDifference(const float* a, float max_a, const float* b, std::size
 
 }  // namespace
 
-const VectorKernels& ScalarVectorKernels() {
-  static constexpr VectorKernels kKernels = {
-      Isa::kScalar, RmsNorm,           LayerNorm,     Activate,
-      Softcap,      AddScaled,         Attend<float>, Attend<std::uint16_t>,
-      Stats,        WeightedDifference};
-  return kKernels;
-}
-
-const VectorKernels& VectorKernelsFor(Isa isa) {
-  switch (isa) {
-    case Isa::kAvx512:
-      return Avx512VectorKernels();
-    case Isa::kAvx2:
-      return Avx2VectorKernels();
-    case Isa::kScalar:
-      break;
-  }
-  return ScalarVectorKernels();
-}
-
-const VectorKernels& BestVectorKernels() {
-  static const VectorKernels& best = VectorKernelsFor(BestIsa());
-  return best;
-}
+const VectorKernels kVectorScalar = {
+    RmsNorm, LayerNorm,         Activate, Softcap, AddScaled, Attend<float>, Attend<std::uint16_t>,
+    Stats,   WeightedDifference};
+constinit const Ladder<VectorKernels> kVectorKernels = {kVectorScalar, kVectorAvx2, kVectorAvx512};
 
 }  // namespace ingot::loader

@@ -56,7 +56,6 @@ struct LogitStats {
 };
 
 struct VectorKernels {
-  Isa isa;
   // y = x / sqrt(mean(x^2) + eps) * (offset + weight).
   void (*rms_norm)(const float* x, const float* weight, float offset, float eps, std::size_t n,
                    float* y);
@@ -78,14 +77,7 @@ struct VectorKernels {
   double (*weighted_difference)(const float* a, float max_a, const float* b, std::size_t n);
 };
 
-// The table for `isa`. REQUIRES: HasIsa(isa).
-const VectorKernels& VectorKernelsFor(Isa isa);
-// The best this processor has.
-const VectorKernels& BestVectorKernels();
-
-// The tables themselves; callable only where the processor has the instructions.
-const VectorKernels& ScalarVectorKernels();
-const VectorKernels& Avx2VectorKernels();
-const VectorKernels& Avx512VectorKernels();
+extern const VectorKernels kVectorScalar, kVectorAvx2, kVectorAvx512;
+extern const Ladder<VectorKernels> kVectorKernels;
 
 }  // namespace ingot::loader

@@ -26,7 +26,7 @@ Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
 }
 
 void DecodeRow(const PreparedPlane& plane, const RowSum& sum) {
-  const auto decode = BestRowDecode().decode_fp8;
+  const auto decode = kRowDecode.Best().decode_fp8;
   if (decode == nullptr) return DecodeByCodec(plane, sum);
   decode(
       {&static_cast<const PreparedFp8&>(plane).operand, sum.row, !sum.fresh, sum.scratch, sum.out});

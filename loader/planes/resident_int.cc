@@ -45,21 +45,21 @@ Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
 
 void Matvec(const PreparedPlane& plane, const PlaneProduct& product) {
   const auto& own = static_cast<const PreparedInt&>(plane);
-  BestIntMatvec().run({.plane = &own.operand,
-                       .fields = &own.fields,
-                       .row_begin = product.row_begin,
-                       .rows = product.rows,
-                       .x = product.records,
-                       .record_stride = product.record_stride,
-                       .tokens = product.tokens,
-                       .scratch = product.scratch,
-                       .y = product.y,
-                       .y_stride = product.y_stride});
+  kIntMatvec.Best().run({.plane = &own.operand,
+                         .fields = &own.fields,
+                         .row_begin = product.row_begin,
+                         .rows = product.rows,
+                         .x = product.records,
+                         .record_stride = product.record_stride,
+                         .tokens = product.tokens,
+                         .scratch = product.scratch,
+                         .y = product.y,
+                         .y_stride = product.y_stride});
 }
 
 void DecodeRow(const PreparedPlane& plane, const RowSum& sum) {
   const PlaneOperand& operand = static_cast<const PreparedInt&>(plane).operand;
-  const auto decode = BestRowDecode().decode_int;
+  const auto decode = kRowDecode.Best().decode_int;
   if (decode == nullptr || !operand.whole_levels()) return DecodeByCodec(plane, sum);
   decode({&operand, sum.row, !sum.fresh, sum.scratch, sum.out});
 }

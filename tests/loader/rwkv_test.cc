@@ -152,14 +152,14 @@ TEST(RwkvKernelsTest, EveryRowFollowsTheFormulasAndGivesTheSameBits) {
         PlainScan(is7, plain, want_out, want_state);
         ScanInput first(tokens, dim);
         const RwkvHeadTask task = first.Task();
-        (is7 ? ScalarRwkvKernels().delta_scan : ScalarRwkvKernels().scan)(task);
+        (is7 ? kRwkvScalar.delta_scan : kRwkvScalar.scan)(task);
         ExpectNear(first.out, want_out);
         ExpectNear(first.state, want_state);
         for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
           if (!HasIsa(isa)) continue;
           ScanInput other(tokens, dim);
           const RwkvHeadTask same = other.Task();
-          (is7 ? RwkvKernelsFor(isa).delta_scan : RwkvKernelsFor(isa).scan)(same);
+          (is7 ? kRwkvKernels.For(isa).delta_scan : kRwkvKernels.For(isa).scan)(same);
           EXPECT_EQ(other.out, first.out) << IsaName(isa) << " " << dim << " " << tokens;
           EXPECT_EQ(other.state, first.state) << IsaName(isa) << " " << dim << " " << tokens;
         }

@@ -99,7 +99,7 @@ void LosslessMerge(benchmark::State& state) {
     unsigned int n = static_cast<unsigned>(symbols.size());
     if (rans_uncompress_to_4x16(coded.data(), size, symbols.data(), &n) == nullptr)
       return state.SkipWithError("rANS refused");
-    MergeBf16(symbols.data(), rest.data(), n, out.data());
+    kMergeBf16.Best()(symbols.data(), rest.data(), n, out.data());
     benchmark::ClobberMemory();
   }
   if (out != bytes) return state.SkipWithError("not bit-exact");
@@ -112,7 +112,7 @@ void MergeOnly(benchmark::State& state) {
   const std::size_t n = 256 << 10;
   std::vector<std::uint8_t> e(n, 120), r(n, 3), out(2 * n);
   for (auto _ : state) {
-    MergeBf16(e.data(), r.data(), n, out.data());
+    kMergeBf16.Best()(e.data(), r.data(), n, out.data());
     benchmark::ClobberMemory();
   }
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(2 * n));

@@ -48,7 +48,7 @@ void Count(benchmark::State& state, std::uint64_t weights) {
 void Floor(benchmark::State& state) {
   const auto rows = static_cast<std::uint64_t>(state.range(0));
   const auto cols = static_cast<std::uint64_t>(state.range(1));
-  const CompensateKernels& kernels = CompensateFor(BestIsa());
+  const CompensateKernels& kernels = kCompensate.Best();
   AlignedArray<float> d(cols * kTileRows), t(cols * kTileRows), panel(cols * kPanelColumns);
   Random random(5);
   for (std::size_t i = 0; i < d.size(); ++i) d[i] = static_cast<float>(random.Normal());

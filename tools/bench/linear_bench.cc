@@ -105,8 +105,8 @@ void FloorFma(benchmark::State& state) {
   std::vector<float> w(kRows * DotStride(kCols), 1.0f), x(kTokens * DotStride(kCols), 1.0f);
   std::vector<float> y(kRows * kTokens);
   for (auto _ : state) {
-    BestPanelDot().run({w.data(), DotStride(kCols), kRows, x.data(), DotStride(kCols), kTokens,
-                        kCols, y.data(), kRows});
+    kPanelDot.Best()({w.data(), DotStride(kCols), kRows, x.data(), DotStride(kCols), kTokens, kCols,
+                      y.data(), kRows});
     benchmark::ClobberMemory();
   }
   state.counters["GFLOP/s"] = benchmark::Counter(

@@ -8,9 +8,6 @@ namespace {
 
 }  // namespace
 
-const RwkvKernels& Avx2RwkvKernels() {
-  static constexpr RwkvKernels kKernels = {Isa::kAvx2, Scan, DeltaScan};
-  return kKernels;
-}
+const RwkvKernels kRwkvAvx2 = {Scan, DeltaScan};
 
 }  // namespace ingot::loader

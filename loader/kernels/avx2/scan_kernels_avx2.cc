@@ -10,9 +10,6 @@ namespace {
 
 }  // namespace
 
-const ScanKernels& Avx2ScanKernels() {
-  static constexpr ScanKernels kKernels = {Isa::kAvx2, Selective, Linear};
-  return kKernels;
-}
+const ScanKernels kScanAvx2 = {Selective, Linear};
 
 }  // namespace ingot::loader

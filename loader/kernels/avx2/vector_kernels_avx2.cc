@@ -10,12 +10,8 @@ namespace {
 
 }  // namespace
 
-const VectorKernels& Avx2VectorKernels() {
-  static constexpr VectorKernels kKernels = {
-      Isa::kAvx2, RmsNorm,           LayerNorm,     Activate,
-      Softcap,    AddScaled,         Attend<float>, Attend<std::uint16_t>,
-      Stats,      WeightedDifference};
-  return kKernels;
-}
+const VectorKernels kVectorAvx2 = {
+    RmsNorm, LayerNorm,         Activate, Softcap, AddScaled, Attend<float>, Attend<std::uint16_t>,
+    Stats,   WeightedDifference};
 
 }  // namespace ingot::loader

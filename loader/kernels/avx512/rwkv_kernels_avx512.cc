@@ -8,9 +8,6 @@ namespace {
 
 }  // namespace
 
-const RwkvKernels& Avx512RwkvKernels() {
-  static constexpr RwkvKernels kKernels = {Isa::kAvx512, Scan, DeltaScan};
-  return kKernels;
-}
+const RwkvKernels kRwkvAvx512 = {Scan, DeltaScan};
 
 }  // namespace ingot::loader

@@ -10,9 +10,6 @@ namespace {
 
 }  // namespace
 
-const ScanKernels& Avx512ScanKernels() {
-  static constexpr ScanKernels kKernels = {Isa::kAvx512, Selective, Linear};
-  return kKernels;
-}
+const ScanKernels kScanAvx512 = {Selective, Linear};
 
 }  // namespace ingot::loader

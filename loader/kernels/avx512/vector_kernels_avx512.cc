@@ -10,12 +10,8 @@ namespace {
 
 }  // namespace
 
-const VectorKernels& Avx512VectorKernels() {
-  static constexpr VectorKernels kKernels = {
-      Isa::kAvx512, RmsNorm,           LayerNorm,     Activate,
-      Softcap,      AddScaled,         Attend<float>, Attend<std::uint16_t>,
-      Stats,        WeightedDifference};
-  return kKernels;
-}
+const VectorKernels kVectorAvx512 = {
+    RmsNorm, LayerNorm,         Activate, Softcap, AddScaled, Attend<float>, Attend<std::uint16_t>,
+    Stats,   WeightedDifference};
 
 }  // namespace ingot::loader

@@ -61,7 +61,7 @@ TEST(Convert, ByteFormats) {
 
 TEST(MergeBf16, EveryInstructionSetEveryLength) {
   using Loop = void (*)(const std::uint8_t*, const std::uint8_t*, std::size_t, std::uint8_t*);
-  std::vector<Loop> loops = {MergeBf16Scalar, MergeBf16};
+  std::vector<Loop> loops = {MergeBf16Scalar, kMergeBf16.Best()};
   if (HasIsa(Isa::kAvx2)) loops.push_back(MergeBf16Avx2);
   if (HasIsa(Isa::kAvx512)) loops.push_back(MergeBf16Avx512);
   for (const Loop loop : loops)

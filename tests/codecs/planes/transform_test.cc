@@ -155,10 +155,10 @@ TEST(Hadamard, InPlaceIsTheSame) {
 
 TEST(TransformKernels, EveryInstructionSetGivesTheSameBits) {
   std::vector<TransformKernels> tables;
-  if (HasIsa(Isa::kAvx2)) tables.push_back(TransformKernelsFor(Isa::kAvx2));
-  if (HasIsa(Isa::kAvx512)) tables.push_back(TransformKernelsFor(Isa::kAvx512));
+  if (HasIsa(Isa::kAvx2)) tables.push_back(kTransform.For(Isa::kAvx2));
+  if (HasIsa(Isa::kAvx512)) tables.push_back(kTransform.For(Isa::kAvx512));
   if (tables.empty()) GTEST_SKIP() << "neither AVX2 nor AVX-512";
-  const TransformKernels& scalar = TransformKernelsFor(Isa::kScalar);
+  const TransformKernels& scalar = kTransform.For(Isa::kScalar);
   for (const TransformKernels& table : tables) {
     for (std::size_t n = 1; n <= 8192; n *= 2) {
       std::vector<float> a = Normals(n, n), b = a;

@@ -57,7 +57,7 @@ TEST(IntTileKernels, SameBitsOnEveryInstructionSet) {
         std::vector<std::vector<std::uint8_t>> bytes;
         for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
           if (!HasIsa(isa)) continue;
-          const IntTileKernels& kernels = IntTileFor(isa);
+          const IntTileKernels& kernels = kIntTile.For(isa);
           auto& f = floats.emplace_back();
           auto& codes = bytes.emplace_back(cols * kTileRows);
           GridFit fit;
@@ -101,7 +101,7 @@ TEST(IntTileKernels, NormalCodesAreNearest) {
   int second = 0, all = 0;
   for (float t = -10; t <= 10; t += kTileRows / 64.0f) {
     for (std::size_t l = 0; l < kTileRows; ++l) targets[l] = t + static_cast<float>(l) / 64;
-    IntTileFor(BestIsa()).round_column(
+    kIntTile.Best().round_column(
         {targets, ones, ones, zeros, kNormalBits, IntLevels::kNormal, values, codes});
     for (std::size_t l = 0; l < kTileRows; ++l) {
       ASSERT_LT(codes[l], 16);

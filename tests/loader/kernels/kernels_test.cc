@@ -95,8 +95,9 @@ double RelativeError(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 TEST(PanelDotTest, EveryRowAgreesWithTheReference) {
-  for (const PanelDotKernel& kernel : PanelDotKernels()) {
-    if (!HasIsa(kernel.isa)) continue;
+  for (const Isa isa : kIsas) {
+    if (!HasIsa(isa)) continue;
+    const PanelDotKernel& kernel = kPanelDot.For(isa);
     for (const std::uint64_t cols : kWidths)
       for (const std::size_t tokens : {1, 2, 5, 7, 13}) {
         const std::size_t stride = DotStride(cols);
@@ -110,8 +111,8 @@ TEST(PanelDotTest, EveryRowAgreesWithTheReference) {
                      stride - kDotLanes, want.data(), kRows};
         PanelDotScalar(dot);
         dot.y = got.data();
-        kernel.run(dot);
-        EXPECT_LT(RelativeError(got, want), 1e-6) << kernel.name << " " << cols << " " << tokens;
+        kernel(dot);
+        EXPECT_LT(RelativeError(got, want), 1e-6) << IsaName(isa) << " " << cols << " " << tokens;
       }
   }
 }
@@ -124,22 +125,24 @@ TEST(PanelDotTest, ATokenIsTheSameInAnyBatch) {
     std::ranges::copy(RandomFloats(kCols, r), w.begin() + r * stride);
   for (std::size_t t = 0; t < kTokens; ++t)
     std::ranges::copy(RandomFloats(kCols, 50 + t), x.begin() + t * stride);
-  for (const PanelDotKernel& kernel : PanelDotKernels()) {
-    if (!HasIsa(kernel.isa)) continue;
+  for (const Isa isa : kIsas) {
+    if (!HasIsa(isa)) continue;
+    const PanelDotKernel& kernel = kPanelDot.For(isa);
     std::vector<float> together(kTokens * kRows, 0.0f), alone = together;
     PanelDot dot{w.data(),           stride,          kRows, x.data(), stride, kTokens,
                  stride - kDotLanes, together.data(), kRows};
-    kernel.run(dot);
+    kernel(dot);
     for (std::size_t t = 0; t < kTokens; ++t)
-      kernel.run({w.data(), stride, kRows, x.data() + t * stride, stride, 1, stride - kDotLanes,
-                  alone.data() + t * kRows, kRows});
-    EXPECT_EQ(together, alone) << kernel.name;
+      kernel({w.data(), stride, kRows, x.data() + t * stride, stride, 1, stride - kDotLanes,
+              alone.data() + t * kRows, kRows});
+    EXPECT_EQ(together, alone) << IsaName(isa);
   }
 }
 
 TEST(QuantizeTest, EveryRowGivesTheReferencesRecords) {
-  for (const IntMatvecKernel& kernel : IntMatvecKernels()) {
-    if (!HasIsa(kernel.isa)) continue;
+  for (const Isa isa : kIsas) {
+    if (!HasIsa(isa)) continue;
+    const IntMatvecKernel& kernel = kIntMatvec.For(isa);
     for (const std::uint64_t cols : kWidths) {
       const std::vector<float> x = RandomFloats(cols, cols);
       AlignedBuffer<InputRecord> want(RecordsOfToken(cols)), got(RecordsOfToken(cols));
@@ -148,7 +151,7 @@ TEST(QuantizeTest, EveryRowGivesTheReferencesRecords) {
       QuantizeInputs<QuantizeRecordScalar>(x.data(), cols, 14, want.data());
       kernel.quantize(x.data(), cols, 14, got.data());
       EXPECT_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(InputRecord)), 0)
-          << kernel.name << " " << cols;
+          << IsaName(isa) << " " << cols;
     }
   }
 }
@@ -173,12 +176,13 @@ void CheckIntMatvec(const TestPlane& plane, const std::string& what) {
                    want.data(),
                    kRows};
   IntMatvecScalar(matvec);
-  for (const IntMatvecKernel& kernel : IntMatvecKernels()) {
-    if (!HasIsa(kernel.isa)) continue;
+  for (const Isa isa : kIsas) {
+    if (!HasIsa(isa)) continue;
+    const IntMatvecKernel& kernel = kIntMatvec.For(isa);
     std::vector<float> got(kTokens * kRows, 0.25f);
     matvec.y = got.data();
     kernel.run(matvec);
-    EXPECT_LT(RelativeError(got, want), 3e-6) << kernel.name << " " << what;
+    EXPECT_LT(RelativeError(got, want), 3e-6) << IsaName(isa) << " " << what;
   }
 }
 
@@ -224,8 +228,10 @@ TEST(RowDecodeTest, EveryRowGivesTheCodecsValues) {
                                  kRows, cols, cols));
     }
     for (const auto& plane : planes)
-      for (const RowDecodeKernel& kernel : RowDecodeKernels()) {
-        if (!HasIsa(kernel.isa) || kernel.decode_int == nullptr) continue;
+      for (const Isa isa : kIsas) {
+        if (!HasIsa(isa)) continue;
+        const RowDecodeKernel& kernel = kRowDecode.For(isa);
+        if (kernel.decode_int == nullptr) continue;
         std::vector<std::uint8_t> scratch(DecodeScratch(cols));
         for (std::uint64_t r = 0; r < kRows; ++r) {
           std::vector<float> want(cols, 0.5f), got = want, fresh(cols, NAN), zero(cols, 0.0f);
@@ -236,7 +242,7 @@ TEST(RowDecodeTest, EveryRowGivesTheCodecsValues) {
           run({&OperandOf(*plane), r, false, scratch.data(), fresh.data()});
           for (std::size_t i = 0; i < cols; ++i) {
             ASSERT_TRUE(SameBits(got[i], want[i]))
-                << kernel.name << " " << plane->spec.kind << " " << cols << " at " << i;
+                << IsaName(isa) << " " << plane->spec.kind << " " << cols << " at " << i;
             ASSERT_TRUE(SameBits(fresh[i], zero[i]));
           }
         }

@@ -85,7 +85,7 @@ class ScanKernelsTest : public testing::TestWithParam<Isa> {
  protected:
   void SetUp() override {
     if (!HasIsa(GetParam())) GTEST_SKIP() << "no " << IsaName(GetParam()) << " here";
-    kernels_ = &ScanKernelsFor(GetParam());
+    kernels_ = &kScanKernels.For(GetParam());
   }
   const ScanKernels* kernels_ = nullptr;
 };
@@ -98,12 +98,12 @@ TEST_P(ScanKernelsTest, EqualTheScalarRow) {
     for (const std::size_t states : kStates) {
       Inputs got(tokens, states), want(tokens, states);
       got.Selective(*kernels_, 0, tokens);
-      want.Selective(ScalarScanKernels(), 0, tokens);
+      want.Selective(kScanScalar, 0, tokens);
       ExpectClose(got.y, want.y);
       ExpectClose(got.h, want.h);
       Inputs linear(tokens, states), reference(tokens, states);
       linear.Linear(*kernels_, 0, tokens);
-      reference.Linear(ScalarScanKernels(), 0, tokens);
+      reference.Linear(kScanScalar, 0, tokens);
       ExpectClose(linear.y, reference.y);
       ExpectClose(linear.h, reference.h);
     }

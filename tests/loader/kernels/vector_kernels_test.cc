@@ -33,10 +33,10 @@ class VectorKernelsTest : public testing::TestWithParam<Isa> {
  protected:
   void SetUp() override {
     if (!HasIsa(GetParam())) GTEST_SKIP() << "no " << IsaName(GetParam()) << " here";
-    kernels_ = &VectorKernelsFor(GetParam());
+    kernels_ = &kVectorKernels.For(GetParam());
   }
   const VectorKernels* kernels_ = nullptr;
-  const VectorKernels& reference_ = ScalarVectorKernels();
+  const VectorKernels& reference_ = kVectorScalar;
 };
 
 constexpr std::size_t kLengths[] = {1, 3, 7, 8, 15, 16, 17, 31, 33, 64, 100, 576, 1537};
@@ -185,7 +185,7 @@ void CompareAttention(const VectorKernels& kernels, const Shape& shape) {
       k.attend_f16(tile);
   };
   run(kernels, got);
-  run(ScalarVectorKernels(), want);
+  run(kVectorScalar, want);
   ExpectClose(got, want, 1e-5f, 3e-6f);
 }
 
