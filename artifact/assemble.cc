@@ -9,9 +9,9 @@
 #include <limits>
 
 #include "artifact/coding.h"
-#include "artifact/digest.h"
 #include "artifact/layout.h"
 #include "artifact/signature_area.h"
+#include "base/digest.h"
 #include "base/file.h"
 
 namespace ingot::artifact {
@@ -77,7 +77,7 @@ std::uint64_t AssignOffsets(std::uint64_t data_offset, Layout& layout) {
 // Header, signature area, manifest, table; fills layout's offsets and `finished`.
 Result<std::vector<std::uint8_t>> MakePrefix(const std::string& json, std::uint16_t minor,
                                              Layout& layout, const SigningKey* key,
-                                             ArtifactWriter::Finished& finished) {
+                                             FinishedArtifact& finished) {
   const std::vector<std::uint8_t> stored = CompressZstd(AsBytes(json), kManifestZstdLevel);
   Header header;
   header.minor = minor;
@@ -167,7 +167,7 @@ Result<Assembled> AssembleArtifact(const std::string& target, const Spool& spool
   // What no reader would take is not written: the reader's own parser says so.
   const auto parsed = ParseManifest(json, static_cast<std::uint32_t>(layout.chunks.size()));
   if (!parsed.ok()) return InvalidArgument("manifest: " + parsed.status().message());
-  ArtifactWriter::Finished finished;
+  FinishedArtifact finished;
   INGOT_ASSIGN(const std::vector<std::uint8_t> prefix,
                MakePrefix(json, MinorVersion(manifest), layout, key, finished));
   INGOT_ASSIGN(files::AtomicFile file, files::AtomicFile::Create(target));

@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "artifact/manifest.h"
+#include "artifact/signature.h"
 #include "artifact/spool.h"
-#include "artifact/writer.h"
 #include "files/atomic_file.h"
 
 namespace ingot::artifact {
@@ -19,9 +20,14 @@ struct Pieces {
   std::vector<std::vector<SpooledChunk>> assets;
 };
 
+struct FinishedArtifact {
+  std::string root_hex;
+  std::uint64_t file_bytes = 0;
+};
+
 // An artifact that Commit puts at its target.
 struct Assembled {
-  ArtifactWriter::Finished finished;
+  FinishedArtifact finished;
   files::AtomicFile file;
 };
 

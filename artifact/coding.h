@@ -7,11 +7,16 @@
 #include <vector>
 
 #include "artifact/format.h"
-#include "artifact/writer.h"
 #include "base/bytes.h"
 #include "base/status.h"
 
 namespace ingot::artifact {
+
+enum class CodingHint {
+  kRaw,      // store as it is
+  kGeneral,  // zstd where that saves at least 3 %
+  kEntropy,  // rANS where that saves at least 3 %
+};
 
 struct EncodedChunk {
   ChunkCoding coding = ChunkCoding::kRaw;

@@ -15,11 +15,10 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/status.h"
 
 namespace ingot::artifact {
-
-using Digest = std::array<std::uint8_t, 32>;
 
 // 0x89 catches seven-bit transfer, CR LF and LF catch text-mode damage, 0x1a stops a DOS `type`.
 inline constexpr std::array<std::uint8_t, 8> kMagic = {0x89, 'I', 'N', 'G', 0x0d, 0x0a, 0x1a, 0x0a};

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "artifact/digest.h"
-#include "artifact/reader.h"
 #include "untrusted/json_guard.h"
 
 namespace ingot::artifact {
@@ -65,7 +63,10 @@ bool DecodeChunk(Cursor& cursor, SpooledChunk& chunk) {
 JournalChain::JournalChain(const Digest& key) : key_(key), last_(DigestOf(kJournalMagic)) {}
 
 Digest JournalChain::MacOf(ByteSpan length_and_payload) const {
-  return KeyedDigest(key_, {last_, length_and_payload});
+  Hasher hasher = Hasher::Keyed(key_);
+  hasher.Update(last_);
+  hasher.Update(length_and_payload);
+  return hasher.Finish();
 }
 
 std::vector<std::uint8_t> JournalChain::Next(ByteSpan payload) const {

@@ -75,6 +75,13 @@ Result<ChunkEntry> ParseEntry(ByteSpan bytes) {
 
 }  // namespace
 
+Digest RootDigest(ByteSpan prefix) {
+  Hasher hasher;
+  hasher.Update(prefix.first(kHeaderBytes));
+  hasher.Update(prefix.subspan(kManifestOffset));
+  return hasher.Finish();
+}
+
 bool AllZero(ByteSpan bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t b) { return b == 0; });
 }

@@ -53,6 +53,10 @@ std::vector<StreamPlace> StreamsInFileOrder(const Manifest& manifest);
 // 1 + the highest level of any plane; 0 for a manifest without tensors.
 int LevelCount(const Manifest& manifest);
 
+// The digest that everything hangs on: header, stored manifest with its padding, chunk table.
+// REQUIRES: prefix holds [0, data_offset).
+Digest RootDigest(ByteSpan prefix);
+
 // Zero bytes only?
 bool AllZero(ByteSpan bytes);
 

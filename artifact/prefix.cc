@@ -9,13 +9,12 @@
 #include <limits>
 
 #include "artifact/coding.h"
-#include "artifact/digest.h"
 #include "artifact/signature_area.h"
 
 namespace ingot::artifact {
 namespace {
 
-constexpr std::size_t kPipeStep = 1 << 20;
+constexpr std::uint64_t kStepBytes = 1 << 20;
 
 // Which stream each chunk belongs to. REQUIRES: CheckCover passed.
 void IndexChunks(Prefix& prefix) {
@@ -82,52 +81,42 @@ Result<std::unique_ptr<Prefix>> ParsePrefix(const Header& header, ByteSpan bytes
   INGOT_ASSIGN(prefix->manifest,
                ParseManifest(AsText(text.span()), header.chunk_count).At("manifest"));
   INGOT_TRY(CheckLayout(header, prefix->chunks, prefix->manifest));
+  if (!prefix->manifest.base_root.empty() && !options.allow_delta)
+    return Unsupported(fmt::format("is a delta over the artifact of root {}: no model without it",
+                                   prefix->manifest.base_root));
   prefix->level_count = LevelCount(prefix->manifest);
   IndexChunks(*prefix);
   return prefix;
 }
 
-Result<std::unique_ptr<Prefix>> ReadPrefix(const File& file, std::uint64_t file_bytes,
-                                           const OpenOptions& options) {
-  std::array<std::uint8_t, kHeaderBytes> head{};
-  const std::size_t n = std::min<std::uint64_t>(file_bytes, kHeaderBytes);
-  INGOT_TRY(file.ReadAt(0, {head.data(), n}));
-  INGOT_ASSIGN(const Header header, ParseHeader({head.data(), n}, file_bytes));
-  ByteBuffer bytes(header.data_offset);  // ParseHeader: no more than the file holds
-  INGOT_TRY(file.ReadAt(0, {bytes.data(), bytes.size()}));
-  if (std::memcmp(bytes.data(), head.data(), n) != 0)
-    return Corruption("the file changed while it was opened");
-  return ParsePrefix(header, bytes.span(), options);
-}
-
-Result<std::size_t> ReadFully(int fd, MutableByteSpan out) {
-  std::size_t done = 0;
-  while (done < out.size()) {
-    const ssize_t n = ::read(fd, out.data() + done, out.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return IoError(fmt::format("cannot read the pipe: {}", std::strerror(errno)));
-    if (n == 0) break;
-    done += static_cast<std::size_t>(n);
-  }
-  return done;
-}
-
-Result<std::unique_ptr<Prefix>> ReadPrefix(int fd, const OpenOptions& options,
-                                           std::vector<std::uint8_t>& raw) {
-  raw.resize(kHeaderBytes);
-  INGOT_ASSIGN(const std::size_t head, ReadFully(fd, raw));
-  INGOT_ASSIGN(const Header header,
-               ParseHeader({raw.data(), head}, std::numeric_limits<std::uint64_t>::max()));
-  while (raw.size() < header.data_offset) {
-    const std::size_t begin = raw.size();
-    const std::size_t step = std::min<std::uint64_t>(kPipeStep, header.data_offset - begin);
-    raw.resize(begin + step);
-    INGOT_ASSIGN(const std::size_t n, ReadFully(fd, {raw.data() + begin, step}));
+Result<std::unique_ptr<Prefix>> ReadPrefix(Source& source, const OpenOptions& options) {
+  const std::optional<std::uint64_t> size = source.Size();
+  std::vector<std::uint8_t> bytes(kHeaderBytes);
+  INGOT_ASSIGN(const std::size_t head, source.Fetch(0, bytes));
+  INGOT_ASSIGN(
+      const Header header,
+      ParseHeader({bytes.data(), head}, size.value_or(std::numeric_limits<std::uint64_t>::max())));
+  // ParseHeader: the prefix is no longer than a source whose length is known.
+  const std::uint64_t most = size ? header.data_offset : kStepBytes;
+  while (bytes.size() < header.data_offset) {
+    const std::size_t begin = bytes.size();
+    const std::size_t step = std::min(most, header.data_offset - begin);
+    bytes.resize(begin + step);
+    INGOT_ASSIGN(const std::size_t n, source.Fetch(begin, {bytes.data() + begin, step}));
     if (n < step)
-      return Corruption(fmt::format("the pipe ends inside the prefix, at {} of {} bytes", begin + n,
+      return Corruption(fmt::format("it ends inside its prefix, at {} of {} bytes", begin + n,
                                     header.data_offset));
   }
-  return ParsePrefix(header, raw, options);
+  return ParsePrefix(header, bytes, options);
+}
+
+Result<std::unique_ptr<Prefix>> ReadPrefix(const File& file, std::uint64_t file_bytes,
+                                           const OpenOptions& options) {
+  const int fd = ::dup(file.fd());
+  if (fd < 0) return IoError(fmt::format("cannot read the prefix: {}", std::strerror(errno)));
+  INGOT_ASSIGN(const std::unique_ptr<Source> source, FileSource(File(fd)));
+  if (source->Size() != file_bytes) return IoError("the file changed while it was opened");
+  return ReadPrefix(*source, options);
 }
 
 }  // namespace ingot::artifact

@@ -1,19 +1,20 @@
-// The prefix of an artifact, [0, data_offset): read in bounded steps from a file or a pipe, then
-// parsed and checked before a byte of payload is looked at.
+// The prefix of an artifact, [0, data_offset): read from a source, then parsed and checked before a
+// byte of payload is looked at.
 //
 // Thread rule: values.
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "artifact/format.h"
 #include "artifact/layout.h"
 #include "artifact/manifest.h"
-#include "artifact/reader.h"
+#include "artifact/open_options.h"
 #include "artifact/signature.h"
-#include "base/file.h"
+#include "artifact/source.h"
 #include "base/status.h"
 
 namespace ingot::artifact {
@@ -48,14 +49,11 @@ struct Prefix {
 Result<std::unique_ptr<Prefix>> ParsePrefix(const Header& header, ByteSpan bytes,
                                             const OpenOptions& options);
 
-// Reads it from a file of file_bytes.
+// Reads it from the start of a source. One of unknown length is read in steps, growing as bytes
+// arrive: a header that lies costs nothing.
+Result<std::unique_ptr<Prefix>> ReadPrefix(Source& source, const OpenOptions& options);
+// The same of a file of file_bytes that stays the caller's.
 Result<std::unique_ptr<Prefix>> ReadPrefix(const File& file, std::uint64_t file_bytes,
                                            const OpenOptions& options);
-
-// Fills `out` from a pipe or file descriptor; less only at its end. Io.
-Result<std::size_t> ReadFully(int fd, MutableByteSpan out);
-// The same from a pipe, growing as bytes arrive: a header that lies costs nothing.
-Result<std::unique_ptr<Prefix>> ReadPrefix(int fd, const OpenOptions& options,
-                                           std::vector<std::uint8_t>& raw);
 
 }  // namespace ingot::artifact

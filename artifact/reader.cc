@@ -5,47 +5,56 @@
 #include <algorithm>
 #include <new>
 
-#include "artifact/artifact_view.h"
 #include "artifact/coding.h"
+#include "artifact/payload.h"
+#include "artifact/prefix.h"
 
 namespace ingot::artifact {
 
-ArtifactView::ArtifactView(std::unique_ptr<Prefix> prefix, Region region, File file,
-                           std::uint64_t available, bool verified)
+namespace {
+
+// Highest level before the first chunk that is not to be had.
+int CompleteLevel(const Prefix& prefix, const Payload& payload) {
+  for (std::size_t i = 0; i < prefix.chunks.size(); ++i)
+    if (!payload.Available(i)) return std::max(prefix.places[prefix.chunk_place[i]].level, 0) - 1;
+  return prefix.level_count - 1;
+}
+
+}  // namespace
+
+ArtifactReader::ArtifactReader(std::unique_ptr<const Prefix> prefix,
+                               std::unique_ptr<const Payload> payload)
     : prefix_(std::move(prefix)),
-      region_(std::move(region)),
-      file_(std::move(file)),
-      available_(available),
-      verified_(verified),
-      complete_level_(prefix_->CompleteLevel(available)) {}
+      payload_(std::move(payload)),
+      complete_level_(CompleteLevel(*prefix_, *payload_)) {}
+ArtifactReader::~ArtifactReader() = default;
+
+Result<std::unique_ptr<ArtifactReader>> ArtifactReader::Open(std::unique_ptr<Source> source,
+                                                             const OpenOptions& options) {
+  INGOT_ASSIGN(std::unique_ptr<const Prefix> prefix, ReadPrefix(*source, options));
+  INGOT_ASSIGN(auto payload, Payload::Open(std::move(source), *prefix, options));
+  return std::unique_ptr<ArtifactReader>(new ArtifactReader(std::move(prefix), std::move(payload)));
+}
 
 Result<std::unique_ptr<ArtifactReader>> ArtifactReader::Open(const std::string& path,
                                                              const OpenOptions& options) {
-  INGOT_ASSIGN(File file, File::OpenRead(path));
-  INGOT_ASSIGN(const std::uint64_t bytes, file.Size().At(path));
-  INGOT_ASSIGN(auto prefix, ReadPrefix(file, bytes, options).At(path));
-  INGOT_TRY(prefix->CheckLength(bytes, options).At(path));
-  INGOT_ASSIGN(Region region, Region::MapFile(file.fd(), bytes).At(path));
-  return std::unique_ptr<ArtifactReader>(std::make_unique<ArtifactView>(
-      std::move(prefix), std::move(region), std::move(file), bytes, /*verified=*/false));
+  INGOT_ASSIGN(std::unique_ptr<Source> source, FileSource(path));
+  return Open(std::move(source), options).At(path);
 }
 
-Result<ByteSpan> ArtifactView::StoredChunk(std::size_t index) const {
-  const ChunkEntry& chunk = prefix_->chunks[index];
-  if (chunk.offset + chunk.stored_bytes > available_)
-    return Corruption(fmt::format("chunk {}: ends at {}, the truncated file at {}", index,
-                                  chunk.offset + chunk.stored_bytes, available_));
-  const ByteSpan stored = region_.bytes().subspan(chunk.offset, chunk.stored_bytes);
-  if (!verified_) {
-    region_.Populate(chunk.offset, chunk.stored_bytes);
-    if (DigestOf(stored) != chunk.digest)
-      return Corruption(fmt::format("chunk {}: {} bytes at {} contradict their digest", index,
-                                    chunk.stored_bytes, chunk.offset));
-  }
-  return stored;
+Result<std::unique_ptr<ArtifactReader>> ArtifactReader::OpenPipe(int fd,
+                                                                 const OpenOptions& options) {
+  return Open(PipeSource(fd), options);
 }
 
-Status ArtifactView::CheckRange(const StreamRecord& stream) const {
+const Header& ArtifactReader::header() const { return prefix_->header; }
+const Manifest& ArtifactReader::manifest() const { return prefix_->manifest; }
+std::span<const ChunkEntry> ArtifactReader::chunks() const { return prefix_->chunks; }
+const Digest& ArtifactReader::root() const { return prefix_->root; }
+const std::vector<Signature>& ArtifactReader::signatures() const { return prefix_->signatures; }
+int ArtifactReader::level_count() const { return prefix_->level_count; }
+
+Status ArtifactReader::CheckRange(const StreamRecord& stream) const {
   const std::size_t count = prefix_->chunks.size();
   if (stream.chunk_count > count || stream.first_chunk > count - stream.chunk_count)
     return InvalidArgument(
@@ -60,12 +69,12 @@ Status ArtifactView::CheckRange(const StreamRecord& stream) const {
   return OkStatus();
 }
 
-Status ArtifactView::DecodeInto(const StreamRecord& stream, MutableByteSpan out) const {
+Status ArtifactReader::DecodeInto(const StreamRecord& stream, MutableByteSpan out) const {
   std::uint64_t position = 0;
   for (std::uint32_t i = 0; i < stream.chunk_count; ++i) {
     const std::size_t index = stream.first_chunk + i;
     const ChunkEntry& chunk = prefix_->chunks[index];
-    INGOT_ASSIGN(const ByteSpan stored, StoredChunk(index));
+    INGOT_ASSIGN(const ByteSpan stored, payload_->Chunk(index));
     INGOT_TRY(DecodeChunk(chunk.coding, stored, out.subspan(position, chunk.decoded_bytes))
                   .At(fmt::format("chunk {}", index)));
     position += chunk.decoded_bytes;
@@ -73,7 +82,7 @@ Status ArtifactView::DecodeInto(const StreamRecord& stream, MutableByteSpan out)
   return OkStatus();
 }
 
-Result<StreamBytes> ArtifactView::ReadStream(const StreamRecord& stream) const {
+Result<StreamBytes> ArtifactReader::ReadStream(const StreamRecord& stream) const {
   INGOT_TRY(CheckRange(stream));
   if (stream.chunk_count == 0) return StreamBytes();
   const ChunkEntry* first = prefix_->chunks.data() + stream.first_chunk;
@@ -87,8 +96,8 @@ Result<StreamBytes> ArtifactView::ReadStream(const StreamRecord& stream) const {
   }
   if (mappable) {
     for (std::uint32_t i = 0; i < stream.chunk_count; ++i)
-      INGOT_TRY(StoredChunk(stream.first_chunk + i).status());
-    return StreamBytes(region_.bytes().subspan(first->offset, stream.bytes));
+      INGOT_TRY(payload_->Chunk(stream.first_chunk + i).status());
+    return StreamBytes(payload_->region().bytes().subspan(first->offset, stream.bytes));
   }
   // A small file may claim much: its chunks may really decode to that. Memory is the limit, not a
   // crash.
@@ -102,7 +111,7 @@ Result<StreamBytes> ArtifactView::ReadStream(const StreamRecord& stream) const {
   }
 }
 
-Result<std::string> ArtifactView::ReadAsset(std::string_view name) const {
+Result<std::string> ArtifactReader::ReadAsset(std::string_view name) const {
   for (const AssetRecord& asset : prefix_->manifest.assets) {
     if (asset.name != name) continue;
     INGOT_ASSIGN(const StreamBytes content,

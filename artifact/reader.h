@@ -13,8 +13,11 @@
 
 #include "artifact/format.h"
 #include "artifact/manifest.h"
+#include "artifact/open_options.h"
 #include "artifact/signature.h"
+#include "artifact/source.h"
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/status.h"
 
 namespace ingot::artifact {
@@ -34,54 +37,58 @@ class StreamBytes {
   ByteSpan view_;
 };
 
-struct OpenOptions {
-  // With a key: Untrusted unless one signature is by it. Without: a signature that does not verify under
-  // the key it carries is still Untrusted; absence of any is not an error.
-  const VerifyingKey* key = nullptr;
-  // A file cut short at a level border opens with the levels it has.
-  bool allow_truncated = false;
-};
+struct Prefix;
+class Payload;
 
 class ArtifactReader {
  public:
-  virtual ~ArtifactReader() = default;
+  ~ArtifactReader();
 
   // Maps the file; reads only the prefix (`inspect` reads under 1 MiB).
   static Result<std::unique_ptr<ArtifactReader>> Open(const std::string& path,
                                                       const OpenOptions& options);
-  // From a pipe, in one sequential read: prefix checked first, each chunk verified as it arrives and kept
-  // in memory. ReadStream then works as for a file.
+  // From a pipe, in one sequential read: prefix checked first, each chunk verified as it arrives
+  // and kept in memory. ReadStream then works as for a file.
   static Result<std::unique_ptr<ArtifactReader>> OpenPipe(int fd, const OpenOptions& options);
+  // From any source. What cannot be mapped is fetched when it is first read, and kept.
+  static Result<std::unique_ptr<ArtifactReader>> Open(std::unique_ptr<Source> source,
+                                                      const OpenOptions& options);
 
-  virtual const Header& header() const = 0;
-  virtual const Manifest& manifest() const = 0;
-  virtual std::span<const ChunkEntry> chunks() const = 0;
-  virtual const Digest& root() const = 0;
-  virtual const std::vector<Signature>& signatures() const = 0;
-  // Highest level that is complete in this file; -1 where not even the base is.
-  virtual int complete_level() const = 0;
-  virtual int level_count() const = 0;
+  const Header& header() const;
+  const Manifest& manifest() const;
+  std::span<const ChunkEntry> chunks() const;
+  const Digest& root() const;
+  const std::vector<Signature>& signatures() const;
+  // Highest level that is complete in the source; -1 where not even the base is.
+  int complete_level() const { return complete_level_; }
+  int level_count() const;
 
-  // Verifies (digest of every chunk, in the calling thread) and delivers a stream. Corruption names the
-  // chunk; the caller adds tensor and plane by At().
-  virtual Result<StreamBytes> ReadStream(const StreamRecord& stream) const = 0;
-  virtual Result<std::string> ReadAsset(std::string_view name) const = 0;  // NotFound
+  // Delivers a stream. A chunk is verified, in the calling thread, when it is first read.
+  // Corruption names the chunk; the caller adds tensor and plane by At().
+  Result<StreamBytes> ReadStream(const StreamRecord& stream) const;
+  Result<std::string> ReadAsset(std::string_view name) const;  // NotFound
 
-  // Checks every chunk in parallel, padding included. All damage found is reported: one line an item, by
-  // tensor, plane and stream. `progress` gets bytes checked so far, a call at a time; may be empty. An
-  // error that it returns ends the check.
+  // Checks every chunk that is there in parallel, padding included, whether it was read before or
+  // not. All damage found is reported: one line an item, by tensor, plane and stream. `progress`
+  // gets bytes checked so far, a call at a time; may be empty. An error that it returns ends the
+  // check.
   struct Damage {
     std::string where;
     std::string what;
   };
-  virtual Result<std::vector<Damage>> VerifyAll(
-      const std::function<Status(std::uint64_t)>& progress) const = 0;
+  Result<std::vector<Damage>> VerifyAll(const std::function<Status(std::uint64_t)>& progress) const;
+
+ private:
+  ArtifactReader(std::unique_ptr<const Prefix> prefix, std::unique_ptr<const Payload> payload);
+  Status CheckRange(const StreamRecord& stream) const;
+  Status DecodeInto(const StreamRecord& stream, MutableByteSpan out) const;
+
+  std::unique_ptr<const Prefix> prefix_;
+  std::unique_ptr<const Payload> payload_;
+  int complete_level_;
 };
 
 // One streaming pass over a pipe: verifies without keeping anything. What `verify -` runs.
 Result<std::vector<ArtifactReader::Damage>> VerifyPipe(int fd, const OpenOptions& options);
-
-// BLAKE3-256 of bytes.
-Digest DigestOf(ByteSpan bytes);
 
 }  // namespace ingot::artifact

@@ -14,6 +14,13 @@
 namespace ingot::artifact {
 namespace {
 
+// A delta is signed as any artifact is.
+OpenOptions AnyArtifact() {
+  OpenOptions options;
+  options.allow_delta = true;
+  return options;
+}
+
 // One at a time: each adds to what those before it left.
 Status Lock(const File& file) {
   while (::flock(file.fd(), LOCK_EX) != 0)
@@ -24,7 +31,7 @@ Status Lock(const File& file) {
 // What is not an intact artifact does not get a signature: a signature says that its bytes are the
 // ones that were signed, and readers of a damaged file would blame the signer.
 Status CheckIntact(const std::string& path, const Digest& root) {
-  INGOT_ASSIGN(const auto reader, ArtifactReader::Open(path, OpenOptions()));
+  INGOT_ASSIGN(const auto reader, ArtifactReader::Open(path, AnyArtifact()));
   if (reader->root() != root) return IoError(path + ": was replaced while it was to be signed");
   INGOT_ASSIGN(const auto damage, reader->VerifyAll({}));
   if (damage.empty()) return OkStatus();
@@ -56,8 +63,8 @@ Status SignFile(const std::string& path, const SigningKey& key) {
   if (!file.is_open()) return ErrnoStatus(errno, path, "open for writing");
   INGOT_TRY(Lock(file).At(path));
   INGOT_ASSIGN(const std::uint64_t bytes, file.Size().At(path));
-  INGOT_ASSIGN(const auto prefix, ReadPrefix(file, bytes, OpenOptions()).At(path));
-  INGOT_TRY(prefix->CheckLength(bytes, OpenOptions()).At(path));
+  INGOT_ASSIGN(const auto prefix, ReadPrefix(file, bytes, AnyArtifact()).At(path));
+  INGOT_TRY(prefix->CheckLength(bytes, AnyArtifact()).At(path));
   INGOT_TRY(CheckIntact(path, prefix->root));
   INGOT_ASSIGN(Signature signature, SignRoot(key, prefix->root).At(path));
   std::vector<Signature> signatures = prefix->signatures;

@@ -12,9 +12,8 @@
 #include <cstring>
 #include <memory>
 
-#include "artifact/digest.h"
 #include "artifact/key_file.h"
-#include "artifact/signature_area.h"
+#include "base/digest.h"
 #include "base/file.h"
 
 namespace ingot::artifact {
@@ -58,8 +57,9 @@ Result<std::vector<std::uint8_t>> RawPublic(const EVP_PKEY* key) {
 }
 
 std::string SecretId(ByteSpan secret) {
-  const Digest digest = DerivedDigest(kHmacIdContext, secret);
-  return HexOf(ByteSpan(digest).first(kKeyIdBytes));
+  Hasher hasher = Hasher::Derived(kHmacIdContext);
+  hasher.Update(secret);
+  return HexOf(ByteSpan(hasher.Finish()).first(kKeyIdBytes));
 }
 
 Result<std::vector<std::uint8_t>> HmacOf(ByteSpan secret, const Digest& root) {
@@ -137,6 +137,11 @@ Result<Secret> PemOf(EVP_PKEY* key, bool is_private) {
 }
 
 }  // namespace
+
+std::string PublicKeyId(ByteSpan public_key) {
+  const Digest digest = DigestOf(public_key);
+  return HexOf(ByteSpan(digest).first(kKeyIdBytes));
+}
 
 struct SigningKey::Impl {
   SignatureKind kind = SignatureKind::kEd25519;

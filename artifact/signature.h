@@ -13,6 +13,10 @@
 
 namespace ingot::artifact {
 
+inline constexpr std::size_t kKeyIdBytes = 16;
+// First 16 bytes of BLAKE3 of an Ed25519 public key, in hexadecimal.
+std::string PublicKeyId(ByteSpan public_key);
+
 enum class SignatureKind : std::uint8_t { kEd25519 = 1, kHmacSha256 = 2 };
 std::string_view SignatureKindName(SignatureKind kind);  // "ed25519", "hmac-sha256"
 

@@ -6,9 +6,7 @@
 #include <cstring>
 #include <optional>
 
-#include "artifact/digest.h"
 #include "artifact/layout.h"
-#include "artifact/reader.h"
 
 namespace ingot::artifact {
 namespace {
@@ -85,11 +83,6 @@ Digest SignatureAreaDigest(ByteSpan area, const Digest& root) {
   hasher.Update(area.subspan(kSignatureHeadBytes));
   hasher.Update(root);
   return hasher.Finish();
-}
-
-std::string PublicKeyId(ByteSpan public_key) {
-  const Digest digest = DigestOf(public_key);
-  return HexOf(ByteSpan(digest).first(kKeyIdBytes));
 }
 
 Result<std::vector<std::uint8_t>> EncodeSignatureArea(const std::vector<Signature>& signatures,

@@ -25,7 +25,6 @@ inline constexpr std::size_t kSignatureHeadBytes = 64;
 inline constexpr std::size_t kSignatureRecordBytes = 128;
 inline constexpr std::size_t kMaxSignatures =
     (kSignatureAreaBytes - kSignatureHeadBytes) / kSignatureRecordBytes;
-inline constexpr std::size_t kKeyIdBytes = 16;
 
 // Limit for more than kMaxSignatures.
 Result<std::vector<std::uint8_t>> EncodeSignatureArea(const std::vector<Signature>& signatures,
@@ -41,8 +40,5 @@ Digest SignatureAreaDigest(ByteSpan area, const Digest& root);
 // signature by it. Untrusted otherwise.
 Status CheckSignatures(const std::vector<Signature>& signatures, const Digest& root,
                        const VerifyingKey* key);
-
-// First 16 bytes of BLAKE3 of an Ed25519 public key, in hexadecimal.
-std::string PublicKeyId(ByteSpan public_key);
 
 }  // namespace ingot::artifact

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <utility>
 
-#include "artifact/reader.h"
 #include "artifact/spool_key.h"
+#include "base/digest.h"
 #include "base/parallel.h"
 #include "files/owned_file.h"
 

@@ -11,9 +11,7 @@
 
 #include "artifact/assemble.h"
 #include "artifact/coding.h"
-#include "artifact/digest.h"
 #include "artifact/manifest_checks.h"
-#include "artifact/reader.h"
 #include "artifact/spool.h"
 #include "files/atomic_file.h"
 
@@ -68,58 +66,6 @@ Digest Identity(const ArtifactPlan& plan) {
   return hasher.Finish();
 }
 
-class SpoolingWriter : public ArtifactWriter {
- public:
-  SpoolingWriter(std::string target, ArtifactPlan plan, Manifest manifest,
-                 std::unique_ptr<Spool> spool)
-      : target_(std::move(target)),
-        plan_(std::move(plan)),
-        manifest_(std::move(manifest)),
-        spool_(std::move(spool)) {
-    slabs_.resize(plan_.tensors.size());
-    for (std::size_t t = 0; t < slabs_.size(); ++t) slabs_[t].resize(plan_.tensors[t].slab_count);
-  }
-
-  Status Resume();
-  bool HasSlab(std::size_t tensor, std::uint32_t slab) const override;
-  Status AddSlab(std::size_t tensor, std::uint32_t slab,
-                 const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
-                 std::span<const StreamCuts> cuts) override;
-  void DropSlab(std::size_t tensor, std::uint32_t slab) override;
-  Json Note(std::size_t tensor, std::uint32_t slab) const override;
-  Result<Finished> Finish(const SigningKey* key,
-                          const std::function<void(Manifest&)>& patch) override;
-  Result<std::string> Draft(const std::function<void(Manifest&)>& patch) override;
-  void Discard() override { spool_->Remove(); }
-  std::uint64_t spooled_bytes() const override {
-    const std::lock_guard lock(mutex_);
-    return spooled_bytes_;
-  }
-
- private:
-  bool InPlan(std::size_t tensor, std::uint32_t slab) const {
-    return tensor < slabs_.size() && slab < slabs_[tensor].size();
-  }
-  Status CheckSlab(std::size_t tensor, std::uint32_t slab,
-                   const std::vector<std::vector<ByteSpan>>& streams) const;
-  Result<std::vector<SpooledChunk>> SpoolStream(ByteSpan bytes, CodingHint hint,
-                                                std::span<const std::uint64_t> cuts = {});
-  // REQUIRES: mutex_ held.
-  void Keep(SlabRecord record);
-  void Forget(std::size_t tensor, std::uint32_t slab);
-  Status CheckComplete() const;
-  Result<Pieces> CollectPieces();
-
-  std::string target_;
-  ArtifactPlan plan_;
-  Manifest manifest_;
-  std::unique_ptr<Spool> spool_;
-  std::optional<files::AtomicFile> draft_;  // the last one, never committed
-  mutable std::mutex mutex_;
-  std::vector<std::vector<std::optional<SlabRecord>>> slabs_;
-  std::uint64_t spooled_bytes_ = 0;
-};
-
 std::uint64_t StoredBytes(const SlabRecord& record) {
   std::uint64_t bytes = 0;
   for (const auto& stream : record.streams)
@@ -127,25 +73,37 @@ std::uint64_t StoredBytes(const SlabRecord& record) {
   return bytes;
 }
 
-void SpoolingWriter::Keep(SlabRecord record) {
+}  // namespace
+
+ArtifactWriter::ArtifactWriter(std::string target, ArtifactPlan plan, Manifest manifest,
+                               std::unique_ptr<Spool> spool)
+    : target_(std::move(target)),
+      plan_(std::move(plan)),
+      manifest_(std::move(manifest)),
+      spool_(std::move(spool)) {
+  slabs_.resize(plan_.tensors.size());
+  for (std::size_t t = 0; t < slabs_.size(); ++t) slabs_[t].resize(plan_.tensors[t].slab_count);
+}
+
+void ArtifactWriter::Keep(SlabRecord record) {
   Forget(record.tensor, record.slab);
   spooled_bytes_ += StoredBytes(record);
   auto& place = slabs_[record.tensor][record.slab];
   place = std::move(record);
 }
 
-void SpoolingWriter::Forget(std::size_t tensor, std::uint32_t slab) {
+void ArtifactWriter::Forget(std::size_t tensor, std::uint32_t slab) {
   auto& place = slabs_[tensor][slab];
   if (place.has_value()) spooled_bytes_ -= StoredBytes(*place);
   place.reset();
 }
 
-void SpoolingWriter::DropSlab(std::size_t tensor, std::uint32_t slab) {
+void ArtifactWriter::DropSlab(std::size_t tensor, std::uint32_t slab) {
   const std::lock_guard lock(mutex_);
   if (InPlan(tensor, slab)) Forget(tensor, slab);
 }
 
-Status SpoolingWriter::Resume() {
+Status ArtifactWriter::Resume() {
   INGOT_ASSIGN(std::vector<SlabRecord> records, spool_->TakeResumed());
   const std::lock_guard lock(mutex_);
   for (SlabRecord& record : records) {
@@ -157,12 +115,12 @@ Status SpoolingWriter::Resume() {
   return OkStatus();
 }
 
-bool SpoolingWriter::HasSlab(std::size_t tensor, std::uint32_t slab) const {
+bool ArtifactWriter::HasSlab(std::size_t tensor, std::uint32_t slab) const {
   const std::lock_guard lock(mutex_);
   return InPlan(tensor, slab) && slabs_[tensor][slab].has_value();
 }
 
-Status SpoolingWriter::CheckSlab(std::size_t tensor, std::uint32_t slab,
+Status ArtifactWriter::CheckSlab(std::size_t tensor, std::uint32_t slab,
                                  const std::vector<std::vector<ByteSpan>>& streams) const {
   if (!InPlan(tensor, slab))
     return InvalidArgument(fmt::format("slab {} of tensor {} is not in the plan", slab, tensor));
@@ -175,7 +133,7 @@ Status SpoolingWriter::CheckSlab(std::size_t tensor, std::uint32_t slab,
   return OkStatus();
 }
 
-Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(ByteSpan bytes, CodingHint hint,
+Result<std::vector<SpooledChunk>> ArtifactWriter::SpoolStream(ByteSpan bytes, CodingHint hint,
                                                               std::span<const std::uint64_t> cuts) {
   std::vector<SpooledChunk> chunks;
   const std::uint64_t total = bytes.size();
@@ -196,7 +154,7 @@ Result<std::vector<SpooledChunk>> SpoolingWriter::SpoolStream(ByteSpan bytes, Co
   return chunks;
 }
 
-Status SpoolingWriter::AddSlab(std::size_t tensor, std::uint32_t slab,
+Status ArtifactWriter::AddSlab(std::size_t tensor, std::uint32_t slab,
                                const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
                                std::span<const StreamCuts> cuts) {
   INGOT_TRY(CheckSlab(tensor, slab, streams).At(target_));
@@ -220,12 +178,12 @@ Status SpoolingWriter::AddSlab(std::size_t tensor, std::uint32_t slab,
   return OkStatus();
 }
 
-Json SpoolingWriter::Note(std::size_t tensor, std::uint32_t slab) const {
+Json ArtifactWriter::Note(std::size_t tensor, std::uint32_t slab) const {
   const std::lock_guard lock(mutex_);
   return InPlan(tensor, slab) && slabs_[tensor][slab] ? slabs_[tensor][slab]->note : Json();
 }
 
-Status SpoolingWriter::CheckComplete() const {
+Status ArtifactWriter::CheckComplete() const {
   for (std::size_t t = 0; t < slabs_.size(); ++t)
     for (std::uint32_t s = 0; s < slabs_[t].size(); ++s)
       if (!HasSlab(t, s))
@@ -235,7 +193,7 @@ Status SpoolingWriter::CheckComplete() const {
 }
 
 // Streams of all slabs joined, and the assets spooled.
-Result<Pieces> SpoolingWriter::CollectPieces() {
+Result<Pieces> ArtifactWriter::CollectPieces() {
   Pieces pieces;
   for (const auto& [name, content] : plan_.assets) {
     INGOT_ASSIGN(auto chunks, SpoolStream(AsBytes(content), CodingHint::kGeneral));
@@ -256,7 +214,7 @@ Result<Pieces> SpoolingWriter::CollectPieces() {
   return pieces;
 }
 
-Result<ArtifactWriter::Finished> SpoolingWriter::Finish(
+Result<ArtifactWriter::Finished> ArtifactWriter::Finish(
     const SigningKey* key, const std::function<void(Manifest&)>& patch) {
   INGOT_TRY(CheckComplete());
   INGOT_ASSIGN(const Pieces pieces, CollectPieces());
@@ -266,7 +224,7 @@ Result<ArtifactWriter::Finished> SpoolingWriter::Finish(
   return std::move(made.finished);
 }
 
-Result<std::string> SpoolingWriter::Draft(const std::function<void(Manifest&)>& patch) {
+Result<std::string> ArtifactWriter::Draft(const std::function<void(Manifest&)>& patch) {
   INGOT_TRY(CheckComplete());
   INGOT_ASSIGN(const Pieces pieces, CollectPieces());
   draft_.reset();
@@ -275,8 +233,6 @@ Result<std::string> SpoolingWriter::Draft(const std::function<void(Manifest&)>& 
   draft_.emplace(std::move(made.file));
   return draft_->temporary_path();
 }
-
-}  // namespace
 
 Result<std::unique_ptr<ArtifactWriter>> ArtifactWriter::Open(const std::string& target,
                                                              ArtifactPlan plan, bool force) {
@@ -295,10 +251,17 @@ Result<std::unique_ptr<ArtifactWriter>> ArtifactWriter::Open(const std::string& 
   INGOT_TRY(CheckPlan(plan, manifest).At(target));
   INGOT_ASSIGN(std::unique_ptr<Spool> spool, Spool::Open(target, Identity(plan)));
   files::RemoveStaleFiles(target, kMagic);
-  auto writer = std::make_unique<SpoolingWriter>(target, std::move(plan), std::move(manifest),
-                                                 std::move(spool));
+  std::unique_ptr<ArtifactWriter> writer(
+      new ArtifactWriter(target, std::move(plan), std::move(manifest), std::move(spool)));
   INGOT_TRY(writer->Resume());
-  return std::unique_ptr<ArtifactWriter>(std::move(writer));
+  return writer;
+}
+
+void ArtifactWriter::Discard() { spool_->Remove(); }
+
+std::uint64_t ArtifactWriter::spooled_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return spooled_bytes_;
 }
 
 }  // namespace ingot::artifact

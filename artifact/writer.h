@@ -6,22 +6,22 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "artifact/assemble.h"
+#include "artifact/coding.h"
 #include "artifact/manifest.h"
 #include "artifact/signature.h"
+#include "artifact/spool.h"
 #include "base/bytes.h"
 #include "base/status.h"
+#include "files/atomic_file.h"
 
 namespace ingot::artifact {
-
-enum class CodingHint {
-  kRaw,      // store as it is
-  kGeneral,  // zstd where that saves at least 3 %
-  kEntropy,  // rANS where that saves at least 3 %
-};
 
 // A tensor before chunk numbers exist: plane kinds and streams in order; bytes are filled in by
 // Finish.
@@ -49,7 +49,8 @@ struct ArtifactPlan {
 
 class ArtifactWriter {
  public:
-  virtual ~ArtifactWriter() = default;
+  ArtifactWriter(const ArtifactWriter&) = delete;
+  ArtifactWriter& operator=(const ArtifactWriter&) = delete;
 
   // Opens or resumes the spool `target + ".spool"`. Refuses an existing target unless `force`
   // (InvalidArgument), and a spool another live process has locked.
@@ -57,40 +58,62 @@ class ArtifactWriter {
                                                       bool force);
 
   // Whether an earlier, killed run already completed this slab.
-  virtual bool HasSlab(std::size_t tensor, std::uint32_t slab) const = 0;
+  bool HasSlab(std::size_t tensor, std::uint32_t slab) const;
 
   // Compresses, digests and spools the streams of one slab: streams[plane][stream]. `note` is kept
   // with the slab and handed back by Notes (error sums, say). `cuts`: chunk borders beyond those at
   // 4 MiB; InvalidArgument where they do not ascend inside their stream. Thread-safe; the caller's
   // buffers may go after.
-  virtual Status AddSlab(std::size_t tensor, std::uint32_t slab,
-                         const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
-                         std::span<const StreamCuts> cuts = {}) = 0;
+  Status AddSlab(std::size_t tensor, std::uint32_t slab,
+                 const std::vector<std::vector<ByteSpan>>& streams, const Json& note,
+                 std::span<const StreamCuts> cuts = {});
 
   // Forgets a resumed slab, which is then to be added again. No-op where there is none.
-  virtual void DropSlab(std::size_t tensor, std::uint32_t slab) = 0;
+  void DropSlab(std::size_t tensor, std::uint32_t slab);
 
   // A slab's note; null where it was not added.
-  virtual Json Note(std::size_t tensor, std::uint32_t slab) const = 0;
+  Json Note(std::size_t tensor, std::uint32_t slab) const;
 
-  struct Finished {
-    std::string root_hex;
-    std::uint64_t file_bytes = 0;
-  };
+  using Finished = FinishedArtifact;
   // Lays out, writes, signs (unless key is null), fsyncs, renames, removes the spool. `patch` may
   // edit the manifest before it is serialised (to add `extra`). Io where the disk is full: target
   // untouched, spool kept.
-  virtual Result<Finished> Finish(const SigningKey* key,
-                                  const std::function<void(Manifest&)>& patch) = 0;
+  Result<Finished> Finish(const SigningKey* key, const std::function<void(Manifest&)>& patch);
 
   // The artifact as Finish would make it, unsigned, in a file beside the target that goes with the
   // writer: to learn from the artifact itself what belongs into its manifest. Returns its path.
-  virtual Result<std::string> Draft(const std::function<void(Manifest&)>& patch) = 0;
+  Result<std::string> Draft(const std::function<void(Manifest&)>& patch);
 
   // Removes the spool: what was asked for cannot be packed, so nothing is to be resumed. Call last.
-  virtual void Discard() = 0;
+  void Discard();
 
-  virtual std::uint64_t spooled_bytes() const = 0;  // stored so far, resumed ones included
+  std::uint64_t spooled_bytes() const;  // stored so far, resumed ones included
+
+ private:
+  ArtifactWriter(std::string target, ArtifactPlan plan, Manifest manifest,
+                 std::unique_ptr<Spool> spool);
+  Status Resume();
+  bool InPlan(std::size_t tensor, std::uint32_t slab) const {
+    return tensor < slabs_.size() && slab < slabs_[tensor].size();
+  }
+  Status CheckSlab(std::size_t tensor, std::uint32_t slab,
+                   const std::vector<std::vector<ByteSpan>>& streams) const;
+  Result<std::vector<SpooledChunk>> SpoolStream(ByteSpan bytes, CodingHint hint,
+                                                std::span<const std::uint64_t> cuts = {});
+  // REQUIRES: mutex_ held.
+  void Keep(SlabRecord record);
+  void Forget(std::size_t tensor, std::uint32_t slab);
+  Status CheckComplete() const;
+  Result<Pieces> CollectPieces();
+
+  std::string target_;
+  ArtifactPlan plan_;
+  Manifest manifest_;
+  std::unique_ptr<Spool> spool_;
+  std::optional<files::AtomicFile> draft_;  // the last one, never committed
+  mutable std::mutex mutex_;
+  std::vector<std::vector<std::optional<SlabRecord>>> slabs_;
+  std::uint64_t spooled_bytes_ = 0;
 };
 
 }  // namespace ingot::artifact

@@ -1,6 +1,5 @@
 #include "calibration/statistics.h"
 
-#include <blake3.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 
@@ -10,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "model/source/safetensors.h"
@@ -24,26 +24,18 @@ using model::SafetensorsEntry;
 constexpr std::uint64_t kProbeBytes = 4096;
 constexpr std::size_t kScanGrain = 1 << 16;
 
-std::string HexDigest(blake3_hasher& hasher) {
-  std::uint8_t digest[BLAKE3_OUT_LEN];
-  blake3_hasher_finalize(&hasher, digest, sizeof digest);
-  std::string hex = "blake3:";
-  for (const std::uint8_t byte : digest) hex += fmt::format("{:02x}", byte);
-  return hex;
-}
-
 // Rows that cover the first and the last kProbeBytes of a tensor.
 Status HashProbes(const model::Checkpoint& checkpoint, const model::TensorInfo& tensor,
-                  blake3_hasher& hasher) {
+                  Hasher& hasher) {
   const std::uint64_t row_bytes = tensor.cols() * DTypeBytes(tensor.dtype);
   if (row_bytes == 0 || tensor.rows() == 0) return OkStatus();
   const std::uint64_t rows = std::min(tensor.rows(), CeilDiv(kProbeBytes, row_bytes));
   std::vector<std::uint8_t> bytes(rows * row_bytes);
   const std::uint64_t probe = std::min<std::uint64_t>(kProbeBytes, bytes.size());
   INGOT_TRY(checkpoint.ReadRows(tensor, 0, rows, bytes));
-  blake3_hasher_update(&hasher, bytes.data(), probe);
+  hasher.Update({bytes.data(), probe});
   INGOT_TRY(checkpoint.ReadRows(tensor, tensor.rows() - rows, tensor.rows(), bytes));
-  blake3_hasher_update(&hasher, bytes.data() + bytes.size() - probe, probe);
+  hasher.Update({bytes.data() + bytes.size() - probe, probe});
   return OkStatus();
 }
 
@@ -77,15 +69,14 @@ Status CheckFinite(std::span<const float> values) {
 }  // namespace
 
 Result<std::string> ModelFingerprint(const model::Checkpoint& checkpoint) {
-  blake3_hasher hasher;
-  blake3_hasher_init(&hasher);
+  Hasher hasher;
   for (const model::TensorInfo& tensor : checkpoint.tensors()) {
     const std::string line = fmt::format("{} {} {}\n", tensor.name, DTypeName(tensor.dtype),
                                          fmt::join(tensor.shape, "x"));
-    blake3_hasher_update(&hasher, line.data(), line.size());
+    hasher.Update(AsBytes(line));
     INGOT_TRY(HashProbes(checkpoint, tensor, hasher).At(tensor.name));
   }
-  return HexDigest(hasher);
+  return "blake3:" + HexOf(hasher.Finish());
 }
 
 Result<std::shared_ptr<const Statistics>> Statistics::Open(const std::string& path) {
@@ -150,10 +141,7 @@ Status Statistics::ReadMetadata() {
     if (!input.is_string()) return Corruption("'inputs' of " + weight + " is not a name");
     inputs_.emplace(weight, input.get<std::string>());
   }
-  blake3_hasher hasher;
-  blake3_hasher_init(&hasher);
-  blake3_hasher_update(&hasher, header.data(), header.size());
-  digest_ = HexDigest(hasher);
+  digest_ = "blake3:" + HexOf(DigestOf(header));
   return OkStatus();
 }
 

@@ -79,7 +79,7 @@ TensorSummary SummarizeTensor(const artifact::TensorRecord& record,
 }
 
 SignatureSummary SummarizeSignature(const artifact::Signature& signature,
-                                    const artifact::Digest& root,
+                                    const Digest& root,
                                     const artifact::VerifyingKey* key) {
   SignatureSummary out;
   out.kind = artifact::SignatureKindName(signature.kind);
@@ -145,6 +145,8 @@ Summary Summarize(const artifact::ArtifactReader& reader, const artifact::Verify
   summary.prefix_bytes = reader.header().data_offset;
   summary.chunk_count = reader.chunks().size();
   summary.root_digest = HexOf(reader.root());
+  summary.base_root = manifest.base_root;
+  for (const artifact::ExitRecord& exit : manifest.exits) summary.exit_layers.push_back(exit.layer);
   summary.complete_level = reader.complete_level();
   for (const artifact::AssetRecord& asset : manifest.assets)
     summary.asset_bytes += StoredBytes(asset.stream, reader.chunks());
@@ -180,27 +182,30 @@ Json SummaryJson(const Summary& summary) {
                           {"verifies", signature.verifies},
                           {"trusted", signature.trusted}});
   const SizeSum linear = summary.role("linear");
-  return {{"format", fmt::format("{}.{}", summary.format_major, summary.format_minor)},
-          {"bytes", summary.file_bytes},
-          {"bits_per_weight_linear", linear.stored_bits_per_weight()},
-          {"bits_per_weight_linear_resident", linear.resident_bits_per_weight()},
-          {"bits_per_weight_total", summary.total.stored_bits_per_weight()},
-          {"bits_per_weight_total_resident", summary.total.resident_bits_per_weight()},
-          {"bits_per_weight_file", BitsPerWeight(summary.file_bytes, summary.total.weights)},
-          {"weights", summary.total.weights},
-          {"resident_bytes", summary.total.resident_bytes},
-          {"source_bytes", summary.total.source_bytes},
-          {"prefix_bytes", summary.prefix_bytes},
-          {"asset_bytes", summary.asset_bytes},
-          {"chunks", summary.chunk_count},
-          {"root_digest", summary.root_digest},
-          {"signatures", signatures},
-          {"complete_level", summary.complete_level},
-          {"level_bytes", summary.level_bytes},
-          {"sizes", roles},
-          {"config", summary.config},
-          {"provenance", summary.provenance},
-          {"tensors", tensors}};
+  Json json = {{"format", fmt::format("{}.{}", summary.format_major, summary.format_minor)},
+               {"bytes", summary.file_bytes},
+               {"bits_per_weight_linear", linear.stored_bits_per_weight()},
+               {"bits_per_weight_linear_resident", linear.resident_bits_per_weight()},
+               {"bits_per_weight_total", summary.total.stored_bits_per_weight()},
+               {"bits_per_weight_total_resident", summary.total.resident_bits_per_weight()},
+               {"bits_per_weight_file", BitsPerWeight(summary.file_bytes, summary.total.weights)},
+               {"weights", summary.total.weights},
+               {"resident_bytes", summary.total.resident_bytes},
+               {"source_bytes", summary.total.source_bytes},
+               {"prefix_bytes", summary.prefix_bytes},
+               {"asset_bytes", summary.asset_bytes},
+               {"chunks", summary.chunk_count},
+               {"root_digest", summary.root_digest},
+               {"signatures", signatures},
+               {"complete_level", summary.complete_level},
+               {"level_bytes", summary.level_bytes},
+               {"sizes", roles},
+               {"config", summary.config},
+               {"provenance", summary.provenance},
+               {"tensors", tensors}};
+  if (!summary.base_root.empty()) json["base_root_digest"] = summary.base_root;
+  if (!summary.exit_layers.empty()) json["exit_layers"] = summary.exit_layers;
+  return json;
 }
 
 Status CheckNotAModel(const std::string& path) {

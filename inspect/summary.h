@@ -70,6 +70,8 @@ struct Summary {
   std::uint64_t prefix_bytes = 0;  // header, signatures, manifest, chunk table
   std::uint64_t asset_bytes = 0;   // stored
   std::string root_digest;         // hexadecimal
+  std::string base_root;           // of what a delta is over; else empty
+  std::vector<int> exit_layers;
   int complete_level = -1;
   std::vector<TensorSummary> tensors;  // streaming order
   std::map<std::string, SizeSum> by_role;

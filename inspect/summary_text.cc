@@ -159,6 +159,9 @@ void AddOrigin(const Summary& summary, Rows& rows) {
   AddAllocation(provenance, rows);
   AddMeasured(provenance, rows);
   rows.push_back({"root", "blake3:" + summary.root_digest});
+  if (!summary.base_root.empty()) rows.push_back({"delta over", "blake3:" + summary.base_root});
+  if (!summary.exit_layers.empty())
+    rows.push_back({"exits", fmt::format("after layers {}", fmt::join(summary.exit_layers, ", "))});
   if (summary.signatures.empty()) rows.push_back({"signed", "no"});
   for (const SignatureSummary& s : summary.signatures)
     rows.push_back({"signed", fmt::format("{} key {}: {}", s.kind, s.key_id,

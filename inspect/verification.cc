@@ -8,6 +8,7 @@ Result<Verification> VerifyArtifact(const std::string& path, const artifact::Ver
                                     const std::function<Status(std::uint64_t)>& progress) {
   artifact::OpenOptions options;
   options.key = key;
+  options.allow_delta = true;
   Verification verification;
   if (path == "-") {
     INGOT_ASSIGN(verification.damage, artifact::VerifyPipe(STDIN_FILENO, options));

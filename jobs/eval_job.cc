@@ -77,8 +77,8 @@ std::string CacheKey(const EvalJobOptions& job, const loader::EvalOptions& optio
   for (const fs::path& path : files)
     key += fmt::format("{} {} {}\n", path.filename().string(), fs::file_size(path, error),
                        fs::last_write_time(path, error).time_since_epoch().count());
-  key += HexOf(artifact::DigestOf(BytesOf(std::span<const model::TokenId>(text.tokens))));
-  return HexOf(artifact::DigestOf(AsBytes(key)));
+  key += HexOf(DigestOf(BytesOf(std::span<const model::TokenId>(text.tokens))));
+  return HexOf(DigestOf(AsBytes(key)));
 }
 
 loader::EvalOptions OptionsOf(const EvalJobOptions& job, bool masked, std::size_t context,

@@ -26,8 +26,8 @@ pack::Json MeasuredJson(const loader::EvalResult& r, const EvalText& text) {
           {"positions", r.tokens},
           {"context", r.context},
           {"text", text.origin},
-          {"text_tokens_digest", "blake3:" + HexOf(artifact::DigestOf(BytesOf(
-                                                 std::span<const model::TokenId>(text.tokens))))}};
+          {"text_tokens_digest",
+           "blake3:" + HexOf(DigestOf(BytesOf(std::span<const model::TokenId>(text.tokens))))}};
 }
 
 }  // namespace

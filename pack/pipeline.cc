@@ -197,8 +197,7 @@ class PackRun {
   // Whether a slab that was added has another source now.
   bool Changed(const LoadedSlab& slab) const {
     const Json note = writer_.Note(slab.job.tensor, slab.job.slab);
-    return !note.is_object() ||
-           note.value("source", Json()) != HexOf(artifact::DigestOf(slab.bytes));
+    return !note.is_object() || note.value("source", Json()) != HexOf(DigestOf(slab.bytes));
   }
 
   Status DropIfChanged(const LoadedSlab& slab) {
@@ -311,7 +310,7 @@ Result<Summary> Summarize(const PackPlan& plan, const artifact::ArtifactWriter& 
     summary.relative_error.push_back(std::isfinite(ratio) ? ratio : 0.0);
     summary.predicted_loss.push_back(std::isfinite(loss) ? loss : 0.0);
   }
-  summary.source_digest = "blake3:" + HexOf(artifact::DigestOf(AsBytes(lines)));
+  summary.source_digest = "blake3:" + HexOf(DigestOf(AsBytes(lines)));
   return summary;
 }
 

@@ -49,8 +49,8 @@ Result<std::string> Fingerprint(const model::Checkpoint& checkpoint, const PackP
                         DTypeName(tensor.source.dtype), tensor.rows, tensor.cols, tensor.slab_rows,
                         tensor.transposed, RecipeText(tensor.recipe));
   for (const auto& [name, content] : checkpoint.assets())
-    text += fmt::format("{} {}\n", name, HexOf(artifact::DigestOf(AsBytes(content))));
-  return HexOf(artifact::DigestOf(AsBytes(text)));
+    text += fmt::format("{} {}\n", name, HexOf(DigestOf(AsBytes(content))));
+  return HexOf(DigestOf(AsBytes(text)));
 }
 
 std::string SourceLine(const PlannedTensor& tensor, const std::vector<std::string>& slab_digests) {

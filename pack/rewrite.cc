@@ -67,8 +67,8 @@ std::string FingerprintOf(const artifact::ArtifactReader& reader,
   for (const auto& [name, streams] : replacements)
     for (const Replacement& replaced : streams)
       text += fmt::format("\n{} {} {} {}", name, replaced.plane, replaced.stream,
-                          HexOf(artifact::DigestOf(replaced.bytes)));
-  return HexOf(artifact::DigestOf(AsBytes(text)));
+                          HexOf(DigestOf(replaced.bytes)));
+  return HexOf(DigestOf(AsBytes(text)));
 }
 
 Status CopyTensor(const artifact::ArtifactReader& reader, std::size_t index,

@@ -1,6 +1,5 @@
 #include "pack/slab_source.h"
 
-#include <blake3.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 
@@ -144,16 +143,15 @@ std::string DescribeNonfinite(const PlannedTensor& tensor, std::uint32_t slab, B
 
 SlabCheck CheckSlab(DType dtype, ByteSpan bytes) {
   SlabCheck check;
-  blake3_hasher hasher;
-  blake3_hasher_init(&hasher);
+  Hasher hasher;
   for (std::size_t at = 0; at < bytes.size(); at += kCheckBytes) {
     const ByteSpan piece = bytes.subspan(at, std::min(kCheckBytes, bytes.size() - at));
-    blake3_hasher_update(&hasher, piece.data(), piece.size());
+    hasher.Update(piece);
     if (check.nonfinite.has_value()) continue;
     if (const auto found = FindNonfinite(dtype, piece))
       check.nonfinite = at / DTypeBytes(dtype) + *found;
   }
-  blake3_hasher_finalize(&hasher, check.digest.data(), check.digest.size());
+  check.digest = hasher.Finish();
   return check;
 }
 

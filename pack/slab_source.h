@@ -9,8 +9,8 @@
 #include <set>
 #include <string>
 
-#include "artifact/format.h"
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/dtype.h"
 #include "base/status.h"
 #include "model/source/checkpoint.h"
@@ -41,7 +41,7 @@ std::string DescribeNonfinite(const PlannedTensor& tensor, std::uint32_t slab, B
 // BLAKE3-256 of the slab, and the same search in one pass over the bytes, cache-sized pieces at a
 // time.
 struct SlabCheck {
-  artifact::Digest digest{};
+  Digest digest{};
   std::optional<std::uint64_t> nonfinite;
 };
 SlabCheck CheckSlab(DType dtype, ByteSpan bytes);

@@ -39,7 +39,7 @@ FORBIDDEN = [
       ("loader", "inspect", "stored")),
 ]
 # Rooms whose circles are still to be undone.
-CIRCULAR = {"artifact", "loader"}
+CIRCULAR = {"loader"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 LIMITS = {".cc": 1000, ".h": 500, ".cu": 1000}
 

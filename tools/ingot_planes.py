@@ -310,12 +310,18 @@ PLANES = {
 }
 
 
-def weights_of(planes, shape, streams, plane_count=None):
-    """The sum of the first planes as float32, in `shape`; streams(plane) gives its bytes by name."""
+def weights_of(planes, shape, streams, plane_count=None, base=None):
+    """The sum of the first planes as float32, in `shape`; streams(plane) gives its bytes by name. With `base`, what a
+    delta's planes make of those weights: they add apart from it until one replaces, or to the end."""
     cols = shape[-1] if shape else 1
     rows = int(np.prod(shape[:-1], dtype=np.int64)) if shape else 1
     total = np.zeros((rows, cols), np.float32)
+    if base is not None:
+        need(not any(p["kind"] in REPLACES for p in planes[:-1]), "a delta's plane that replaces is not its last")
+        base = base.reshape(rows, cols)
     for plane in application_order(planes, plane_count):
         need(plane["kind"] in PLANES, f"unknown plane kind {plane['kind']}")
+        if base is not None and plane["kind"] in REPLACES:
+            total, base = base + total, None
         total = PLANES[plane["kind"]](plane["attributes"], streams(plane), total)
-    return total.reshape(shape)
+    return (total if base is None else base + total).reshape(shape)

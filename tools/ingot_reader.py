@@ -266,12 +266,38 @@ class Artifact:
                 return tensor
         raise Refused(f"no tensor {name}")
 
-    def weights(self, tensor, plane_count=None):
-        """The sum of the first planes as float32, in the tensor's shape."""
+    def weights(self, tensor, plane_count=None, base=None):
+        """The sum of the first planes as float32, in the tensor's shape; of a delta with the base's weights."""
         def streams(plane):
             return {s["name"]: np.frombuffer(self.stream(s), np.uint8) for s in plane["streams"]}
 
-        return weights_of(tensor["planes"], tensor["shape"], streams, plane_count)
+        return weights_of(tensor["planes"], tensor["shape"], streams, plane_count, base)
+
+
+class Stack:
+    """A base and a delta over it, FORMAT.md section 9."""
+
+    def __init__(self, base, delta):
+        need("base" in delta.manifest, "not a delta")
+        need("base" not in base.manifest, "the base is a delta itself")
+        need(delta.manifest["base"]["root"] == base.root.hex(), "the delta is over another base")
+        self.base, self.delta = base, delta
+        self.of_base = {tensor["name"]: tensor for tensor in base.manifest["tensors"]}
+        self.of_delta = {tensor["name"]: tensor for tensor in delta.manifest["tensors"]}
+        for name, tensor in self.of_delta.items():
+            if name in self.of_base:
+                same = all(tensor[key] == self.of_base[name][key] for key in ("shape", "role"))
+                need(same, f"{name}: shape or role is not the base's")
+            else:
+                need(tensor["role"] in ("router", "shared"), f"{name}: not in the base")
+
+    def names(self):
+        return [*self.of_base, *(name for name in self.of_delta if name not in self.of_base)]
+
+    def weights(self, name):
+        need(name in self.of_base or name in self.of_delta, f"no tensor {name}")
+        value = self.base.weights(self.of_base[name]) if name in self.of_base else None
+        return self.delta.weights(self.of_delta[name], base=value) if name in self.of_delta else value
 
 
 def unique(pairs):
@@ -355,6 +381,7 @@ def run(arguments):
         return 0
     tensor = artifact.tensor(arguments.tensor)
     if arguments.command == "dump":
+        need("base" not in artifact.manifest, "a delta alone is no model; Stack reads it over its base")
         np.save(arguments.out, artifact.weights(tensor, arguments.planes))
         return 0
     for record in tensor["planes"][arguments.plane]["streams"]:

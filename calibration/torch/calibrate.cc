@@ -1,7 +1,6 @@
 #include "calibration/torch/calibrate.h"
 
 #include <ATen/ATen.h>
-#include <blake3.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/digest.h"
 #include "calibration/importance.h"
 #include "calibration/statistics.h"
 #include "calibration/torch/passes.h"
@@ -23,18 +23,10 @@ namespace {
 constexpr int kMethodVersion = 1;
 constexpr std::string_view kTakenGradients = "gradients";  // a part's name
 
-std::string Hex(blake3_hasher& hasher) {
-  std::uint8_t digest[BLAKE3_OUT_LEN];
-  blake3_hasher_finalize(&hasher, digest, sizeof digest);
-  return "blake3:" + HexOf(digest);
-}
-
 std::string TextDigest(const TokenWindows& text) {
-  blake3_hasher hasher;
-  blake3_hasher_init(&hasher);
-  for (const auto& window : text.windows)
-    blake3_hasher_update(&hasher, window.data(), window.size() * sizeof window[0]);
-  return Hex(hasher);
+  Hasher hasher;
+  for (const auto& window : text.windows) hasher.Update(BytesOf(std::span(window)));
+  return "blake3:" + HexOf(hasher.Finish());
 }
 
 Status CheckText(const model::Architecture& architecture, const TokenWindows& text) {

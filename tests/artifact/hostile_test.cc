@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "artifact/coding.h"
-#include "artifact/digest.h"
 #include "artifact/layout.h"
 #include "artifact/signature_area.h"
 #include "tests/artifact/artifact_fixture.h"

@@ -33,6 +33,26 @@ print(len(artifact.manifest["tensors"]), "tensors")
 """
 
 
+# The same of a delta over its base.
+STACK = """
+import json, sys
+root = sys.argv[1]
+sys.path.insert(0, root + "/tools")
+import blake3, ingot_reader
+golden = root + "/tests/golden/"
+base, delta = (ingot_reader.Artifact(golden + name + ".ingot") for name in ("transforms_v1", "delta_v1"))
+stack = ingot_reader.Stack(base, delta)
+expected = json.load(open(golden + "delta_v1.json"))
+assert set(expected) == set(stack.names())
+for name, digest in expected.items():
+    assert blake3.blake3(stack.weights(name).tobytes()).hexdigest() == digest, name
+try:
+    ingot_reader.Stack(ingot_reader.Artifact(golden + "exits_v1.ingot"), delta)
+except ingot_reader.Refused:
+    print(len(expected), "tensors")
+"""
+
+
 def reader(*arguments):
     return subprocess.run([PYTHON, str(READER), *map(str, arguments)], capture_output=True, text=True)
 
@@ -62,6 +82,13 @@ def main():
         check = subprocess.run([PYTHON, "-c", WEIGHTS, str(ROOT), name], capture_output=True, text=True)
         if check.returncode != 0 or not check.stdout.startswith(f"{tensors} tensors"):
             failures.append(f"{name}: {check.stdout}{check.stderr}")
+    check = subprocess.run([PYTHON, "-c", STACK, str(ROOT)], capture_output=True, text=True)
+    if check.returncode != 0 or not check.stdout.startswith("14 tensors"):
+        failures.append(f"delta_v1: {check.stdout}{check.stderr}")
+    with tempfile.TemporaryDirectory() as directory:
+        alone = reader("dump", ROOT / "tests/golden/delta_v1.ingot", "scaled", pathlib.Path(directory) / "w.npy")
+    if alone.returncode != 1 or "no model" not in alone.stderr:
+        failures.append(f"delta_v1 alone: {alone.stdout}{alone.stderr}")
     damaged = sorted((ROOT / "tests/golden_errors").glob("*.ingot"))
     if len(damaged) < 16:
         failures.append(f"golden_errors: {len(damaged)} files")

@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "artifact/digest.h"
 #include "artifact/layout.h"
 #include "artifact/reader.h"
 #include "artifact/signature_area.h"
@@ -17,6 +16,8 @@
 namespace {
 
 using namespace ingot::artifact;
+using ingot::Digest;
+using ingot::DigestOf;
 
 // Gives every chunk inside the file the digest of its bytes, and the signature area its own.
 void RepairDigests(std::vector<std::uint8_t>& file) {

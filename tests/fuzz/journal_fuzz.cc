@@ -11,6 +11,7 @@
 namespace {
 
 using namespace ingot::artifact;
+using ingot::Digest;
 
 void Check(bool good) {
   if (!good) std::abort();

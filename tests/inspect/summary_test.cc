@@ -102,6 +102,24 @@ TEST_F(SummaryTest, CountsEverythingAndNamesItsBase) {
   EXPECT_NE(text.find("signed    no"), std::string::npos) << text;
 }
 
+TEST(Summary, SaysWhatADeltaIsOverAndWhereRowsMayLeave) {
+  artifact::OpenOptions options;
+  options.allow_delta = true;
+  const auto reader = artifact::ArtifactReader::Open(
+      std::string(INGOT_SOURCE_DIR) + "/tests/golden/delta_v1.ingot", options);
+  ASSERT_TRUE(reader.ok()) << reader.status().message();
+  const Summary summary = Summarize(**reader, nullptr);
+  const std::string& root = (*reader)->manifest().base_root;
+  EXPECT_EQ(SummaryJson(summary)["base_root_digest"], root);
+  EXPECT_EQ(SummaryJson(summary)["exit_layers"], Json({0}));
+  const std::string text = SummaryText(summary, "delta_v1.ingot", false);
+  EXPECT_NE(text.find("blake3:" + root), std::string::npos) << text;
+  EXPECT_NE(text.find("after layers 0"), std::string::npos) << text;
+  EXPECT_TRUE(VerifyArtifact(std::string(INGOT_SOURCE_DIR) + "/tests/golden/delta_v1.ingot", nullptr,
+                             nullptr)
+                  ->damage.empty());
+}
+
 // Provenance is whatever a file says it is.
 TEST_F(SummaryTest, StrangeProvenanceIsNotTrusted) {
   const auto reader = artifact::ArtifactReader::Open(Write(), {});

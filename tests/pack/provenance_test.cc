@@ -109,12 +109,11 @@ TEST(Provenance, TheSourceDigestCanBeRecomputedFromAnyCopy) {
              std::to_string(tensor.slab_rows);
     for (std::uint64_t begin = 0; begin < tensor.rows; begin += tensor.slab_rows) {
       const std::uint64_t rows = std::min(tensor.slab_rows, tensor.rows - begin);
-      lines +=
-          " " + HexOf(artifact::DigestOf(ByteSpan(bytes.span()).subspan(begin * row, rows * row)));
+      lines += " " + HexOf(DigestOf(ByteSpan(bytes.span()).subspan(begin * row, rows * row)));
     }
     lines += "\n";
   }
-  EXPECT_EQ(report->source_digest, "blake3:" + HexOf(artifact::DigestOf(AsBytes(lines))));
+  EXPECT_EQ(report->source_digest, "blake3:" + HexOf(DigestOf(AsBytes(lines))));
   const auto reader = artifact::ArtifactReader::Open(options.target, {});
   EXPECT_EQ((*reader)->manifest().provenance["source"]["digest"], report->source_digest);
 }

@@ -121,12 +121,12 @@ TEST(SlabSource, CheckIsTheDigestAndTheSearchInOne) {
   std::vector<std::uint16_t> values(300'000);  // several pieces
   std::iota(values.begin(), values.end(), std::uint16_t{0});
   for (std::uint16_t& value : values) value &= 0x3fff;
-  EXPECT_EQ(CheckSlab(DType::kBf16, Bytes(values)).digest, artifact::DigestOf(Bytes(values)));
+  EXPECT_EQ(CheckSlab(DType::kBf16, Bytes(values)).digest, DigestOf(Bytes(values)));
   EXPECT_FALSE(CheckSlab(DType::kBf16, Bytes(values)).nonfinite.has_value());
   values[200'001] = 0x7fc0;
   values[200'005] = 0x7f80;
   const SlabCheck check = CheckSlab(DType::kBf16, Bytes(values));
-  EXPECT_EQ(check.digest, artifact::DigestOf(Bytes(values)));
+  EXPECT_EQ(check.digest, DigestOf(Bytes(values)));
   EXPECT_EQ(check.nonfinite, 200'001u);
 }
 

@@ -97,7 +97,7 @@ Json Provenance(const TuneCommand& command, const calibration::TokenWindows& tex
   }
   return {{"tool", "ingot-calibrate " INGOT_VERSION},
           {"text", fmt::format("{}", fmt::join(text.sources, "; "))},
-          {"text_digest", "blake3:" + HexOf(artifact::DigestOf(AsBytes(ids)))},
+          {"text_digest", "blake3:" + HexOf(DigestOf(AsBytes(ids)))},
           {"windows", result.windows},
           {"held_out", result.held_out},
           {"context", text.context},

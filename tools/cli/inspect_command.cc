@@ -72,6 +72,7 @@ Status RunInspect(const InspectOptions& options) {
   artifact::OpenOptions open;
   open.key = PointerTo(key);
   open.allow_truncated = true;
+  open.allow_delta = true;
   INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(options.file, open));
   const inspect::Summary summary = inspect::Summarize(*reader, PointerTo(key));
   inspect::Json json;

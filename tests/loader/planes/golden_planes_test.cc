@@ -23,7 +23,7 @@ std::string DigestOfRows(const ResidentMatrix& matrix) {
   std::iota(rows.begin(), rows.end(), 0);
   std::vector<float> weights(matrix.rows * matrix.cols);
   GatherRows(matrix, rows, weights.data());
-  return HexOf(artifact::DigestOf(BytesOf(std::span<const float>(weights))));
+  return HexOf(DigestOf(BytesOf(std::span<const float>(weights))));
 }
 
 struct Golden {

@@ -138,7 +138,7 @@ TEST(EntropyGolden, WeightsHaveTheDigestsOfThen) {
   ASSERT_EQ(reader->manifest().tensors.size(), expected.size());
   for (const artifact::TensorRecord& record : reader->manifest().tensors) {
     const auto digest = [](const std::vector<float>& values) {
-      return HexOf(artifact::DigestOf(BytesOf(std::span(values))));
+      return HexOf(DigestOf(BytesOf(std::span(values))));
     };
     EXPECT_EQ(digest(Decoded(*reader, record)), expected.at(record.name)) << record.name;
     EXPECT_EQ(digest(AllRows(*weights->Find(record.name))), expected.at(record.name));

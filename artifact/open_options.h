@@ -1,0 +1,18 @@
+// What a caller demands of an artifact, or allows, when it is opened.
+#pragma once
+
+namespace ingot::artifact {
+
+class VerifyingKey;
+
+struct OpenOptions {
+  // With a key: Untrusted unless one signature is by it. Without: a signature that does not verify
+  // under the key it carries is still Untrusted; absence of any is not an error.
+  const VerifyingKey* key = nullptr;
+  // A file cut short at a level border opens with the levels it has.
+  bool allow_truncated = false;
+  // A delta opens without its base. What it holds is not a model.
+  bool allow_delta = false;
+};
+
+}  // namespace ingot::artifact
