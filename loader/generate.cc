@@ -32,7 +32,8 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   if (session.model().architecture().masked)
     return Unsupported("an encoder predicts masked tokens, it does not continue a text");
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
-  INGOT_ASSIGN(Sampler sampler, Sampler::Make(options.sampler));
+  INGOT_ASSIGN(session.sequence().sampler, Sampler::Make(options.sampler));
+  Sampler& sampler = *session.sequence().sampler;
   GenerateResult result;
   result.prompt_tokens = ids.size();
   auto start = Clock::now();

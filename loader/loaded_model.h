@@ -10,8 +10,8 @@
 
 #include "artifact/reader.h"
 #include "base/status.h"
-#include "loader/cpu/linear.h"
 #include "loader/cpu/bound_weights.h"
+#include "loader/cpu/linear.h"
 #include "loader/weights/resident.h"
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"

@@ -1,20 +1,18 @@
-// One sequence through a model: a KV cache, the states of recurrent layers, and the tokens that are
-// in them.
+// One sequence with a runner of its own: the simplest way through a model.
 //
 // Thread rule: a session belongs to one thread at a time; sessions over one model are independent.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
-#include "base/dtype.h"
 #include "base/status.h"
-#include "loader/cpu/cpu_ops.h"
-#include "loader/cpu/kv_cache.h"
-#include "loader/cpu/recurrent_state.h"
 #include "loader/loaded_model.h"
+#include "loader/runner.h"
+#include "loader/sequence.h"
 
 namespace ingot::loader {
 
@@ -47,46 +45,41 @@ class Session {
   // ids.size().
   Result<Tensor> Hidden(std::span<const model::TokenId> ids, std::size_t from);
   // Logits of rows [begin, end) of such hidden states, (end - begin) x vocab_size.
-  Tensor Logits(const Tensor& hidden, std::size_t begin, std::size_t end);
+  Tensor Logits(const Tensor& hidden, std::size_t begin, std::size_t end) {
+    return runner_.Logits(hidden, begin, end);
+  }
 
   // Forgets everything, or all positions from `length` on. A state cannot go back: with recurrent
-  // layers the positions before `length` are run again, unless they are all there are, or none.
+  // layers the positions before `length` are run again before the next token.
   void Reset() { Truncate(0); }
   // REQUIRES: length <= position().
-  void Truncate(std::uint64_t length);
+  void Truncate(std::uint64_t length) { runner_.Truncate(*sequence_, length); }
 
-  const Model& model() const { return *model_; }
-  std::uint64_t position() const { return cache_.length(); }
-  std::uint64_t context() const { return cache_.capacity(); }
-  std::uint64_t cache_bytes() const { return cache_.resident_bytes() + state_.resident_bytes(); }
+  const Model& model() const { return runner_.model(); }
+  Runner& runner() { return runner_; }
+  Sequence& sequence() { return *sequence_; }
+  std::uint64_t position() const { return sequence_->position(); }
+  std::uint64_t context() const { return runner_.context(); }
+  std::uint64_t cache_bytes() const {
+    return runner_.pool().resident_bytes() + sequence_->state_bytes();
+  }
   // The sequence is longer than the model was trained for: obeyed, but expect nonsense.
-  bool beyond_trained_length() const { return position() > model_->architecture().max_positions; }
+  bool beyond_trained_length() const { return position() > model().architecture().max_positions; }
   // Called at every layer border of every forward; false ends that forward there: the layers above
   // make keys, values and states of its tokens and nothing else.
   void WatchLayers(std::function<bool(std::size_t layer, Tensor& x)> watch) {
-    ops_.after_layer = [watch = std::move(watch)](std::size_t layer, Tensor& x,
-                                                  std::span<const std::uint32_t> /*rows*/) {
+    runner_.ops().after_layer = [watch = std::move(watch)](
+                                    std::size_t layer, Tensor& x,
+                                    std::span<const std::uint32_t> /*rows*/) {
       const bool goes_on = !watch || watch(layer, x);
       return goes_on ? model::GoingRows() : model::GoingRows(std::in_place);
     };
   }
 
  private:
-  Status CheckIds(std::span<const model::TokenId> ids) const;
-  // Whether adding tokens moves a longrope model to its long frequencies, under which the cached
-  // keys must be computed again.
-  bool CrossesLongRope(std::uint64_t new_length) const;
-  // Back to an empty sequence; the tokens it had.
-  std::vector<model::TokenId> Forget();
-  // Runs ids in blocks; keeps the hidden rows from `from` on.
-  Result<Tensor> Run(std::span<const model::TokenId> ids, std::size_t from);
-
-  std::shared_ptr<const Model> model_;
   std::uint64_t prefill_block_;
-  KvCache cache_;
-  RecurrentState state_;
-  CpuOps ops_;
-  std::vector<model::TokenId> ids_;  // what cache and state hold
+  Runner runner_;
+  std::unique_ptr<Sequence> sequence_;
   Tensor logits_;
 };
 

@@ -4,24 +4,14 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <limits>
+
+#include "model/forward/position_terms.h"
 
 namespace ingot::calibration {
 namespace {
 
 std::int64_t Signed(std::uint64_t n) { return static_cast<std::int64_t>(n); }
-
-// The slope of a head (Press et al., 2022).
-float AlibiSlope(std::size_t head, std::size_t heads) {
-  const std::size_t power = std::bit_floor(heads);
-  if (head < power)
-    return static_cast<float>(
-        std::exp2(-8.0 * static_cast<double>(head + 1) / static_cast<double>(power)));
-  return static_cast<float>(
-      std::exp2(-4.0 * static_cast<double>(2 * (head - power) + 1) / static_cast<double>(power)));
-}
 
 at::Tensor Activation(model::Activation kind, const at::Tensor& x) {
   switch (kind) {
@@ -85,33 +75,16 @@ void TorchOps::SetShape(std::size_t sequences, std::size_t length) {
   for (const model::RopeSpec& spec : architecture_->ropes) ropes_.push_back(MakeRope(spec));
 }
 
-// The frequencies of a sequence of length_ tokens; as in loader/cpu/rope_table.cc, whose rounding
-// is the reference's.
+// Of a sequence of length_ tokens.
 TorchOps::RopeTable TorchOps::MakeRope(const model::RopeSpec& spec) const {
   if (spec.dims == 0) return {};
   const auto length = static_cast<std::uint64_t>(length_);
-  const bool is_long = !spec.long_inv_freq.empty() && length > spec.switch_length;
-  const std::vector<double>& source = is_long ? spec.long_inv_freq : spec.inv_freq;
-  const std::int64_t half = Signed(source.size());
-  RopeTable table{at::empty({length_, half}), at::empty({length_, half})};
-  for (std::int64_t i = 0; i < half; ++i) {
-    double frequency = source[static_cast<std::size_t>(i)];
-    if (spec.dynamic_factor > 0 && length > spec.switch_length && spec.dims > 2) {
-      const double growth = spec.dynamic_factor * static_cast<double>(length) /
-                                static_cast<double>(spec.switch_length) -
-                            (spec.dynamic_factor - 1);
-      frequency *=
-          std::pow(growth, -2.0 * static_cast<double>(i) / static_cast<double>(spec.dims - 2));
-    }
-    for (std::int64_t t = 0; t < length_; ++t) {
-      const double angle = static_cast<float>(t) * static_cast<float>(frequency);
-      table.cosine.data_ptr<float>()[t * half + i] =
-          static_cast<float>(std::cos(angle) * spec.attention_factor);
-      table.sine.data_ptr<float>()[t * half + i] =
-          static_cast<float>(std::sin(angle) * spec.attention_factor);
-    }
-  }
-  return table;
+  const std::vector<float> frequencies = model::RopeFrequencies(spec, length);
+  const Tensor rows = at::empty({length_, Signed(spec.dims)});
+  for (std::uint64_t t = 0; t < length; ++t)
+    model::RopeRow(spec, frequencies, t, rows.data_ptr<float>() + t * spec.dims);
+  const std::int64_t half = Signed(spec.dims / 2);
+  return {rows.narrow(1, 0, half), rows.narrow(1, half, half)};
 }
 
 at::Tensor TorchOps::Embed(const std::string& table, std::span<const std::int32_t> ids) {
@@ -200,13 +173,17 @@ at::Tensor TorchOps::Mask(const model::AttentionSpec& spec) const {
 }
 
 at::Tensor TorchOps::Alibi(const model::AttentionSpec& spec) const {
-  Tensor slopes = at::empty({Signed(spec.heads), 1, 1});
-  for (std::size_t h = 0; h < spec.heads; ++h)
-    slopes.data_ptr<float>()[h] = AlibiSlope(h, spec.heads);
-  const Tensor position = at::arange(length_, at::kFloat);
-  if (!spec.alibi_bf16) return slopes * spec.alibi_scale * position;
-  const auto rounded = [](const Tensor& t) { return t.to(at::kBFloat16).to(at::kFloat); };
-  return rounded(rounded(slopes) * rounded(position)) * spec.alibi_scale;
+  Tensor bias = at::empty({Signed(spec.heads), 1, length_});
+  float* at = bias.data_ptr<float>();
+  for (std::size_t h = 0; h < spec.heads; ++h) {
+    const float slope = model::AlibiSlope(h, spec.heads);
+    const auto scale = static_cast<float>(spec.alibi_scale);
+    for (std::int64_t t = 0; t < length_; ++t)
+      *at++ = spec.alibi_bf16
+                  ? model::RoundedAlibiBias(slope, static_cast<std::uint64_t>(t)) * scale
+                  : slope * scale * static_cast<float>(t);
+  }
+  return bias;
 }
 
 at::Tensor TorchOps::Attention(const model::AttentionSpec& spec, std::size_t /*layer*/, Tensor q,

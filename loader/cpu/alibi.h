@@ -1,4 +1,5 @@
-// Attention biases by distance (ALiBi; Press et al., 2022).
+// Falcon's attention biases (model::RoundedAlibiBias) as tables by a key's absolute position. They
+// depend on nothing else, so that all sequences read one.
 //
 // Thread rule: Prepare belongs to one thread; biases may then be read by many.
 #pragma once
@@ -9,14 +10,9 @@
 
 namespace ingot::loader {
 
-// The slope of a head.
-float AlibiSlope(std::size_t head, std::size_t heads);
-
-// Falcon's biases: bf16(bf16(slope) * bf16(position)) of a key's absolute position, times a scale.
-// Rounding takes away what makes ALiBi depend on distances alone, so they are tables.
 class RoundedAlibi {
  public:
-  // Makes biases for positions [0, positions).
+  // Makes biases, times a scale, for positions [0, positions).
   void Prepare(std::size_t heads, double scale, std::uint64_t positions);
   // By position. REQUIRES: head < heads of Prepare.
   const float* Of(std::size_t head) const { return biases_[head].data(); }

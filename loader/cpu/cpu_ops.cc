@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/parallel.h"
 #include "loader/cpu/op_work.h"
@@ -31,27 +32,67 @@ VectorActivation KernelActivation(model::Activation activation) {
   return VectorActivation::kSilu;
 }
 
-CpuOps::CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
-               RecurrentState& state, Compute compute)
+CpuOps::CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvPool& pool,
+               const CpuSequences& sequences, Compute compute)
     : weights_(&weights),
-      cache_(&cache),
-      state_(&state),
+      kv_(&pool),
+      sequences_(&sequences),
       compute_(compute),
       kernels_(&kVectorKernels.Best()) {
   for (const model::RopeSpec& rope : architecture.ropes) ropes_.emplace_back(rope);
 }
 
 void CpuOps::Begin(const model::Batch& batch) {
-  if (batch.rows.empty()) return;
-  first_position_ = static_cast<std::uint64_t>(batch.rows.front().position);
-  for (RopeTable& rope : ropes_)
-    rope.Prepare(first_position_ + batch.rows.size(), sequence_length_);
+  rows_.assign(batch.rows.begin(), batch.rows.end());
+  runs_.clear();
+  run_of_row_.clear();
+  places_.clear();
+  for (std::size_t r = 0; r < rows_.size(); ++r) {
+    if (r == 0 || rows_[r].sequence != rows_[r - 1].sequence)
+      runs_.push_back({(*sequences_)[rows_[r].sequence], r, 0});
+    ++runs_.back().count;
+    run_of_row_.push_back(static_cast<std::uint32_t>(runs_.size() - 1));
+    places_.push_back(
+        {static_cast<std::uint64_t>(rows_[r].position), runs_.back().sequence->expected_length});
+  }
+  for (RopeTable& rope : ropes_) rope.Begin(places_);
+  row_planes_ = nullptr;
+  const auto all = [](const model::Row& row) { return row.planes == model::kAllPlanes; };
+  if (std::ranges::all_of(rows_, all)) return;
+  std::vector<std::uint32_t> planes;
+  for (const model::Row& row : rows_) planes.push_back(row.planes);
+  row_planes_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(planes));
+}
+
+Tensor CpuOps::Like(const Tensor& x, std::size_t cols) {
+  Tensor like = pool_.Make(x.rows(), cols);
+  like.set_planes(x.planes());
+  return like;
+}
+
+template <typename OfRow>
+RowPlanes CpuOps::PlanesOf(const Tensor& x, std::size_t count, OfRow of_row) {
+  if (x.planes() == nullptr) return nullptr;
+  std::vector<std::uint32_t> planes;
+  for (std::size_t i = 0; i < count; ++i) planes.push_back((*x.planes())[of_row(i)]);
+  return std::make_shared<const std::vector<std::uint32_t>>(std::move(planes));
+}
+
+const std::vector<float*>& CpuOps::States(std::size_t layer, std::size_t slot, std::size_t size) {
+  states_.clear();
+  for (const Run& run : runs_) states_.push_back(run.sequence->state.Slot(layer, slot, size));
+  return states_;
 }
 
 Tensor CpuOps::Embed(const std::string& table, std::span<const std::int32_t> ids) {
   const ResidentMatrix& matrix = weights_->Table(table);
   Tensor out = pool_.Make(ids.size(), matrix.cols);
-  GatherRows(matrix, ids, out.data());
+  if (row_planes_ == nullptr) {
+    GatherRows(matrix, ids, out.data());
+    return out;
+  }
+  GatherRows(matrix, ids, out.data(), *row_planes_);
+  out.set_planes(row_planes_);
   return out;
 }
 
@@ -72,7 +113,7 @@ void CpuOps::NormRows(const model::NormSpec& norm, const float* x, std::size_t r
 }
 
 Tensor CpuOps::Norm(const model::NormSpec& norm, const Tensor& x) {
-  Tensor y = pool_.Make(x.rows(), x.cols());
+  Tensor y = Like(x, x.cols());
   NormRows(norm, x.data(), x.rows(), x.cols(), y.data());
   return y;
 }
@@ -109,7 +150,7 @@ std::vector<Tensor> CpuOps::Linear(std::initializer_list<const model::LinearRef*
   jobs.reserve(refs.size());
   for (const model::LinearRef* ref : refs) {
     const BoundWeights::Linear& bound = weights_->Of(*ref);
-    out.push_back(pool_.Make(x.rows(), ref->rows));
+    out.push_back(Like(x, ref->rows));
     LinearJob& job = jobs.emplace_back();
     job.matrix = bound.matrix;
     job.row_begin = ref->row_begin;
@@ -118,97 +159,48 @@ std::vector<Tensor> CpuOps::Linear(std::initializer_list<const model::LinearRef*
     job.y = out.back().data();
     job.y_stride = ref->rows;
   }
-  RunLinear(jobs, x.data(), x.cols(), x.rows(), x.cols(), compute_);
+  if (x.planes() != nullptr)
+    LinearByClass(jobs, x);
+  else
+    RunLinear(jobs, x.data(), x.cols(), x.rows(), x.cols(), compute_);
   return out;
+}
+
+// Rows sorted by their plane count, a job per matrix and run of equal ones.
+void CpuOps::LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x) {
+  const std::vector<std::uint32_t>& planes = *x.planes();
+  std::vector<std::uint32_t> order(x.rows());
+  std::iota(order.begin(), order.end(), 0u);
+  std::ranges::stable_sort(order, {}, [&](std::uint32_t row) { return planes[row]; });
+  Tensor sorted = pool_.Make(x.rows(), x.cols());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    std::memcpy(sorted.row(i), x.row(order[i]), x.cols() * sizeof(float));
+  std::vector<Tensor> results;
+  std::vector<LinearJob> by_class;
+  for (const LinearJob& job : jobs) {
+    results.push_back(pool_.Make(x.rows(), job.rows));
+    for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+      while (end < order.size() && planes[order[end]] == planes[order[begin]]) ++end;
+      LinearJob& one = by_class.emplace_back(job);
+      one.y = results.back().data();
+      one.token_begin = begin;
+      one.tokens = end - begin;
+      one.plane_count = planes[order[begin]];
+    }
+  }
+  RunLinear(by_class, sorted.data(), x.cols(), x.rows(), x.cols(), compute_);
+  for (std::size_t j = 0; j < jobs.size(); ++j)
+    for (std::size_t i = 0; i < order.size(); ++i)
+      std::memcpy(jobs[j].y + order[i] * jobs[j].y_stride, results[j].row(i),
+                  jobs[j].rows * sizeof(float));
 }
 
 Tensor CpuOps::Rope(std::size_t rope, std::size_t head_dim, Tensor x) {
   const std::size_t heads = x.cols() / head_dim;
   ParallelFor(x.rows(), RowGrain(x.cols()), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r)
-      ropes_[rope].Rotate(x.row(r), heads, head_dim, first_position_ + r);
+    for (std::size_t r = begin; r < end; ++r) ropes_[rope].Rotate(x.row(r), heads, head_dim, r);
   });
   return x;
-}
-
-// Rows of one kv head are (token, head of the group) pairs, tokens outermost; [row_begin, row_end)
-// of them form one tile.
-void CpuOps::AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std::size_t kv_head,
-                         std::size_t row_begin, std::size_t row_end, Tensor& out) const {
-  const std::size_t group = spec.heads / spec.kv_heads;
-  const std::size_t dim = spec.head_dim;
-  const std::size_t stride = AlignUp(dim, 16);
-  const std::uint64_t total = first_position_ + q.rows();
-  thread_local AlignedBuffer<float> scratch;
-  if (scratch.size() < kTileRows * (dim + stride))
-    scratch = AlignedBuffer<float>(kTileRows * (dim + stride));
-  float* queries = scratch.data();
-  float slopes[kTileRows];
-  const float* biases[kTileRows];
-  std::uint64_t begin[kTileRows], end[kTileRows];
-  AttentionTile tile;
-  tile.rows = row_end - row_begin;
-  tile.head_dim = dim;
-  tile.value_stride = stride;
-  tile.queries = queries;
-  tile.begin = begin;
-  tile.end = end;
-  tile.keys = key_pages_[kv_head].data();
-  tile.values = value_pages_[kv_head].data();
-  tile.softcap = static_cast<float>(spec.softcap);
-  tile.alibi = spec.alibi && !spec.alibi_bf16 ? slopes : nullptr;
-  tile.bias = spec.alibi && spec.alibi_bf16 ? biases : nullptr;
-  tile.out = queries + kTileRows * dim;
-  const auto scale = static_cast<float>(spec.scale);
-  for (std::size_t r = 0; r < tile.rows; ++r) {
-    const std::size_t token = (row_begin + r) / group;
-    const std::size_t head = kv_head * group + (row_begin + r) % group;
-    const float* source = q.row(token) + head * dim;
-    for (std::size_t d = 0; d < dim; ++d) queries[r * dim + d] = source[d] * scale;
-    const std::uint64_t position = first_position_ + token;
-    end[r] = spec.causal ? position + 1 : total;
-    begin[r] = spec.window > 0 && position + 1 > spec.window ? position + 1 - spec.window : 0;
-    if (tile.alibi != nullptr)
-      slopes[r] = AlibiSlope(head, spec.heads) * static_cast<float>(spec.alibi_scale);
-    if (tile.bias != nullptr) biases[r] = rounded_alibi_.Of(head);
-  }
-  if (cache_->dtype() == DType::kF32)
-    kernels_->attend_f32(tile);
-  else
-    kernels_->attend_f16(tile);
-  for (std::size_t r = 0; r < tile.rows; ++r) {
-    const std::size_t head = kv_head * group + (row_begin + r) % group;
-    std::memcpy(out.row((row_begin + r) / group) + head * dim, tile.out + r * stride,
-                dim * sizeof(float));
-  }
-}
-
-Tensor CpuOps::Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q,
-                         const Tensor& k, const Tensor& v) {
-  const std::size_t tokens = q.rows();
-  const std::uint64_t total = first_position_ + tokens;
-  ParallelFor(tokens, std::max(kPageTokens, RowGrain(k.cols() * 4)),
-              [&](std::size_t begin, std::size_t end) {
-                for (std::size_t t = begin; t < end; ++t)
-                  cache_->Write(layer, first_position_ + t, k.row(t), v.row(t));
-              });
-  if (spec.alibi && spec.alibi_bf16) rounded_alibi_.Prepare(spec.heads, spec.alibi_scale, total);
-  key_pages_.resize(spec.kv_heads);
-  value_pages_.resize(spec.kv_heads);
-  for (std::size_t h = 0; h < spec.kv_heads; ++h)
-    cache_->Pages(layer, h, total, key_pages_[h], value_pages_[h]);
-  const std::size_t rows = tokens * (spec.heads / spec.kv_heads);
-  const std::size_t tiles = CeilDiv(rows, kTileRows);
-  const std::uint64_t seen = spec.window > 0 ? std::min(total, spec.window + tokens) : total;
-  const std::size_t work = std::min(rows, kTileRows) * seen * spec.head_dim * 2;
-  Tensor out = pool_.Make(tokens, spec.heads * spec.head_dim);
-  ParallelFor(spec.kv_heads * tiles, RowGrain(work / 8), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t task = begin; task < end; ++task) {
-      const std::size_t first = task % tiles * kTileRows;
-      AttendHeads(spec, q, task / tiles, first, std::min(first + kTileRows, rows), out);
-    }
-  });
-  return out;
 }
 
 Tensor CpuOps::Gate(model::Activation activation, Tensor gate, const Tensor& up) {
@@ -255,6 +247,7 @@ Tensor CpuOps::Select(const Tensor& x, std::span<const std::uint32_t> rows) {
   Tensor out = pool_.Make(rows.size(), x.cols());
   for (std::size_t i = 0; i < rows.size(); ++i)
     std::memcpy(out.row(i), x.row(rows[i]), x.cols() * sizeof(float));
+  out.set_planes(PlanesOf(x, rows.size(), [&](std::size_t i) { return rows[i]; }));
   return out;
 }
 
@@ -290,6 +283,7 @@ Tensor CpuOps::TakeRows(const Tensor& x, const Routes& routes, std::size_t exper
   Tensor out = pool_.Make(rows.size(), x.cols());
   for (std::size_t i = 0; i < rows.size(); ++i)
     std::memcpy(out.row(i), x.row(rows[i].row), x.cols() * sizeof(float));
+  out.set_planes(PlanesOf(x, rows.size(), [&](std::size_t i) { return rows[i].row; }));
   return out;
 }
 
@@ -301,13 +295,13 @@ Tensor CpuOps::AddRows(Tensor sum, const Tensor& y, const Routes& routes, std::s
 }
 
 Tensor CpuOps::ZerosLike(const Tensor& x) {
-  Tensor out = pool_.Make(x.rows(), x.cols());
+  Tensor out = Like(x, x.cols());
   std::fill_n(out.data(), out.size(), 0.0f);
   return out;
 }
 
 Tensor CpuOps::Columns(const Tensor& x, const model::ColumnSlice& slice) {
-  Tensor out = pool_.Make(x.rows(), slice.columns());
+  Tensor out = Like(x, slice.columns());
   for (std::size_t r = 0; r < x.rows(); ++r)
     for (std::uint64_t i = 0; i < slice.count; ++i)
       std::memcpy(out.row(r) + i * slice.width, x.row(r) + slice.begin + i * slice.stride,

@@ -1,7 +1,11 @@
 // The op set of the forward for this machine's processor: float32 activations over resident planes,
-// rows and heads in parallel. Attention reads and appends a paged KV cache.
+// rows and heads in parallel. What depends on a row's sequence works on runs, the rows of one
+// sequence next to each other: attention reads and appends the sequence's pages, recurrent mixers
+// its states.
 //
-// Thread rule: belongs to one thread; what it parallelises does not change results.
+// A row's results do not depend on the rows beside it, nor on the number of threads, in any bit.
+//
+// Thread rule: belongs to one thread.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +18,8 @@
 
 #include "loader/cpu/alibi.h"
 #include "loader/cpu/bound_weights.h"
-#include "loader/cpu/kv_cache.h"
+#include "loader/cpu/cpu_sequence.h"
 #include "loader/cpu/linear.h"
-#include "loader/cpu/recurrent_state.h"
 #include "loader/cpu/rope_table.h"
 #include "loader/cpu/tensor_pool.h"
 #include "loader/kernels/vector_kernels.h"
@@ -40,14 +43,18 @@ class CpuOps {
   };
 
   // Everything is borrowed.
-  CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvCache& cache,
-         RecurrentState& state, Compute compute);
+  CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvPool& pool,
+         const CpuSequences& sequences, Compute compute);
 
-  // The sequence will be this long when the prompt is in.
-  void Expect(std::uint64_t sequence_length) { sequence_length_ = sequence_length; }
-  // Takes consecutive positions of the one sequence. REQUIRES: room in the cache was reserved.
+  // REQUIRES: rows name sequences that are there, those of one stand together, in the order of
+  // their positions; room for them was reserved.
   void Begin(const model::Batch& batch);
   const Status& status() const { return status_; }
+
+  // What failed where no Status could be returned; the first one stays.
+  void Fail(Status status) {
+    if (status_.ok()) status_ = std::move(status);
+  }
 
   // Rows that leave at layer borders (leaving_ops.cc); without a watcher all go on.
   std::function<model::GoingRows(std::size_t layer, Tensor& x, std::span<const std::uint32_t> rows)>
@@ -106,29 +113,59 @@ class CpuOps {
   Tensor MakeTensor(std::size_t rows, std::size_t cols) { return pool_.Make(rows, cols); }
 
  private:
+  // The rows of one sequence.
+  struct Run {
+    CpuSequence* sequence;
+    std::size_t first;
+    std::size_t count;
+  };
+  // Keys and values that a run attends to, by kv head and page.
+  struct RunPages {
+    std::vector<std::vector<const void*>> keys, values;
+    std::uint64_t total = 0;     // positions, those of the run included
+    std::size_t first_tile = 0;  // among those of all runs
+    std::size_t tiles = 0;       // of a kv head
+  };
+
+  // A tensor for the same rows as x.
+  Tensor Like(const Tensor& x, std::size_t cols);
   void NormRows(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,
                 float* y) const;
-  void AttendHeads(const model::AttentionSpec& spec, const Tensor& q, std::size_t kv_head,
-                   std::size_t row_begin, std::size_t row_end, Tensor& out) const;
-
-  void ScanHead(const model::RwkvSpec& spec, std::size_t first, model::RwkvStreams<Tensor>& streams,
-                Tensor& removal, Tensor& replacement, RwkvHeadTask& task, Tensor& out) const;
+  // The planes of `count` rows of x, each of_row(i).
+  template <typename OfRow>
+  static RowPlanes PlanesOf(const Tensor& x, std::size_t count, OfRow of_row);
+  void LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x);
+  void WriteKeys(std::size_t layer, const Tensor& k, const Tensor& v);
+  void FindPages(const model::AttentionSpec& spec, const std::vector<KvPool::Pinned>& pinned);
+  void AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::size_t run,
+                  std::size_t tile, Tensor& out) const;
+  // A state of every run's sequence, `size` floats each; valid until the next call.
+  const std::vector<float*>& States(std::size_t layer, std::size_t slot, std::size_t size);
+  void ScanHead(const model::RwkvSpec& spec, std::size_t head, const Run& run,
+                model::RwkvStreams<Tensor>& streams, Tensor& removal, Tensor& replacement,
+                RwkvHeadTask& task, Tensor& out) const;
 
   const BoundWeights* weights_;
-  KvCache* cache_;
-  RecurrentState* state_;
+  KvPool* kv_;
+  const CpuSequences* sequences_;
   Compute compute_;
   const VectorKernels* kernels_;
+  Status status_;
+  // Of the rows that Begin said.
+  std::vector<model::Row> rows_;
+  RowPlanes row_planes_;
+  std::vector<Run> runs_;
+  std::vector<std::uint32_t> run_of_row_;
+  std::vector<RopePlace> places_;
   std::vector<RopeTable> ropes_;
   RoundedAlibi rounded_alibi_;
-  std::uint64_t sequence_length_ = 0;
-  std::uint64_t first_position_ = 0;
-  Status status_;
   TensorPool pool_;
-  Tensor first_value_;  // of RWKV 7, for the block that runs
-  // Page pointers of the layer at hand, by kv head; kept to keep their memory.
-  std::vector<std::vector<const void*>> key_pages_;
-  std::vector<std::vector<const void*>> value_pages_;
+  // RWKV 7's first values, with the rows that they are of.
+  Tensor first_value_;
+  std::vector<model::Row> first_value_rows_;
+  // Kept to keep their memory.
+  std::vector<RunPages> pages_;
+  std::vector<float*> states_;
 };
 
 static_assert(model::OpSet<CpuOps> && model::WatchesLayers<CpuOps> && model::RwkvOps<CpuOps>);

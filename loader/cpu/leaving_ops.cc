@@ -13,8 +13,7 @@ model::GoingRows CpuOps::AfterLayer(std::size_t layer, Tensor& x,
 
 void CpuOps::KeepKeys(const model::AttentionSpec& /*spec*/, std::size_t layer, const Tensor& k,
                       const Tensor& v) {
-  for (std::size_t t = 0; t < k.rows(); ++t)
-    cache_->Write(layer, first_position_ + t, k.row(t), v.row(t));
+  WriteKeys(layer, k, v);
 }
 
 Tensor CpuOps::PutRows(Tensor to, const Tensor& x, std::span<const std::uint32_t> rows) {

@@ -51,11 +51,26 @@ struct InputGroup {
   InputRecord* records = nullptr;  // tokens x RecordsOfToken(cols)
 };
 
-// A block of tokens.
+// The tokens of a block that a job takes.
 struct Inputs {
   const InputGroup* group;
+  std::size_t first;   // among all tokens
+  std::size_t offset;  // of the first in the block
   std::size_t tokens;
   std::size_t cols;
+
+  const float* packed() const {
+    return group->packed == nullptr ? nullptr : group->packed + offset * DotStride(cols);
+  }
+  const InputRecord* records() const {
+    return group->records == nullptr ? nullptr : group->records + offset * RecordsOfToken(cols);
+  }
+  // What the tokens share in the plane's product; null where it shares nothing.
+  const float* SharedOf(const PreparedPlane& plane) const {
+    for (const SharedProduct& shared : group->shared)
+      if (shared.plane == &plane) return shared.values.data() + offset * plane.needs.shared;
+    return nullptr;
+  }
 };
 
 // Whether planes with a product of their own are taken one by one. Not where a plane's value
@@ -145,7 +160,7 @@ void RunFloat(const Task& task, const Inputs& inputs, bool skip_own, float* y) {
     kPanelDot.Best()({.w = panel.data(),
                       .w_stride = stride,
                       .rows = rows,
-                      .x = inputs.group->packed,
+                      .x = inputs.packed(),
                       .x_stride = stride,
                       .tokens = inputs.tokens,
                       .padded_cols = padded_cols,
@@ -154,31 +169,36 @@ void RunFloat(const Task& task, const Inputs& inputs, bool skip_own, float* y) {
   }
 }
 
-const float* SharedOf(const InputGroup& group, const PreparedPlane& plane) {
-  for (const SharedProduct& shared : group.shared)
-    if (shared.plane == &plane) return shared.values.data();
-  return nullptr;
-}
-
 // A plane's own product, of all the task's rows at once.
 void RunOwn(const Task& task, const PreparedPlane& plane, const Inputs& inputs, float* y) {
-  const InputGroup& group = *inputs.group;
   Scratch<float> scratch(plane.scratch_floats);
   plane.row->matvec(plane, {.row_begin = task.job->row_begin + task.begin,
                             .rows = task.end - task.begin,
                             .tokens = inputs.tokens,
-                            .packed = group.packed,
+                            .packed = inputs.packed(),
                             .packed_stride = DotStride(inputs.cols),
-                            .records = group.records,
+                            .records = inputs.records(),
                             .record_stride = RecordsOfToken(inputs.cols),
-                            .shared = SharedOf(group, plane),
+                            .shared = inputs.SharedOf(plane),
                             .scratch = scratch.data(),
                             .y = y + task.begin,
                             .y_stride = task.job->y_stride});
 }
 
-// REQUIRES: y is the job's output for the first token of the block.
-void RunTask(const Task& task, const Inputs& inputs, Compute compute, float* y) {
+// The part of a block of `count` tokens that a task's job takes.
+Inputs InputsOf(const Task& task, const InputGroup& group, std::size_t first, std::size_t count,
+                std::size_t cols) {
+  const LinearJob& job = *task.job;
+  const std::size_t begin = std::max(first, job.token_begin);
+  const std::size_t left = first + count > begin ? first + count - begin : 0;
+  const std::size_t done = begin - job.token_begin;
+  return {&group, begin, begin - first, std::min(left, job.tokens > done ? job.tokens - done : 0),
+          cols};
+}
+
+void RunTask(const Task& task, const Inputs& inputs, Compute compute) {
+  if (inputs.tokens == 0) return;
+  float* y = task.job->y + inputs.first * task.job->y_stride;
   const ResidentMatrix& matrix = *task.job->matrix;
   const PlaneRange& planes = task.planes;
   const bool own = TakesPlanes(matrix, planes, compute);
@@ -243,23 +263,22 @@ void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_st
         PrepareToken(groups[i / count], x + (first + i % count) * x_stride, cols, i % count);
     });
     ParallelFor(tasks.size(), 1, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) {
-        const Task& task = tasks[i];
-        RunTask(task, {&groups[task.group], count, cols}, compute,
-                task.job->y + first * task.job->y_stride);
-      }
+      for (std::size_t i = begin; i < end; ++i)
+        RunTask(tasks[i], InputsOf(tasks[i], groups[tasks[i].group], first, count, cols), compute);
     });
   }
 }
 
-void GatherRows(const ResidentMatrix& matrix, std::span<const std::int32_t> ids, float* out) {
-  const PlaneRange planes = LivePlanes(matrix, SIZE_MAX);
+void GatherRows(const ResidentMatrix& matrix, std::span<const std::int32_t> ids, float* out,
+                std::span<const std::uint32_t> planes) {
+  const PlaneRange all = LivePlanes(matrix, SIZE_MAX);
   const std::size_t grain =
       std::max<std::size_t>(1, 65536 / std::max<std::uint64_t>(matrix.cols, 1));
   ParallelFor(ids.size(), grain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i)
-      DecodePanel(matrix, planes, static_cast<std::uint64_t>(ids[i]), 1, out + i * matrix.cols,
-                  matrix.cols, matrix.cols);
+      DecodePanel(matrix, planes.empty() ? all : LivePlanes(matrix, planes[i]),
+                  static_cast<std::uint64_t>(ids[i]), 1, out + i * matrix.cols, matrix.cols,
+                  matrix.cols);
   });
 }
 

@@ -18,8 +18,8 @@ enum class Compute {
   kFast,   // int8 activations where the plane's kernel has them: run, serve
 };
 
-// y[t * y_stride + r] (+)= W[row_begin + r] · x[t] (+ bias[r]) for r in [0, rows), t in [0,
-// tokens).
+// y[t * y_stride + r] (+)= W[row_begin + r] · x[t] (+ bias[r]) for r in [0, rows), t in
+// [token_begin, token_begin + tokens).
 struct LinearJob {
   const ResidentMatrix* matrix = nullptr;
   std::uint64_t row_begin = 0;
@@ -27,6 +27,8 @@ struct LinearJob {
   const float* bias = nullptr;  // `rows` values, already offset; nullptr: none
   float* y = nullptr;
   std::size_t y_stride = 0;
+  std::size_t token_begin = 0;
+  std::size_t tokens = SIZE_MAX;       // SIZE_MAX: all from token_begin on
   std::size_t plane_count = SIZE_MAX;  // use only the first planes (token-adaptive precision)
   bool accumulate = false;             // add to y instead of overwriting it
 };
@@ -36,7 +38,9 @@ struct LinearJob {
 void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_stride,
                std::size_t tokens, std::size_t cols, Compute compute);
 
-// out[t] = row ids[t] of the matrix, decoded to float32. REQUIRES: 0 <= ids[t] < matrix.rows.
-void GatherRows(const ResidentMatrix& matrix, std::span<const std::int32_t> ids, float* out);
+// out[t] = row ids[t] of the matrix, decoded to float32, of its first planes[t] planes where
+// `planes` is not empty. REQUIRES: 0 <= ids[t] < matrix.rows; as many planes as ids, or none.
+void GatherRows(const ResidentMatrix& matrix, std::span<const std::int32_t> ids, float* out,
+                std::span<const std::uint32_t> planes = {});
 
 }  // namespace ingot::loader

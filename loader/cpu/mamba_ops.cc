@@ -19,13 +19,14 @@ constexpr std::size_t kScanSlot = 1;
 // Multiply-adds that one exponential is worth.
 constexpr std::size_t kExpWork = 8;
 
-// After the rows of x, the state holds the last `taps - 1` of all inputs.
-void KeepInputs(const Tensor& x, std::size_t kept, float* state) {
+// After `rows` rows of x, the state holds the last `taps - 1` of all inputs.
+void KeepInputs(const Tensor& x, std::size_t first, std::size_t rows, std::size_t kept,
+                float* state) {
   const std::size_t channels = x.cols();
   if (kept == 0) return;
-  const std::size_t from_x = std::min(kept, x.rows());
+  const std::size_t from_x = std::min(kept, rows);
   std::memmove(state, state + from_x * channels, (kept - from_x) * channels * sizeof(float));
-  std::memcpy(state + (kept - from_x) * channels, x.row(x.rows() - from_x),
+  std::memcpy(state + (kept - from_x) * channels, x.row(first + rows - from_x),
               from_x * channels * sizeof(float));
 }
 
@@ -42,24 +43,27 @@ Tensor CpuOps::CausalConv(const model::CausalConvSpec& spec, std::size_t layer, 
   const std::size_t channels = spec.channels, kept = spec.kernel - 1;
   const float* weight = weights_->Values(spec.weight);
   const float* bias = spec.bias.empty() ? nullptr : weights_->Values(spec.bias);
-  float* state = state_->Slot(layer, kConvSlot, kept * channels);
+  const std::vector<float*>& states = States(layer, kConvSlot, kept * channels);
   const VectorActivation activation = KernelActivation(spec.activation);
-  Tensor out = pool_.Make(x.rows(), channels);
+  Tensor out = Like(x, channels);
   ParallelFor(x.rows(), RowGrain(channels * spec.kernel), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t t = begin; t < end; ++t) {
-      float* y = out.row(t);
+    for (std::size_t r = begin; r < end; ++r) {
+      const float* state = states[run_of_row_[r]];
+      const std::size_t t = r - runs_[run_of_row_[r]].first;
+      float* y = out.row(r);
       if (bias != nullptr)
         std::memcpy(y, bias, channels * sizeof(float));
       else
         std::fill_n(y, channels, 0.0f);
       for (std::size_t k = 0; k <= kept; ++k) {
-        const float* in = t + k < kept ? state + (t + k) * channels : x.row(t + k - kept);
+        const float* in = t + k < kept ? state + (t + k) * channels : x.row(r + k - kept);
         MultiplyAdd(weight + k * channels, in, channels, y);
       }
       kernels_->activate(activation, y, nullptr, channels);
     }
   });
-  KeepInputs(x, kept, state);
+  for (std::size_t i = 0; i < runs_.size(); ++i)
+    KeepInputs(x, runs_[i].first, runs_[i].count, kept, states[i]);
   return out;
 }
 
@@ -67,15 +71,17 @@ Tensor CpuOps::SelectiveScan(const model::MambaSpec& spec, std::size_t layer, co
                              const Tensor& step, const Tensor& b, const Tensor& c) {
   const std::size_t blocks = CeilDiv(spec.inner, kScanLanes);
   const std::size_t block_values = spec.state * kScanLanes;
-  float* state = state_->Slot(layer, kScanSlot, blocks * block_values);
+  const std::vector<float*>& states = States(layer, kScanSlot, blocks * block_values);
   const float* decays = weights_->Values(spec.a_log);
   const float* skips = weights_->Values(spec.d);
   const ScanKernels& kernels = kScanKernels.Best();
-  Tensor out = pool_.Make(x.rows(), spec.inner);
-  const std::size_t work = x.rows() * block_values * kExpWork / 4;
-  ParallelFor(blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
+  Tensor out = Like(x, spec.inner);
+  const std::size_t work = x.rows() * block_values * kExpWork / 4 / runs_.size();
+  ParallelFor(runs_.size() * blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
     ScanBlock xs, steps, ys;
-    for (std::size_t block = begin; block < end; ++block) {
+    for (std::size_t task = begin; task < end; ++task) {
+      const Run& run = runs_[task / blocks];
+      const std::size_t block = task % blocks;
       const std::size_t first = block * kScanLanes;
       SelectiveBlock scan;
       scan.states = spec.state;
@@ -83,8 +89,8 @@ Tensor CpuOps::SelectiveScan(const model::MambaSpec& spec, std::size_t layer, co
       scan.a_stride = spec.inner;
       scan.skip = skips + first;
       scan.b_stride = scan.c_stride = spec.state;
-      scan.h = state + block * block_values;
-      ForEachScanChunk(x.rows(), [&](std::size_t token, std::size_t tokens) {
+      scan.h = states[task / blocks] + block * block_values;
+      ForEachScanChunk(run.first, run.count, [&](std::size_t token, std::size_t tokens) {
         scan.tokens = tokens;
         scan.x = xs.Load(x, token, tokens, first, spec.inner);
         scan.step = steps.Load(step, token, tokens, first, spec.inner);
@@ -118,13 +124,16 @@ Tensor CpuOps::SsdScan(const model::Mamba2Spec& spec, std::size_t layer, const T
   }
   const std::size_t head_blocks = CeilDiv(spec.head_dim, kScanLanes);
   const std::size_t block_values = spec.state * kScanLanes;
-  float* state = state_->Slot(layer, kScanSlot, heads * head_blocks * block_values);
+  const std::size_t blocks = heads * head_blocks;
+  const std::vector<float*>& states = States(layer, kScanSlot, blocks * block_values);
   const ScanKernels& kernels = kScanKernels.Best();
-  Tensor out = pool_.Make(tokens, spec.inner());
-  const std::size_t work = tokens * block_values / 4;
-  ParallelFor(heads * head_blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
+  Tensor out = Like(xbc, spec.inner());
+  const std::size_t work = tokens * block_values / 4 / runs_.size();
+  ParallelFor(runs_.size() * blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
     ScanBlock xs, ys;
-    for (std::size_t block = begin; block < end; ++block) {
+    for (std::size_t task = begin; task < end; ++task) {
+      const Run& run = runs_[task / blocks];
+      const std::size_t block = task % blocks;
       const std::size_t head = block / head_blocks;
       const std::size_t first = head * spec.head_dim + block % head_blocks * kScanLanes;
       const std::size_t last = (head + 1) * spec.head_dim;
@@ -133,8 +142,8 @@ Tensor CpuOps::SsdScan(const model::Mamba2Spec& spec, std::size_t layer, const T
       scan.states = spec.state;
       scan.decay_stride = heads;
       scan.b_stride = scan.c_stride = xbc.cols();
-      scan.h = state + block * block_values;
-      ForEachScanChunk(tokens, [&](std::size_t token, std::size_t count) {
+      scan.h = states[task / blocks] + block * block_values;
+      ForEachScanChunk(run.first, run.count, [&](std::size_t token, std::size_t count) {
         scan.tokens = count;
         scan.decay = decays.row(token) + head;
         float* x = xs.Load(xbc, token, count, first, last);

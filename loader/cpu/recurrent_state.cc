@@ -20,6 +20,19 @@ float* RecurrentState::Slot(std::size_t layer, std::size_t slot, std::size_t siz
   return buffer.data();
 }
 
+RecurrentState RecurrentState::Copy() const {
+  RecurrentState copy;
+  for (const std::vector<AlignedBuffer<float>>& slots : layers_) {
+    copy.layers_.emplace_back();
+    for (const AlignedBuffer<float>& from : slots) {
+      AlignedBuffer<float>& to = copy.layers_.back().emplace_back(from.size());
+      std::copy(from.data(), from.data() + from.size(), to.data());
+    }
+  }
+  copy.resident_bytes_ = resident_bytes_;
+  return copy;
+}
+
 void RecurrentState::Reset() {
   for (std::vector<AlignedBuffer<float>>& slots : layers_)
     for (AlignedBuffer<float>& buffer : slots) std::fill(buffer.begin(), buffer.end(), 0.0f);

@@ -24,12 +24,16 @@ class RecurrentState {
   // this object is destroyed. REQUIRES: the same size at every call for a slot; slots count from 0.
   float* Slot(std::size_t layer, std::size_t slot, std::size_t size);
 
+  // The same numbers, in memory of their own.
+  RecurrentState Copy() const;
+
   // Back to the start of a sequence: every slot is zero. Memory is kept.
   void Reset();
 
   std::uint64_t resident_bytes() const { return resident_bytes_; }
 
  private:
+  RecurrentState() = default;
   std::vector<std::vector<AlignedBuffer<float>>> layers_;
   std::uint64_t resident_bytes_ = 0;
 };

@@ -11,17 +11,19 @@ namespace ingot::loader {
 
 Tensor CpuOps::Retention(const model::RetentionSpec& spec, std::size_t layer, const Tensor& q,
                          const Tensor& k, const Tensor& v) {
-  const std::size_t tokens = q.rows();
   const std::size_t head_blocks = CeilDiv(spec.value_dim, kScanLanes);
   const std::size_t block_values = spec.key_dim * kScanLanes;
-  float* state = state_->Slot(layer, 0, spec.heads * head_blocks * block_values);
+  const std::size_t blocks = spec.heads * head_blocks;
+  const std::vector<float*>& states = States(layer, 0, blocks * block_values);
   const auto key_scale = static_cast<float>(spec.key_scale);
   const ScanKernels& kernels = kScanKernels.Best();
-  Tensor out = pool_.Make(tokens, spec.heads * spec.value_dim);
-  const std::size_t work = tokens * block_values / 4;
-  ParallelFor(spec.heads * head_blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
+  Tensor out = Like(q, spec.heads * spec.value_dim);
+  const std::size_t work = q.rows() * block_values / 4 / runs_.size();
+  ParallelFor(runs_.size() * blocks, RowGrain(work), [&](std::size_t begin, std::size_t end) {
     ScanBlock xs, ys;
-    for (std::size_t block = begin; block < end; ++block) {
+    for (std::size_t task = begin; task < end; ++task) {
+      const Run& run = runs_[task / blocks];
+      const std::size_t block = task % blocks;
       const std::size_t head = block / head_blocks;
       const std::size_t first = head * spec.value_dim + block % head_blocks * kScanLanes;
       const std::size_t last = (head + 1) * spec.value_dim;
@@ -32,8 +34,8 @@ Tensor CpuOps::Retention(const model::RetentionSpec& spec, std::size_t layer, co
       scan.decay_stride = 0;
       scan.b_stride = k.cols();
       scan.c_stride = q.cols();
-      scan.h = state + block * block_values;
-      ForEachScanChunk(tokens, [&](std::size_t token, std::size_t count) {
+      scan.h = states[task / blocks] + block * block_values;
+      ForEachScanChunk(run.first, run.count, [&](std::size_t token, std::size_t count) {
         scan.tokens = count;
         // The keys' factor goes to the values: there are fewer of them in a block.
         float* x = xs.Load(v, token, count, first, last);

@@ -1,54 +1,39 @@
 #include "loader/cpu/rope_table.h"
 
-#include <cmath>
+#include "model/forward/position_terms.h"
 
 namespace ingot::loader {
 
-bool UsesLongFrequencies(const model::RopeSpec& spec, std::uint64_t sequence_length) {
-  return !spec.long_inv_freq.empty() && sequence_length > spec.switch_length;
+RopeTable::RopeTable(const model::RopeSpec& spec)
+    : spec_(&spec), by_length_(model::DependsOnLength(spec)) {
+  if (!by_length_) frequencies_ = model::RopeFrequencies(spec, 0);
 }
 
-std::vector<float> RopeTable::Frequencies(std::uint64_t sequence_length) const {
-  const bool is_long = UsesLongFrequencies(*spec_, sequence_length);
-  const std::vector<double>& source = is_long ? spec_->long_inv_freq : spec_->inv_freq;
-  std::vector<float> result(source.begin(), source.end());
-  if (spec_->dynamic_factor > 0 && sequence_length > spec_->switch_length && spec_->dims > 2) {
-    const double growth = spec_->dynamic_factor * static_cast<double>(sequence_length) /
-                              static_cast<double>(spec_->switch_length) -
-                          (spec_->dynamic_factor - 1);
-    for (std::size_t i = 0; i < result.size(); ++i)
-      result[i] = static_cast<float>(
-          source[i] *
-          std::pow(growth, -2.0 * static_cast<double>(i) / static_cast<double>(spec_->dims - 2)));
-  }
-  return result;
-}
-
-void RopeTable::Prepare(std::uint64_t positions, std::uint64_t sequence_length) {
+void RopeTable::Begin(std::span<const RopePlace> places) {
   if (spec_->dims == 0) return;
-  if (frequencies_.empty() || spec_->dynamic_factor > 0 || !spec_->long_inv_freq.empty()) {
-    std::vector<float> frequencies = Frequencies(sequence_length);
-    if (frequencies != frequencies_) table_.clear();
-    frequencies_ = std::move(frequencies);
-  }
-  const std::size_t half = spec_->dims / 2;
-  table_.reserve(positions * spec_->dims);
-  for (std::uint64_t at = table_.size() / spec_->dims; at < positions; ++at) {
-    table_.resize((at + 1) * spec_->dims);
-    float* row = table_.data() + at * spec_->dims;
-    for (std::size_t i = 0; i < half; ++i) {
-      // The angle is rounded to float32 first: that is where the reference's rounding lies.
-      const double angle = static_cast<float>(at) * frequencies_[i];
-      row[i] = static_cast<float>(std::cos(angle) * spec_->attention_factor);
-      row[half + i] = static_cast<float>(std::sin(angle) * spec_->attention_factor);
+  at_.clear();
+  if (by_length_) {
+    table_.resize(places.size() * spec_->dims);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      if (i == 0 || places[i].sequence_length != places[i - 1].sequence_length)
+        frequencies_ = model::RopeFrequencies(*spec_, places[i].sequence_length);
+      model::RopeRow(*spec_, frequencies_, places[i].position, table_.data() + i * spec_->dims);
+      at_.push_back(i);
     }
+    return;
+  }
+  for (const RopePlace& place : places) {
+    for (std::uint64_t p = table_.size() / spec_->dims; p <= place.position; ++p) {
+      table_.resize((p + 1) * spec_->dims);
+      model::RopeRow(*spec_, frequencies_, p, table_.data() + p * spec_->dims);
+    }
+    at_.push_back(place.position);
   }
 }
 
-void RopeTable::Rotate(float* x, std::size_t heads, std::size_t head_dim,
-                       std::uint64_t position) const {
+void RopeTable::Rotate(float* x, std::size_t heads, std::size_t head_dim, std::size_t row) const {
   const std::size_t half = spec_->dims / 2;
-  const float* cosine = Row(position);
+  const float* cosine = Row(row);
   const float* sine = cosine + half;
   const std::size_t step = spec_->interleaved ? 2 : 1;
   const std::size_t partner = spec_->interleaved ? 1 : half;

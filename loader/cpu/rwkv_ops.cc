@@ -24,11 +24,12 @@ float Sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
 
 // Columns [begin, end) of version 4's recurrence, in the form that keeps its exponents from
 // overflowing: a and b are held divided by e^p. b is 0 only before the first token.
-void Scan4(const Tensor& key, const Tensor& value, const float* decay, const float* bonus,
-           std::size_t begin, std::size_t end, float* state, Tensor& out) {
+void Scan4(const Tensor& key, const Tensor& value, std::size_t first_row, std::size_t rows,
+           const float* decay, const float* bonus, std::size_t begin, std::size_t end, float* state,
+           Tensor& out) {
   const std::size_t inner = key.cols();
   float *a = state, *b = state + inner, *p = state + 2 * inner;
-  for (std::size_t t = 0; t < key.rows(); ++t) {
+  for (std::size_t t = first_row; t < first_row + rows; ++t) {
     const float *k = key.row(t), *v = value.row(t);
     float* y = out.row(t);
     for (std::size_t c = begin; c < end; ++c) {
@@ -87,22 +88,24 @@ void AddBonus(std::size_t dim, const float* r, const float* k, const float* bonu
 
 Tensor CpuOps::TokenShift(std::size_t layer, std::size_t slot, const Tensor& x) {
   const std::size_t cols = x.cols();
-  float* last = state_->Slot(layer, slot, cols);
-  Tensor delta = pool_.Make(x.rows(), cols);
+  const std::vector<float*>& last = States(layer, slot, cols);
+  Tensor delta = Like(x, cols);
   ParallelFor(x.rows(), Grain(cols), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
-      const float* before = t == 0 ? last : x.row(t - 1);
+      const std::uint32_t run = run_of_row_[t];
+      const float* before = t == runs_[run].first ? last[run] : x.row(t - 1);
       for (std::size_t i = 0; i < cols; ++i) delta.row(t)[i] = before[i] - x.row(t)[i];
     }
   });
-  std::memcpy(last, x.row(x.rows() - 1), cols * sizeof(float));
+  for (std::size_t i = 0; i < runs_.size(); ++i)
+    std::memcpy(last[i], x.row(runs_[i].first + runs_[i].count - 1), cols * sizeof(float));
   return delta;
 }
 
 Tensor CpuOps::TokenMix(const std::string& vector, bool of_current, const Tensor& x,
                         const Tensor& delta) {
   const float* share = weights_->Values(vector);
-  Tensor out = pool_.Make(x.rows(), x.cols());
+  Tensor out = Like(x, x.cols());
   ParallelFor(x.rows(), Grain(x.cols()), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t)
       for (std::size_t i = 0; i < x.cols(); ++i)
@@ -114,7 +117,7 @@ Tensor CpuOps::TokenMix(const std::string& vector, bool of_current, const Tensor
 Tensor CpuOps::TokenMix(const std::string& vector, const Tensor& x, const Tensor& delta,
                         const Tensor& low) {
   const float* share = weights_->Values(vector);
-  Tensor out = pool_.Make(x.rows(), x.cols());
+  Tensor out = Like(x, x.cols());
   ParallelFor(x.rows(), Grain(x.cols()), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t)
       for (std::size_t i = 0; i < x.cols(); ++i)
@@ -124,14 +127,26 @@ Tensor CpuOps::TokenMix(const std::string& vector, const Tensor& x, const Tensor
 }
 
 void CpuOps::KeepFirstValue(const Tensor& value) {
-  first_value_ = pool_.Make(value.rows(), value.cols());
+  first_value_rows_ = rows_;
+  first_value_ = Like(value, value.cols());
   std::memcpy(first_value_.data(), value.data(), value.size() * sizeof(float));
 }
 
 Tensor CpuOps::BlendFirstValue(Tensor value, const Tensor& gate) {
+  // Rows may have left since, none has come.
+  std::vector<std::size_t> from;
+  for (std::size_t kept = 0; kept < first_value_rows_.size() && from.size() < rows_.size();
+       ++kept) {
+    const model::Row &row = rows_[from.size()], &then = first_value_rows_[kept];
+    if (row.sequence == then.sequence && row.position == then.position) from.push_back(kept);
+  }
+  INGOT_CHECK(from.size() == rows_.size());
   ParallelFor(value.rows(), Grain(value.cols() * 16), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin * value.cols(); i < end * value.cols(); ++i)
-      value.data()[i] += (first_value_.data()[i] - value.data()[i]) * Sigmoid(gate.data()[i]);
+    for (std::size_t r = begin; r < end; ++r) {
+      const float *first = first_value_.row(from[r]), *g = gate.row(r);
+      float* v = value.row(r);
+      for (std::size_t i = 0; i < value.cols(); ++i) v[i] += (first[i] - v[i]) * Sigmoid(g[i]);
+    }
   });
   return value;
 }
@@ -139,43 +154,51 @@ Tensor CpuOps::BlendFirstValue(Tensor value, const Tensor& gate) {
 Tensor CpuOps::RwkvScan(const model::RwkvSpec& spec, std::size_t layer,
                         model::RwkvStreams<Tensor> streams) {
   const std::size_t tokens = streams.key.rows(), inner = spec.inner();
-  Tensor out = pool_.Make(tokens, inner);
+  const std::size_t mean_tokens = CeilDiv(tokens, runs_.size());
+  Tensor out = Like(streams.key, inner);
   if (spec.version == RwkvVersion::k4) {
-    float* state = state_->Slot(layer, model::kRwkvState, 3 * inner);
+    const std::vector<float*>& states = States(layer, model::kRwkvState, 3 * inner);
     const float* decay = weights_->Values(spec.decay);
     const float* bonus = weights_->Values(spec.bonus);
-    ParallelFor(inner, Grain(tokens * 64), [&](std::size_t begin, std::size_t end) {
-      Scan4(streams.key, streams.value, decay, bonus, begin, end, state, out);
-    });
+    for (std::size_t i = 0; i < runs_.size(); ++i)
+      ParallelFor(inner, Grain(runs_[i].count * 64), [&](std::size_t begin, std::size_t end) {
+        Scan4(streams.key, streams.value, runs_[i].first, runs_[i].count, decay, bonus, begin, end,
+              states[i], out);
+      });
     return Gate(model::Activation::kSigmoid, std::move(streams.receptance), out);
   }
   const std::size_t dim = spec.head_dim;
-  float* state = state_->Slot(layer, model::kRwkvState, inner * dim);
+  const std::vector<float*>& states = States(layer, model::kRwkvState, inner * dim);
   Tensor removal, replacement;
   if (spec.version == RwkvVersion::k7) {
     removal = pool_.Make(tokens, inner);
     replacement = pool_.Make(tokens, inner);
   }
-  Tensor scratch = pool_.Make(spec.heads, dim);
-  ParallelFor(spec.heads, Grain(tokens * dim * (dim + 32)),
+  const std::size_t tasks = runs_.size() * spec.heads;
+  Tensor scratch = pool_.Make(tasks, dim);
+  ParallelFor(tasks, Grain(mean_tokens * dim * (dim + 32)),
               [&](std::size_t begin, std::size_t end) {
-                for (std::size_t h = begin; h < end; ++h) {
+                for (std::size_t i = begin; i < end; ++i) {
+                  const Run& run = runs_[i / spec.heads];
+                  const std::size_t head = i % spec.heads;
                   RwkvHeadTask task;
-                  task.tokens = tokens;
+                  task.tokens = run.count;
                   task.dim = dim;
                   task.stride = inner;
-                  task.state = state + h * dim * dim;
-                  task.scratch = scratch.row(h);
-                  ScanHead(spec, h * dim, streams, removal, replacement, task, out);
+                  task.state = states[i / spec.heads] + head * dim * dim;
+                  task.scratch = scratch.row(i);
+                  ScanHead(spec, head, run, streams, removal, replacement, task, out);
                 }
               });
   return out;
 }
 
-void CpuOps::ScanHead(const model::RwkvSpec& spec, std::size_t first,
+void CpuOps::ScanHead(const model::RwkvSpec& spec, std::size_t head, const Run& run,
                       model::RwkvStreams<Tensor>& streams, Tensor& removal, Tensor& replacement,
                       RwkvHeadTask& task, Tensor& out) const {
   const std::size_t dim = task.dim;
+  const std::size_t column = head * dim;
+  const std::size_t first = run.first * task.stride + column;
   float* key = streams.key.data() + first;
   task.receptance = streams.receptance.data() + first;
   task.key = key;
@@ -186,14 +209,14 @@ void CpuOps::ScanHead(const model::RwkvSpec& spec, std::size_t first,
     task.decay = streams.decay.data() + first;
     task.decay_stride = task.stride;
   } else {
-    task.decay = weights_->Values(spec.decay) + first;
+    task.decay = weights_->Values(spec.decay) + column;
   }
-  const float* bonus = weights_->Values(spec.bonus) + first;
+  const float* bonus = weights_->Values(spec.bonus) + column;
   if (spec.version == RwkvVersion::k7) {
     for (std::size_t t = 0; t < task.tokens; ++t) {
       const std::size_t at = t * task.stride;
-      PrepareKeys(dim, weights_->Values(spec.key_scale) + first,
-                  weights_->Values(spec.key_rate) + first, streams.rate.data() + first + at,
+      PrepareKeys(dim, weights_->Values(spec.key_scale) + column,
+                  weights_->Values(spec.key_rate) + column, streams.rate.data() + first + at,
                   key + at, removal.data() + first + at, replacement.data() + first + at);
     }
     task.removal = removal.data() + first;
@@ -206,8 +229,8 @@ void CpuOps::ScanHead(const model::RwkvSpec& spec, std::size_t first,
   const BoundWeights::Norm& norm = weights_->Of(spec.norm);
   for (std::size_t t = 0; t < task.tokens; ++t) {
     const std::size_t at = t * task.stride;
-    kernels_->layer_norm(task.out + at, norm.weight + first,
-                         norm.bias == nullptr ? nullptr : norm.bias + first, 0,
+    kernels_->layer_norm(task.out + at, norm.weight + column,
+                         norm.bias == nullptr ? nullptr : norm.bias + column, 0,
                          static_cast<float>(spec.norm.eps), dim, task.out + at);
     if (spec.version == RwkvVersion::k7)
       AddBonus(dim, task.receptance + at, task.key + at, bonus, task.value + at, task.out + at);

@@ -42,10 +42,11 @@ class ScanBlock {
   alignas(64) float values_[kScanChunk * kScanLanes];
 };
 
-// f(first token, tokens) for each chunk of [0, tokens).
+// f(first token, tokens) for each chunk of [first, first + tokens).
 template <typename F>
-void ForEachScanChunk(std::size_t tokens, F f) {
-  for (std::size_t t = 0; t < tokens; t += kScanChunk) f(t, std::min(kScanChunk, tokens - t));
+void ForEachScanChunk(std::size_t first, std::size_t tokens, F f) {
+  for (std::size_t t = 0; t < tokens; t += kScanChunk)
+    f(first + t, std::min(kScanChunk, tokens - t));
 }
 
 }  // namespace ingot::loader

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -14,6 +16,9 @@ namespace ingot::loader {
 
 class TensorPool;
 
+// How many planes of a matrix each row of a tensor meets; null: all of them, every row.
+using RowPlanes = std::shared_ptr<const std::vector<std::uint32_t>>;
+
 // rows x cols floats, row-major, contiguous. Movable; gives its memory back when destroyed.
 class Tensor {
  public:
@@ -22,12 +27,14 @@ class Tensor {
       : pool_(std::exchange(other.pool_, nullptr)),
         buffer_(std::move(other.buffer_)),
         rows_(std::exchange(other.rows_, 0)),
-        cols_(std::exchange(other.cols_, 0)) {}
+        cols_(std::exchange(other.cols_, 0)),
+        planes_(std::move(other.planes_)) {}
   Tensor& operator=(Tensor&& other) noexcept {
     std::swap(pool_, other.pool_);
     std::swap(buffer_, other.buffer_);
     std::swap(rows_, other.rows_);
     std::swap(cols_, other.cols_);
+    std::swap(planes_, other.planes_);
     return *this;
   }
   ~Tensor();
@@ -39,6 +46,8 @@ class Tensor {
   const float* data() const { return buffer_.data(); }
   float* row(std::size_t r) { return data() + r * cols_; }
   const float* row(std::size_t r) const { return data() + r * cols_; }
+  const RowPlanes& planes() const { return planes_; }
+  void set_planes(RowPlanes planes) { planes_ = std::move(planes); }
 
  private:
   friend class TensorPool;
@@ -48,6 +57,7 @@ class Tensor {
   AlignedBuffer<float> buffer_;
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
+  RowPlanes planes_;
 };
 
 class TensorPool {

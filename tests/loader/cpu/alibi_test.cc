@@ -2,21 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 namespace ingot::loader {
 namespace {
-
-TEST(Alibi, SlopesOfThePaper) {
-  // Eight heads: 1/2, 1/4, ... 1/256.
-  for (std::size_t h = 0; h < 8; ++h)
-    EXPECT_FLOAT_EQ(AlibiSlope(h, 8), std::ldexp(1.0f, -static_cast<int>(h + 1)));
-  // Six heads: four of their own, then every other one of eight heads' slopes.
-  EXPECT_FLOAT_EQ(AlibiSlope(0, 6), 0.25f);
-  EXPECT_FLOAT_EQ(AlibiSlope(3, 6), 1.0f / 256);
-  EXPECT_FLOAT_EQ(AlibiSlope(4, 6), 0.5f);
-  EXPECT_FLOAT_EQ(AlibiSlope(5, 6), 0.125f);
-}
 
 TEST(Alibi, RoundedBiasesKeepEightBits) {
   RoundedAlibi biases;

@@ -156,6 +156,34 @@ TEST(LinearTest, FirstPlanesAlone) {
   }
 }
 
+// Jobs of runs of tokens, each with its own planes, are those tokens and planes alone; more tokens
+// than a block holds.
+TEST(LinearTest, JobsTakeTheirOwnTokensAndPlanes) {
+  constexpr std::size_t kTokens = 700;
+  const auto e = Encode({"nested_v1", 0, 0, "", ""}, 37, 320);
+  const std::vector<float> x = RandomFloats(kTokens * 320, 5);
+  const struct {
+    std::size_t begin, tokens, planes;
+  } runs[] = {{0, 3, 1}, {3, 600, 2}, {603, 1, 3}, {604, 96, 1}};
+  for (const Compute compute : {Compute::kExact, Compute::kFast}) {
+    std::vector<float> y(kTokens * 37, NAN);
+    std::vector<LinearJob> jobs;
+    for (const auto& run : runs) {
+      LinearJob& job = jobs.emplace_back();
+      job = {&e->matrix, 0, 37, nullptr, y.data(), 37};
+      job.token_begin = run.begin;
+      job.tokens = run.tokens;
+      job.plane_count = run.planes;
+    }
+    RunLinear(jobs, x.data(), 320, kTokens, 320, compute);
+    for (const auto& run : runs) {
+      const std::vector<float> all = Multiply(*e, x, kTokens, compute, run.planes);
+      for (std::size_t i = run.begin * 37; i < (run.begin + run.tokens) * 37; ++i)
+        ASSERT_EQ(y[i], all[i]) << i / 37;
+    }
+  }
+}
+
 TEST(LinearTest, ATokenIsTheSameAloneAndInABatchAndAtAnyThreadCount) {
   for (const Compute compute : {Compute::kExact, Compute::kFast}) {
     const auto e = Encode({"int4_rtn", 128, 0, "", ""}, 700, 576);
