@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,22 +90,6 @@ Status File::WriteAt(std::uint64_t offset, ByteSpan bytes) {
 Status File::Sync() {
   if (::fsync(fd_) != 0) return IoError(fmt::format("cannot fsync: {}", std::strerror(errno)));
   return OkStatus();
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::uint8_t*>(data_), size_);
-}
-
-Result<MappedFile> MappedFile::Open(const std::string& path) {
-  INGOT_ASSIGN(File file, File::OpenRead(path));
-  INGOT_ASSIGN(const std::uint64_t size, file.Size().At(path));
-  MappedFile mapped;
-  if (size == 0) return mapped;
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd(), 0);
-  if (data == MAP_FAILED) return ErrnoStatus(errno, path, "map");
-  mapped.data_ = static_cast<const std::uint8_t*>(data);
-  mapped.size_ = size;
-  return mapped;
 }
 
 Result<std::string> ReadFileToString(const std::string& path, std::uint64_t max_bytes) {

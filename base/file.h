@@ -1,4 +1,4 @@
-// Files: positioned reads and writes, and read-only mappings.
+// Files: positioned reads and writes.
 // Thread rule: ReadAt may be called from several threads.
 #pragma once
 
@@ -41,27 +41,6 @@ class File {
 
  private:
   int fd_ = -1;
-};
-
-// A read-only mapping of a whole file.
-class MappedFile {
- public:
-  MappedFile() = default;
-  MappedFile(MappedFile&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  MappedFile& operator=(MappedFile&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    return *this;
-  }
-  ~MappedFile();
-
-  static Result<MappedFile> Open(const std::string& path);
-  ByteSpan bytes() const { return {data_, size_}; }
-
- private:
-  const std::uint8_t* data_ = nullptr;
-  std::size_t size_ = 0;
 };
 
 // Reads a whole file. Limit when it is larger than max_bytes.

@@ -14,6 +14,7 @@
 #include "calibration/statistics_writer.h"
 #include "files/atomic_file.h"
 #include "model/source/gguf/gguf.h"
+#include "model/source/mapped_file.h"
 
 namespace ingot::calibration {
 namespace {
@@ -215,7 +216,7 @@ Result<std::size_t> ExportImatrix(const Statistics& statistics, const model::Che
 Result<std::size_t> ImportImatrix(const std::string& imatrix, const model::Checkpoint& checkpoint,
                                   const model::Architecture& architecture,
                                   const std::string& output) {
-  INGOT_ASSIGN(const MappedFile file, MappedFile::Open(imatrix));
+  INGOT_ASSIGN(const model::MappedFile file, model::MappedFile::Open(imatrix));
   INGOT_ASSIGN(const Imatrix tensors_there, ParseImatrix(file.bytes()).At(imatrix));
   std::vector<NamedTensorValues> values;
   nlohmann::json inputs = nlohmann::json::object();

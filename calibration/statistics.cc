@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/digest.h"
-#include "base/file.h"
 #include "base/parallel.h"
 #include "model/source/safetensors.h"
 #include "model/text/json_text.h"
@@ -81,7 +80,7 @@ Result<std::string> ModelFingerprint(const model::Checkpoint& checkpoint) {
 
 Result<std::shared_ptr<const Statistics>> Statistics::Open(const std::string& path) {
   const std::shared_ptr<Statistics> file(new Statistics());
-  INGOT_ASSIGN(file->file_, MappedFile::Open(path));
+  INGOT_ASSIGN(file->file_, model::MappedFile::Open(path));
   const ByteSpan bytes = file->file_.bytes();
   INGOT_ASSIGN(const std::vector<SafetensorsEntry> entries,
                model::ParseSafetensors(bytes).At(path));

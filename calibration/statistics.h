@@ -35,6 +35,7 @@
 #include "base/status.h"
 #include "codecs/rounding/guide.h"
 #include "model/source/checkpoint.h"
+#include "model/source/mapped_file.h"
 #include "model/source/safetensors.h"
 
 namespace ingot::calibration {
@@ -80,7 +81,7 @@ class Statistics {
   Result<std::span<const float>> Values(const std::string& name,
                                         const std::vector<std::uint64_t>& shape) const;
 
-  MappedFile file_;
+  model::MappedFile file_;
   model::Json metadata_;
   std::string digest_;
   std::map<std::string, std::string, std::less<>> inputs_;

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "files/atomic_file.h"
+#include "model/source/mapped_file.h"
 #include "model/source/safetensors.h"
 #include "model/text/json_text.h"
 
@@ -96,7 +97,7 @@ Status Write(const std::string& path, const StatisticsMetadata& metadata,
 // The entries of a part, whose header alone is mapped and read.
 Status AddPart(const std::string& path, const File& file,
                const std::function<bool(std::string_view)>& keep, std::vector<Source>& sources) {
-  INGOT_ASSIGN(const MappedFile mapped, MappedFile::Open(path));
+  INGOT_ASSIGN(const model::MappedFile mapped, model::MappedFile::Open(path));
   INGOT_ASSIGN(const std::vector<model::SafetensorsEntry> entries,
                model::ParseSafetensors(mapped.bytes()));
   for (const model::SafetensorsEntry& entry : entries) {
@@ -141,7 +142,7 @@ Status MergeStatistics(const std::string& path, const StatisticsMetadata& metada
 }
 
 Result<StatisticsMetadata> ReadPartMetadata(const std::string& path) {
-  INGOT_ASSIGN(const MappedFile mapped, MappedFile::Open(path));
+  INGOT_ASSIGN(const model::MappedFile mapped, model::MappedFile::Open(path));
   INGOT_TRY(model::ParseSafetensors(mapped.bytes()).At(path).status());
   const auto header_bytes = LoadLe<std::uint64_t>(mapped.bytes().data());
   INGOT_ASSIGN(
@@ -156,7 +157,7 @@ Result<StatisticsMetadata> ReadPartMetadata(const std::string& path) {
 }
 
 Result<std::vector<float>> ReadPartTensor(const std::string& path, std::string_view name) {
-  INGOT_ASSIGN(const MappedFile mapped, MappedFile::Open(path));
+  INGOT_ASSIGN(const model::MappedFile mapped, model::MappedFile::Open(path));
   INGOT_ASSIGN(const std::vector<model::SafetensorsEntry> entries,
                model::ParseSafetensors(mapped.bytes()).At(path));
   for (const model::SafetensorsEntry& entry : entries) {

@@ -245,7 +245,7 @@ Status CalibrateInside(const model::Checkpoint& checkpoint, const model::Archite
 
 Status CheckCanCalibrate(const model::Architecture& architecture) {
   for (std::size_t i = 0; i < architecture.layers.size(); ++i)
-    if (!model::CanRun<TorchOps>(architecture.layers[i].mixer))
+    if (!model::CanRun<TorchOps>(architecture.layers[i]))
       return Unsupported(
           fmt::format("layer {} of family '{}' has a mixer that calibration does not run "
                       "(known: attention, Mamba, Mamba-2, retention, RWKV)",

@@ -35,7 +35,6 @@ TEST_F(FileTest, ReadPastTheEndSaysWhere) {
 
 TEST_F(FileTest, MissingFileIsNotFound) {
   EXPECT_EQ(File::OpenRead(Path("none")).status().code(), StatusCode::kNotFound);
-  EXPECT_EQ(MappedFile::Open(Path("none")).status().code(), StatusCode::kNotFound);
 }
 
 TEST_F(FileTest, DirectoryIsRefused) {
@@ -47,13 +46,6 @@ TEST_F(FileTest, WhatWouldBlockOrNeverEndIsRefused) {
   for (const std::string& path : {Path("fifo"), std::string("/dev/zero"), std::string("/dev/tty")})
     EXPECT_FALSE(File::OpenRead(path).ok()) << path;
   EXPECT_EQ(ReadFileToString(Path("fifo")).status().code(), StatusCode::kInvalidArgument);
-}
-
-TEST_F(FileTest, EmptyFileMapsToNothing) {
-  Write("empty", "");
-  auto mapped = MappedFile::Open(Path("empty"));
-  ASSERT_TRUE(mapped.ok());
-  EXPECT_TRUE(mapped->bytes().empty());
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "calibration/statistics_writer.h"
 #include "model/source/gguf/gguf.h"
+#include "model/source/mapped_file.h"
 
 namespace ingot::calibration {
 namespace {
@@ -92,7 +93,7 @@ TEST_F(ImatrixTest, ExportIsWhatLlamaQuantizeReads) {
   const auto statistics = MakeStatistics(80);
   const auto count = ExportImatrix(*statistics, *checkpoint_, architecture_, Path("i.gguf"));
   ASSERT_TRUE(count.ok()) << count.status().message();
-  const MappedFile file = *MappedFile::Open(Path("i.gguf"));
+  const model::MappedFile file = *model::MappedFile::Open(Path("i.gguf"));
   const auto gguf = model::ParseGguf(file.bytes());
   ASSERT_TRUE(gguf.ok()) << gguf.status().message();
   EXPECT_EQ(gguf->Find("general.type")->text, "imatrix");

@@ -18,6 +18,7 @@
 #include "codecs/plane_codec.h"
 #include "codecs/planes/raw_split_plane.h"
 #include "codecs/recipe.h"
+#include "model/source/mapped_file.h"
 
 namespace ingot::codecs {
 namespace {
@@ -123,7 +124,7 @@ struct RealTensor {
   ByteSpan bytes;
 };
 
-std::vector<RealTensor> RealTensors(const MappedFile& file) {
+std::vector<RealTensor> RealTensors(const model::MappedFile& file) {
   const auto header_bytes = LoadLe<std::uint64_t>(file.bytes().data());
   const auto header = nlohmann::json::parse(AsText(file.bytes().subspan(8, header_bytes)));
   std::vector<RealTensor> tensors;
@@ -139,8 +140,8 @@ std::vector<RealTensor> RealTensors(const MappedFile& file) {
 void RealError(benchmark::State& state, const RecipeOptions& options) {
   const char* models = std::getenv("INGOT_MODELS");
   if (models == nullptr) return state.SkipWithError("INGOT_MODELS is not set");
-  const Result<MappedFile> file =
-      MappedFile::Open(std::string(models) + "/smollm2-135m/model.safetensors");
+  const Result<model::MappedFile> file =
+      model::MappedFile::Open(std::string(models) + "/smollm2-135m/model.safetensors");
   if (!file.ok()) return state.SkipWithError(file.status().message().c_str());
   const std::vector<RealTensor> tensors = RealTensors(*file);
   double error = 0, weight = 0, bits = 0, count = 0, relative = 0;
@@ -167,8 +168,8 @@ void RealError(benchmark::State& state, const RecipeOptions& options) {
 void RealLossless(benchmark::State& state) {
   const char* models = std::getenv("INGOT_MODELS");
   if (models == nullptr) return state.SkipWithError("INGOT_MODELS is not set");
-  const Result<MappedFile> file =
-      MappedFile::Open(std::string(models) + "/smollm2-135m/model.safetensors");
+  const Result<model::MappedFile> file =
+      model::MappedFile::Open(std::string(models) + "/smollm2-135m/model.safetensors");
   if (!file.ok()) return state.SkipWithError(file.status().message().c_str());
   double stored = 0, source = 0;
   for (auto _ : state) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "model/source/mapped_file.h"
 
 namespace {
 
@@ -68,7 +69,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   const unsigned threads = argc > 2 ? static_cast<unsigned>(std::stoul(argv[2])) : 2;
-  auto mapped = ingot::MappedFile::Open(argv[1]);
+  auto mapped = ingot::model::MappedFile::Open(argv[1]);
   auto file = ingot::File::OpenRead(argv[1]);
   if (!mapped.ok() || !file.ok()) {
     fmt::print(stderr, "{}\n", mapped.ok() ? file.status().message() : mapped.status().message());

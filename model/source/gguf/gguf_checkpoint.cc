@@ -13,6 +13,7 @@
 #include "model/source/gguf/gguf_config.h"
 #include "model/source/gguf/gguf_tensors.h"
 #include "model/source/gguf/gguf_tokenizer.h"
+#include "model/source/mapped_file.h"
 
 namespace ingot::model {
 namespace {

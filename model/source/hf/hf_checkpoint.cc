@@ -16,6 +16,7 @@
 #include "model/source/hf/model_folder.h"
 #include "model/source/hf/packed_experts.h"
 #include "model/source/hf/weight_scales.h"
+#include "model/source/mapped_file.h"
 #include "model/source/rwkv/rwkv_layout.h"
 #include "model/source/safetensors.h"
 #include "model/source/tensor_names.h"

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/float_formats.h"
 #include "model/source/checkpoint_sources.h"
+#include "model/source/mapped_file.h"
 #include "model/source/rwkv/rwkv_cpp_file.h"
 
 namespace ingot::model {
