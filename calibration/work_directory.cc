@@ -1,7 +1,10 @@
 #include "calibration/work_directory.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <utility>
 
@@ -36,6 +39,16 @@ bool IsFresh(const std::string& path) {
   for (const auto& entry : fs::directory_iterator(path, error))
     if (!files::IsTemporaryName(entry.path().filename().string())) return false;
   return !error;
+}
+
+// What lies in a directory of somebody else's, or one that others may write, is not resumed from.
+Status CheckOwn(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "stat");
+  if (S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() && (info.st_mode & 022) == 0)
+    return OkStatus();
+  return InvalidArgument(
+      fmt::format("{}: is no directory of yours, or others can write it: move it away", path));
 }
 
 Status FromError(const std::error_code& error, const std::string& path, std::string_view action) {
@@ -79,8 +92,10 @@ Status ActivationFile::Write(std::size_t window, std::span<const float> values) 
 Result<std::unique_ptr<WorkDirectory>> WorkDirectory::Open(const std::string& path,
                                                            const std::string& fingerprint) {
   std::error_code error;
-  fs::create_directories(path, error);
+  const bool made = fs::create_directories(path, error);
   INGOT_TRY(FromError(error, path, "cannot create"));
+  if (made) fs::permissions(path, fs::perms(0700), error);
+  INGOT_TRY(CheckOwn(path));
   std::unique_ptr<WorkDirectory> work(new WorkDirectory(path));
   const std::string key_path = path + "/" + std::string(kKeyFile);
   const std::string key = std::string(kKeyMagic) + fingerprint + " " + BootId();

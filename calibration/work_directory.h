@@ -42,7 +42,7 @@ class ActivationFile {
 class WorkDirectory {
  public:
   // Makes or reopens `path`. What lies there under another key is removed. Io; InvalidArgument
-  // where `path` holds what no run put there.
+  // where `path` holds what no run put there, or is not the caller's alone.
   static Result<std::unique_ptr<WorkDirectory>> Open(const std::string& path,
                                                      const std::string& fingerprint);
 

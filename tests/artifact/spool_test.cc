@@ -225,6 +225,11 @@ TEST_F(SpoolFiles, WhatIsNotOursIsRefusedAndLeftAlone) {
     WriteAll(at, at.ends_with("journal") ? journal_ : data_);
     ::chmod(at.c_str(), 0666);
     refused("written by others");
+    if (::geteuid() == 0) {
+      ::chmod(at.c_str(), 0644);
+      ASSERT_EQ(::chown(at.c_str(), 12345, 12345), 0);
+      refused("another user");
+    }
     EXPECT_EQ(ReadAll(at), at.ends_with("journal") ? journal_ : data_);
     fs::remove(at);
     EXPECT_FALSE(fs::exists(other));  // nothing was made beside it

@@ -123,6 +123,9 @@ TEST_F(StatisticsWriterTest, AWorkDirectoryKeepsItsOwnAndNothingElse) {
   EXPECT_FALSE(fs::exists(path));
 
   fs::create_directories(path);
+  fs::permissions(path, fs::perms(0777));
+  EXPECT_EQ(WorkDirectory::Open(path, "key").status().code(), StatusCode::kInvalidArgument);
+  fs::permissions(path, fs::perms(0700));
   std::ofstream(path + "/notes.txt") << "mine";
   EXPECT_EQ(WorkDirectory::Open(path, "key").status().code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(fs::exists(path + "/notes.txt"));

@@ -37,6 +37,7 @@ class Case(unittest.TestCase):
     def setUpClass(cls):
         cls.work = pathlib.Path(tempfile.mkdtemp(prefix="ingot_cli_"))
         cls.addClassCleanup(shutil.rmtree, cls.work)
+        os.environ["XDG_STATE_HOME"] = str(cls.work / "state")  # the key of spools
         cls.model = tiny_model.write(cls.work / "tiny")
 
     def run_ok(self, *args, **kwargs):
@@ -481,7 +482,7 @@ class Export(Case):
         self.fails(USAGE, "already", "export", self.work / "m.ingot", "-o", out)
         again = self.work / "again.ingot"
         self.run_ok("pack", out, "-o", again, "-q")
-        self.assertEqual([p for p in self.work.iterdir() if ".tmp." in p.name], [])
+        self.assertEqual([p for p in self.work.iterdir() if "-tmp." in p.name], [])
 
 
 class Families(Case):

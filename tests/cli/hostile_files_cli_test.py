@@ -36,7 +36,6 @@ class Signals(Case):
     def setUpClass(cls):
         super().setUpClass()
         cls.big = write_big(cls.work / "big")
-        os.environ["XDG_STATE_HOME"] = str(cls.work / "state")
 
     def pack_until_a_slab_is_done(self, target, *args):
         process = subprocess.Popen([INGOT, "pack", self.big, "-o", target, "-q", "--codec", "nested_v1", "--threads", "1",

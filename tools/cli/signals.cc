@@ -27,7 +27,8 @@ std::string LineOf(const files::SignalEvent& event) {
 void EndBySignal(const files::SignalEvent& event) {
   const std::string line = LineOf(event);
   files::RemoveTemporaries();
-  fmt::print(stderr, "{}ingot: {}\n", ::isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "", line);
+  if (::isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\r\033[K");  // where progress stood
+  Fail(IoError(line));
   std::fflush(stderr);
   if (event.signal != SIGBUS) {
     std::signal(event.signal, SIG_DFL);
