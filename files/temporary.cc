@@ -201,7 +201,8 @@ void RemoveStaleDirectories(const std::string& target) {
     const File directory = OpenDirectory(path);
     struct stat info {};
     if (!directory.is_open() || ::fstat(directory.fd(), &info) != 0) continue;
-    if (IsOwn(info) && ::flock(directory.fd(), LOCK_EX | LOCK_NB) == 0) Remove(path);
+    const bool ours = IsOwn(info) && (info.st_mode & 0777) == 0700;  // as mkdtemp made it
+    if (ours && ::flock(directory.fd(), LOCK_EX | LOCK_NB) == 0) Remove(path);
   }
 }
 

@@ -85,7 +85,8 @@ std::vector<std::string> Resumables();
 // under the name above that are empty or start as `magic` does. REQUIRES: the caller holds whatever
 // lock keeps others from writing `target`.
 void RemoveStaleFiles(const std::string& target, ByteSpan magic);
-// The same for directories, which are locked by whoever still needs them.
+// The same for directories: the caller's, private, and locked by nobody, as they are by whoever
+// still needs them.
 void RemoveStaleDirectories(const std::string& target);
 
 }  // namespace ingot::files

@@ -73,9 +73,9 @@ class Exporter {
       INGOT_TRY(WriteShard(directory.path() + "/" + ShardName(i, shards.size()), shards[i]));
     if (shards.size() > 1) INGOT_TRY(WriteIndex(directory.path(), shards));
     INGOT_TRY(WriteSmallFiles(directory.path()));
-    std::error_code ignored;
-    fs::permissions(directory.path(), fs::perms(0755), ignored);
     INGOT_TRY(directory.RenameTo(options_.target));
+    std::error_code ignored;
+    fs::permissions(options_.target, fs::perms(0755), ignored);
     return ExportReport{total_bytes_, shards.size(),
                         uniform_.has_value() ? std::string(DTypeName(*uniform_)) : "source"};
   }

@@ -128,8 +128,10 @@ class Files(Case):
         fifo = self.work / "fifo"
         os.mkfifo(fifo)
         good = self.pack("good.ingot")
+        self.run_ok("keygen", self.work / "k", "-q")
         for path in (fifo, pathlib.Path("/dev/zero"), pathlib.Path("/dev/tty")):
             for args in (("pack", path, "-o", self.work / "x.ingot"), ("inspect", path), ("verify", path),
+                         ("sign", path, "--key", self.work / "k.key"), ("sign", good, "--key", path),
                          ("run", path, "-p", "x"), ("export", path, "-o", self.work / "x"),
                          ("verify", good, "--key", path), ("pack", self.model, "-o", self.work / "x", "--sign", path),
                          ("pack", self.model, "-o", self.work / "x", "--stats", path),

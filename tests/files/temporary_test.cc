@@ -89,7 +89,11 @@ TEST_F(TemporaryTest, StaleDirectoriesGoUnlessTheyAreInUse) {
     auto live = Temporary::MakeDirectory(Path("out"));
     ASSERT_TRUE(live.ok());
     fs::create_directory(dir_ / "out.ingot-tmp.AbCd12");
+    fs::permissions(dir_ / "out.ingot-tmp.AbCd12", fs::perms(0700));
     Write("out.ingot-tmp.AbCd12/model.safetensors", "left by a kill");
+    fs::create_directory(dir_ / "out.ingot-tmp.backup");  // a copy of the user's
+    fs::permissions(dir_ / "out.ingot-tmp.backup", fs::perms(0755));
+    Write("out.ingot-tmp.backup/kept", "x");
     fs::create_directory(dir_ / "out.tmp.AbCd12");
     fs::create_directory(dir_ / "elsewhere");
     Write("elsewhere/kept", "x");
@@ -97,10 +101,11 @@ TEST_F(TemporaryTest, StaleDirectoriesGoUnlessTheyAreInUse) {
     RemoveStaleDirectories(Path("out"));
     EXPECT_EQ(Names(),
               (std::set<std::string>{fs::path(live->path()).filename().string(), "out.tmp.AbCd12",
-                                     "elsewhere", "out.ingot-tmp.AbCd13"}));
+                                     "elsewhere", "out.ingot-tmp.AbCd13", "out.ingot-tmp.backup"}));
     EXPECT_TRUE(fs::exists(dir_ / "elsewhere/kept"));
   }
-  EXPECT_EQ(Names().size(), 3u);
+  EXPECT_EQ(Names().size(), 4u);
+  EXPECT_TRUE(fs::exists(dir_ / "out.ingot-tmp.backup/kept"));
 }
 
 // In a child, because afterwards nothing can be made any more.
