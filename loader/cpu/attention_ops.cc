@@ -98,8 +98,11 @@ Tensor CpuOps::Attention(const model::AttentionSpec& spec, std::size_t layer, Te
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     const Run& run = runs_[i];
     const auto first = static_cast<std::uint64_t>(rows_[run.first].position);
+    // Rows may be some of those that the sequence gets with this step; without causality they see
+    // all of these.
     const std::uint64_t total =
-        static_cast<std::uint64_t>(rows_[run.first + run.count - 1].position) + 1;
+        spec.causal ? static_cast<std::uint64_t>(rows_[run.first + run.count - 1].position) + 1
+                    : run.sequence->expected_length;
     const std::uint64_t seen_from =
         spec.window > 0 && first + 1 > spec.window ? first + 1 - spec.window : 0;
     pinned.push_back(kv_->Pin(layer, run.sequence->pages, seen_from, total));

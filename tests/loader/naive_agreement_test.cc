@@ -1,6 +1,7 @@
 // The processor's op set, computing exactly, against the naive float64 one.
 #include <gtest/gtest.h>
 
+#include "loader/runner.h"
 #include "loader/session.h"
 #include "tests/model/model_fixtures.h"
 #include "tests/model/naive_model.h"
@@ -58,6 +59,62 @@ TEST_P(NaiveAgreementTest, WhatComesAfterAPromptThatLeft) {
     const auto logits = session.Decode(ids_[t]);
     ASSERT_TRUE(logits.ok()) << logits.status().message();
     EXPECT_LE(RelativeError(*logits, row(t)), 1e-4) << t;
+  }
+}
+
+// Two sequences at paces of their own, rows of both in a step, each leaving where its plan says.
+TEST_P(NaiveAgreementTest, RowsThatLeaveOnTheirOwn) {
+  for (const model::RopeSpec& rope : model_->architecture().ropes)
+    if (rope.switch_length > 0) ids_.resize(std::min<std::size_t>(ids_.size(), rope.switch_length));
+  const std::size_t layers = model_->architecture().layers.size();
+  const std::size_t vocab = model_->architecture().vocab_size;
+  const std::vector<model::TokenId> ids[] = {
+      ids_, {ids_.rbegin(), ids_.rbegin() + static_cast<std::ptrdiff_t>(ids_.size() / 2)}};
+  std::vector<std::size_t> exits[2];
+  std::vector<float> want[2];
+  for (std::size_t s = 0; s < 2; ++s) {
+    for (std::size_t t = 0; t < ids[s].size(); ++t)
+      exits[s].push_back((t * 5 + t / 4 + s) % (layers + 1));
+    want[s] = Floats(naive_->LogitsOfLeaving(ids[s], exits[s]));
+  }
+
+  Runner runner(model_);
+  const std::unique_ptr<Sequence> sequences[] = {runner.Open(), runner.Open()};
+  for (std::size_t step = 0; sequences[0]->position() < ids[0].size(); ++step) {
+    std::vector<model::TokenId> tokens;
+    std::vector<model::Row> rows;
+    for (std::size_t s = 0; s < 2; ++s) {
+      const std::size_t begin = sequences[s]->position(), left = ids[s].size() - begin;
+      const std::size_t count =
+          model_->architecture().masked ? left : std::min(left, (step + s) % 3 * 4 + 1);
+      for (std::size_t t = begin; t < begin + count; ++t) {
+        tokens.push_back(ids[s][t]);
+        rows.push_back({sequences[s]->number(), static_cast<std::int32_t>(t)});
+      }
+    }
+    const auto place = [&](std::uint32_t row) {
+      const std::size_t s = rows[row].sequence == sequences[0]->number() ? 0 : 1;
+      return std::pair(s, static_cast<std::size_t>(rows[row].position));
+    };
+    runner.ops().after_layer = [&](std::size_t layer, Tensor&,
+                                   std::span<const std::uint32_t> here) -> model::GoingRows {
+      std::vector<std::uint32_t> going;
+      for (std::uint32_t i = 0; i < here.size(); ++i) {
+        const auto [s, t] = place(here[i]);
+        if (exits[s][t] > layer) going.push_back(i);
+      }
+      return going;
+    };
+    std::vector<std::uint32_t> wanted(rows.size());
+    std::iota(wanted.begin(), wanted.end(), 0u);
+    const auto got = runner.Step({tokens, rows}, wanted);
+    ASSERT_TRUE(got.ok()) << got.status().message();
+    for (std::uint32_t r = 0; r < rows.size(); ++r) {
+      const auto [s, t] = place(r);
+      EXPECT_LE(RelativeError({got->row(r), vocab}, std::span(want[s]).subspan(t * vocab, vocab)),
+                1e-4)
+          << "sequence " << s << ", position " << t;
+    }
   }
 }
 
