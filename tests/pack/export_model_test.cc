@@ -118,6 +118,7 @@ TEST_F(ExportModelTest, ShardsHoldWhatTheirIndexSays) {
     EXPECT_GT(done, last);
     EXPECT_LE(done, total);
     last = done;
+    return OkStatus();
   };
   const auto report = ExportModel(*reader, options);
   ASSERT_TRUE(report.ok()) << report.status().message();
