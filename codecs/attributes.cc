@@ -63,19 +63,34 @@ Status CheckCols(std::uint64_t cols) {
   return InvalidArgument("a row of " + std::to_string(cols) + " weights (1 to 2^40 are possible)");
 }
 
+Result<std::uint64_t> StreamBytes(const StreamSpec& stream, std::uint64_t rows) {
+  std::uint64_t records = 0;
+  if (stream.extent == StreamExtent::kRow) records = rows;
+  if (stream.extent == StreamExtent::kTile) records = CeilDiv(rows, stream.tile_rows);
+  if (stream.extent == StreamExtent::kTensor) records = 1;
+  const auto bytes = CheckedMul(records, stream.bytes);
+  if (bytes) return *bytes;
+  return LimitExceeded("stream '" + stream.name + "' of " + std::to_string(rows) +
+                       " rows is larger than 2^64 bytes");
+}
+
 Status CheckStreamSizes(const PlaneView& plane, const std::vector<StreamSpec>& specs) {
   const std::string& kind = plane.spec->kind;
   if (plane.streams.size() != specs.size())
     return Corruption(kind + " plane has " + std::to_string(plane.streams.size()) + " streams, " +
                       std::to_string(specs.size()) + " expected");
   for (std::size_t i = 0; i < specs.size(); ++i) {
-    if (specs[i].row_bytes == 0) continue;
-    const auto expected = CheckedMul(plane.rows, specs[i].row_bytes);
-    if (!expected || plane.streams[i].size() != *expected)
-      return Corruption(kind + " plane: stream '" + specs[i].name + "' has " +
-                        std::to_string(plane.streams[i].size()) + " bytes, " +
-                        std::to_string(plane.rows) + " rows of " +
-                        std::to_string(specs[i].row_bytes) + " expected");
+    const StreamSpec& spec = specs[i];
+    if (spec.extent == StreamExtent::kData) continue;
+    const Result<std::uint64_t> expected = StreamBytes(spec, plane.rows);
+    if (expected.ok() && plane.streams[i].size() == *expected) continue;
+    const bool by_row = spec.extent == StreamExtent::kRow || !expected.ok();
+    return Corruption(kind + " plane: stream '" + spec.name + "' has " +
+                      std::to_string(plane.streams[i].size()) + " bytes, " +
+                      (by_row
+                           ? std::to_string(plane.rows) + " rows of " + std::to_string(spec.bytes)
+                           : std::to_string(*expected)) +
+                      " expected");
   }
   return OkStatus();
 }

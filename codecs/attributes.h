@@ -40,8 +40,8 @@ Status BadAttribute(const PlaneSpec& spec, std::string_view name, std::string_vi
 // InvalidArgument unless 1 <= cols <= 2^40, the width that every size here is computed for.
 Status CheckCols(std::uint64_t cols);
 
-// Corruption unless the plane has `specs`' streams and each one with row_bytes has rows *
-// row_bytes.
+// Corruption unless the plane has `specs`' streams, and each one whose extent says its length has
+// it.
 Status CheckStreamSizes(const PlaneView& plane, const std::vector<StreamSpec>& specs);
 
 }  // namespace ingot::codecs

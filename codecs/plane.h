@@ -1,9 +1,10 @@
 // What a tensor is made of: W = P0 + P1 + ... + Pk. This header is the vocabulary that encoders,
 // decoders, the packer and the loader share; it knows no file format.
 //
-// A matrix is rows (outputs) x cols (inputs), row-major. Every stream of every plane is a row-major
-// array too: a slab of rows encodes to slabs of streams, and slabs concatenate. That is what lets
-// the packer work in bounded memory and a loader map a stream and use it in place.
+// A matrix is rows (outputs) x cols (inputs), row-major. A stream of a plane is a row-major array
+// too (its extent says of what): a slab of rows encodes to slabs of streams, and slabs concatenate.
+// That is what lets the packer work in bounded memory and a loader map a stream and use it in
+// place. What belongs to a tensor as a whole is there once.
 //
 // Thread rule: values; decoding const views is safe from any number of threads.
 #pragma once
@@ -43,19 +44,35 @@ enum class StreamHint {
   kEntropy,  // one skewed symbol per byte: rANS
 };
 
-// A named byte array of a plane. row_bytes is 0 where the length depends on the data.
-struct StreamSpec {
-  std::string name;
-  std::uint64_t row_bytes = 0;
-  StreamHint hint = StreamHint::kRaw;
+// What a stream is an array of.
+enum class StreamExtent {
+  kRow,     // records of one row
+  kTile,    // records of `tile_rows` rows, as long for a last one that has fewer
+  kTensor,  // one record for the whole tensor: a codebook, channel scales, a shared factor
+  kData,    // records whose length only the data tell
 };
 
-// A plane with its bytes, borrowed. streams are in the order of StreamSpecs().
+// A named byte array of a plane.
+struct StreamSpec {
+  std::string name;
+  std::uint64_t bytes = 0;  // of one record; kData: 0
+  StreamHint hint = StreamHint::kRaw;
+  StreamExtent extent = StreamExtent::kRow;
+  std::uint64_t tile_rows = 1;  // kTile, at least 1
+};
+
+// Bytes of the stream over a tensor of `rows` rows, 0 for kData; Limit where they pass 2^64.
+Result<std::uint64_t> StreamBytes(const StreamSpec& stream, std::uint64_t rows);
+
+struct PlaneKind;  // codecs/plane_codec.h
+
+// A plane with its bytes, borrowed. streams are in the order of its kind's.
 struct PlaneView {
   const PlaneSpec* spec = nullptr;
   std::uint64_t rows = 0;
   std::uint64_t cols = 0;
   std::vector<ByteSpan> streams;
+  const PlaneKind* kind = nullptr;  // null: the registry's row of spec->kind
 };
 
 // A slab of source weights in their own format, row-major and contiguous.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "codecs/planes/entropy_plane.h"
 #include "codecs/planes/fp8_plane.h"
@@ -29,15 +30,75 @@ constexpr std::array kKinds = {
     PlaneKind{"remainder32", RemainderStreams, RemainderValidate, RemainderDecodeRows,
               PlaneRole::kReplaces},
     PlaneKind{"hadamard", HadamardStreams, HadamardValidate, TransformDecodeRows,
-              PlaneRole::kTransforms},
+              PlaneRole::kTransformsInputs},
     PlaneKind{"column_scale", ColumnScaleStreams, ColumnScaleValidate, TransformDecodeRows,
-              PlaneRole::kTransforms},
+              PlaneRole::kTransformsInputs},
 };
 
+constexpr std::uint64_t kMaxRowBlock = std::uint64_t{1} << 32;
+
 PlaneRole RoleOf(const PlaneView& plane) {
-  const Result<const PlaneKind*> kind = FindPlaneKind(plane.spec->kind);
+  const Result<const PlaneKind*> kind = KindOf(plane);
   return kind.ok() ? (*kind)->role : PlaneRole::kAdds;
 }
+
+Result<std::uint64_t> CommonMultiple(std::uint64_t a, std::uint64_t b) {
+  const auto product = b > 0 ? CheckedMul(a / std::gcd(a, b), b) : std::nullopt;
+  if (product && *product <= kMaxRowBlock) return *product;
+  return LimitExceeded("blocks of " + std::to_string(a) + " and " + std::to_string(b) +
+                       " rows have no common multiple up to 2^32");
+}
+
+// The least common multiple of `block` and that of a plane of this kind.
+Result<std::uint64_t> WithBlock(std::uint64_t block, const PlaneKind& kind, const PlaneSpec& spec) {
+  if (kind.row_block == nullptr) return block;
+  INGOT_ASSIGN(const std::uint64_t rows, kind.row_block(spec));
+  return CommonMultiple(block, rows);
+}
+
+std::vector<std::size_t> OrderOf(std::span<const PlaneRole> roles) {
+  std::vector<std::size_t> order, waiting;
+  for (std::size_t i = 0; i < roles.size(); ++i) {
+    if (IsTransform(roles[i])) {
+      waiting.push_back(i);
+      continue;
+    }
+    if (roles[i] == PlaneRole::kReplaces) {
+      order.insert(order.end(), waiting.begin(), waiting.end());
+      waiting.clear();
+    }
+    order.push_back(i);
+  }
+  order.insert(order.end(), waiting.begin(), waiting.end());
+  return order;
+}
+
+// Planes with their kinds, ready to be applied.
+struct Decoding {
+  std::span<const PlaneView> planes;
+  std::vector<const PlaneKind*> kinds;
+  std::vector<std::size_t> order;
+  std::uint64_t block = 1;
+
+  explicit Decoding(std::span<const PlaneView> list) : planes(list) {
+    std::vector<PlaneRole> roles;
+    for (const PlaneView& plane : planes) {
+      const Result<const PlaneKind*> kind = KindOf(plane);
+      INGOT_CHECK(kind.ok());
+      const Result<std::uint64_t> with = WithBlock(block, **kind, *plane.spec);
+      INGOT_CHECK(with.ok());
+      block = *with;
+      kinds.push_back(*kind);
+      roles.push_back((*kind)->role);
+    }
+    order = OrderOf(roles);
+  }
+  // REQUIRES: whole blocks.
+  void Apply(std::uint64_t row_begin, std::uint64_t row_end, float* out) const {
+    std::fill_n(out, (row_end - row_begin) * planes[0].cols, 0.0f);
+    for (const std::size_t i : order) kinds[i]->decode_rows(planes[i], row_begin, row_end, out);
+  }
+};
 
 }  // namespace
 
@@ -52,14 +113,38 @@ Result<const PlaneKind*> FindPlaneKind(std::string_view name) {
   return Unsupported("plane kind '" + std::string(name) + "' (known: " + known + ")");
 }
 
+Result<const PlaneKind*> KindOf(const PlaneView& plane) {
+  if (plane.kind != nullptr) return plane.kind;
+  return FindPlaneKind(plane.spec->kind);
+}
+
+Result<std::uint64_t> RowBlock(std::span<const PlaneView> planes) {
+  std::uint64_t block = 1;
+  for (const PlaneView& plane : planes) {
+    INGOT_ASSIGN(const PlaneKind* kind, KindOf(plane));
+    INGOT_ASSIGN(block, WithBlock(block, *kind, *plane.spec));
+  }
+  return block;
+}
+
+Result<std::uint64_t> SlabBlock(const PlaneKind& kind, const PlaneSpec& spec, std::uint64_t cols) {
+  INGOT_ASSIGN(const std::vector<StreamSpec> streams, kind.streams(spec, cols));
+  INGOT_ASSIGN(std::uint64_t block, WithBlock(1, kind, spec));
+  for (const StreamSpec& stream : streams) {
+    if (stream.extent != StreamExtent::kTile) continue;
+    INGOT_ASSIGN(block, CommonMultiple(block, stream.tile_rows));
+  }
+  return block;
+}
+
 Result<std::uint64_t> PlaneFixedBytes(const PlaneSpec& spec, std::uint64_t rows,
                                       std::uint64_t cols) {
   INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(spec.kind));
   INGOT_ASSIGN(const std::vector<StreamSpec> streams, kind->streams(spec, cols));
   std::uint64_t total = 0;
   for (const StreamSpec& stream : streams) {
-    const auto bytes = CheckedMul(rows, stream.row_bytes);
-    const auto sum = bytes ? CheckedAdd(total, *bytes) : std::nullopt;
+    const Result<std::uint64_t> bytes = StreamBytes(stream, rows);
+    const auto sum = bytes.ok() ? CheckedAdd(total, *bytes) : std::nullopt;
     if (!sum)
       return LimitExceeded(spec.kind + " plane of " + std::to_string(rows) + " x " +
                            std::to_string(cols) + " weights is larger than 2^64 bytes");
@@ -69,44 +154,35 @@ Result<std::uint64_t> PlaneFixedBytes(const PlaneSpec& spec, std::uint64_t rows,
 }
 
 std::vector<std::size_t> DecodeOrder(std::span<const PlaneView> planes) {
-  std::vector<std::size_t> order, waiting;
-  for (std::size_t i = 0; i < planes.size(); ++i) {
-    const PlaneRole role = RoleOf(planes[i]);
-    if (role == PlaneRole::kTransforms) {
-      waiting.push_back(i);
-      continue;
-    }
-    if (role == PlaneRole::kReplaces) {
-      order.insert(order.end(), waiting.begin(), waiting.end());
-      waiting.clear();
-    }
-    order.push_back(i);
-  }
-  order.insert(order.end(), waiting.begin(), waiting.end());
-  return order;
+  std::vector<PlaneRole> roles;
+  for (const PlaneView& plane : planes) roles.push_back(RoleOf(plane));
+  return OrderOf(roles);
 }
 
 Status CheckPlaneList(std::span<const PlaneView> planes) {
   if (planes.empty()) return InvalidArgument("a tensor without planes");
   const auto transforms = std::count_if(planes.begin(), planes.end(), [](const PlaneView& plane) {
-    return RoleOf(plane) == PlaneRole::kTransforms;
+    return IsTransform(RoleOf(plane));
   });
-  if (RoleOf(planes[0]) == PlaneRole::kTransforms)
+  if (IsTransform(RoleOf(planes[0])))
     return InvalidArgument("plane 0 is a transform (" + planes[0].spec->kind +
                            "), which has nothing to act on");
-  if (static_cast<std::size_t>(transforms) <= kMaxTransforms) return OkStatus();
-  return InvalidArgument(std::to_string(transforms) + " transforms, at most " +
-                         std::to_string(kMaxTransforms) + " are possible");
+  if (static_cast<std::size_t>(transforms) > kMaxTransforms)
+    return InvalidArgument(std::to_string(transforms) + " transforms, at most " +
+                           std::to_string(kMaxTransforms) + " are possible");
+  return RowBlock(planes).status();
 }
 
 void ApplyPlanes(std::span<const PlaneView> planes, std::uint64_t row_begin, std::uint64_t row_end,
                  float* out) {
-  std::fill_n(out, (row_end - row_begin) * planes[0].cols, 0.0f);
-  for (const std::size_t i : DecodeOrder(planes)) {
-    const Result<const PlaneKind*> kind = FindPlaneKind(planes[i].spec->kind);
-    INGOT_CHECK(kind.ok());
-    (*kind)->decode_rows(planes[i], row_begin, row_end, out);
-  }
+  const Decoding decoding(planes);
+  const std::uint64_t rows = planes[0].rows, cols = planes[0].cols, block = decoding.block;
+  const std::uint64_t begin = row_begin / block * block;
+  const std::uint64_t end = std::min(rows, CeilDiv(row_end, block) * block);
+  if (begin == row_begin && end == row_end) return decoding.Apply(row_begin, row_end, out);
+  std::vector<float> blocks((end - begin) * cols);
+  decoding.Apply(begin, end, blocks.data());
+  std::copy_n(blocks.data() + (row_begin - begin) * cols, (row_end - row_begin) * cols, out);
 }
 
 Status DecodeTensorRows(std::span<const PlaneView> planes, std::uint64_t row_begin,
@@ -125,7 +201,7 @@ Status DecodeTensorRows(std::span<const PlaneView> planes, std::uint64_t row_beg
     const std::string place = "plane " + std::to_string(i);
     if (planes[i].rows != rows || planes[i].cols != cols)
       return Corruption(place + " differs in shape from plane 0");
-    INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(planes[i].spec->kind).At(place));
+    INGOT_ASSIGN(const PlaneKind* kind, KindOf(planes[i]).At(place));
     INGOT_TRY(kind->validate(planes[i]).At(place));
   }
   if (row_begin < row_end) ApplyPlanes(planes, row_begin, row_end, out.data());

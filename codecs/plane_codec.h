@@ -13,11 +13,29 @@
 
 namespace ingot::codecs {
 
-// What a plane does to the sum of those before it.
+// What a plane does to the sum of those before it. Transforms act on the sum of all planes that
+// add, wherever they stand in the list: W = W' A turns what a product reads, W = B W' what it
+// gives.
 enum class PlaneRole {
   kAdds,
-  kReplaces,    // its value takes the place of the sum
-  kTransforms,  // acts on the sum of all planes that add, wherever it stands in the list
+  kReplaces,           // its value takes the place of the sum
+  kTransformsInputs,   // row by row
+  kTransformsOutputs,  // in blocks of rows: see row_block
+};
+constexpr bool IsTransform(PlaneRole role) {
+  return role == PlaneRole::kTransformsInputs || role == PlaneRole::kTransformsOutputs;
+}
+
+// A plane U V whose rows share a product: a row of (U V) x needs V x, which is taken once for each
+// x, and the row's own coefficients. V is a stream of the tensor, U one of its rows.
+struct SharedProduct {
+  // Rows of V. REQUIRES (all three): the plane passed its kind's validate().
+  std::uint64_t (*rank)(const PlaneView& plane);
+  // Rows [begin, end) of V, cols values each.
+  void (*factor_rows)(const PlaneView& plane, std::uint64_t begin, std::uint64_t end, float* out);
+  // Rows [begin, end) of U, rank values each.
+  void (*coefficient_rows)(const PlaneView& plane, std::uint64_t begin, std::uint64_t end,
+                           float* out);
 };
 
 struct PlaneKind {
@@ -32,17 +50,34 @@ struct PlaneKind {
   Status (*validate)(const PlaneView& plane);
 
   // Applies the plane to `acc`, rows [row_begin, row_end) x cols floats that hold the sum of the
-  // planes before it in DecodeOrder: for most kinds acc += plane. REQUIRES: validate() passed.
+  // planes before it in DecodeOrder: for most kinds acc += plane. REQUIRES: validate() passed; the
+  // range is whole blocks where there is a row_block.
   void (*decode_rows)(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t row_end,
                       float* acc);
 
   PlaneRole role = PlaneRole::kAdds;
+
+  // Rows that only come together, from row 0 on, the last block as short as the matrix makes it;
+  // at least 1. nullptr: any row alone. InvalidArgument where the attributes are not valid.
+  Result<std::uint64_t> (*row_block)(const PlaneSpec& spec) = nullptr;
+
+  // Of a plane that a product reads through a shared one; decode_rows gives the same weights.
+  const SharedProduct* shared = nullptr;
 };
 
 // Every kind this build decodes, in a fixed order.
 std::span<const PlaneKind> PlaneKinds();
 // Unsupported where the kind is not known.
 Result<const PlaneKind*> FindPlaneKind(std::string_view name);
+// The view's own kind, else the registry's.
+Result<const PlaneKind*> KindOf(const PlaneView& plane);
+
+// The rows of which ranges are made, so that each plane decodes whole blocks: the least common
+// multiple of the planes' row_block. Limit where it passes 2^32.
+Result<std::uint64_t> RowBlock(std::span<const PlaneView> planes);
+// The rows of which slabs are made, so that slabs' streams concatenate: row_block, and tile_rows of
+// streams by the tile.
+Result<std::uint64_t> SlabBlock(const PlaneKind& kind, const PlaneSpec& spec, std::uint64_t cols);
 
 // Bytes of the plane's fixed-size streams for a whole matrix; used to print plans with exact sizes.
 // Streams of data-dependent length count 0.
@@ -55,12 +90,13 @@ Result<std::uint64_t> PlaneFixedBytes(const PlaneSpec& spec, std::uint64_t rows,
 // acts on whatever refinements are there.)
 std::vector<std::size_t> DecodeOrder(std::span<const PlaneView> planes);
 
-// InvalidArgument where a tensor has no planes, begins with a transform or has more of them than
-// kMaxTransforms.
+// InvalidArgument where a tensor has no planes, begins with a transform, has more of them than
+// kMaxTransforms, or blocks of rows without a common multiple up to 2^32.
 Status CheckPlaneList(std::span<const PlaneView> planes);
 
-// The value of rows [row_begin, row_end): zeroes `out` and applies every plane in DecodeOrder.
-// REQUIRES: each plane passed its kind's validate().
+// The value of rows [row_begin, row_end): zeroes `out` and applies every plane in DecodeOrder. A
+// range that is not of whole blocks (RowBlock) costs a copy of those it touches.
+// REQUIRES: each plane passed its kind's validate(), the list CheckPlaneList.
 void ApplyPlanes(std::span<const PlaneView> planes, std::uint64_t row_begin, std::uint64_t row_end,
                  float* out);
 

@@ -84,8 +84,7 @@ Result<double> StoredBytes(const codecs::TensorEncoder& encoder, const codecs::E
     INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, tensor.cols));
     for (std::size_t s = 0; s < streams.size(); ++s) {
       const auto size = static_cast<double>(encoded.planes[p][s].size());
-      // A column scale is there once, whatever the rows.
-      bytes += spec.kind == "column_scale" ? size : size * share;
+      bytes += streams[s].extent == codecs::StreamExtent::kTensor ? size : size * share;
     }
   }
   return bytes;

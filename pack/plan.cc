@@ -40,14 +40,11 @@ Result<PlannedBytes> PlanBytes(const PlannedTensor& tensor, std::uint64_t& resid
     INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(plane.kind));
     INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(plane, tensor.cols));
     for (const codecs::StreamSpec& stream : streams) {
-      if (stream.row_bytes == 0) {
-        bytes.data_dependent = true;
-        continue;
-      }
-      const auto size = CheckedMul(stream.row_bytes, tensor.rows);
-      if (!size.has_value()) return LimitExceeded(fmt::format("plane {} is too large", plane.kind));
-      resident += *size;
-      (stream.hint == codecs::StreamHint::kRaw ? bytes.exact : bytes.at_most) += *size;
+      bytes.data_dependent |= stream.extent == codecs::StreamExtent::kData;
+      INGOT_ASSIGN(const std::uint64_t size,
+                   codecs::StreamBytes(stream, tensor.rows).At(plane.kind));
+      resident += size;
+      (stream.hint == codecs::StreamHint::kRaw ? bytes.exact : bytes.at_most) += size;
     }
   }
   return bytes;

@@ -53,11 +53,11 @@ Status CheckStream(const artifact::StreamRecord& stream, const codecs::StreamSpe
                    std::uint64_t rows) {
   if (stream.name != spec.name)
     return Corruption(fmt::format("stream '{}', '{}' expected", stream.name, spec.name));
-  if (spec.row_bytes == 0) return OkStatus();
-  const auto bytes = CheckedMul(spec.row_bytes, rows);
-  if (bytes && stream.bytes == *bytes) return OkStatus();
-  return Corruption(fmt::format("stream '{}' has {} bytes, {} expected", stream.name, stream.bytes,
-                                bytes.value_or(0)));
+  if (spec.extent == codecs::StreamExtent::kData) return OkStatus();
+  INGOT_ASSIGN(const std::uint64_t bytes, codecs::StreamBytes(spec, rows));
+  if (stream.bytes == bytes) return OkStatus();
+  return Corruption(
+      fmt::format("stream '{}' has {} bytes, {} expected", stream.name, stream.bytes, bytes));
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ Status TransformTables::Add(std::shared_ptr<const codecs::InputTransform> transf
 Status TransformTables::AddOf(const TensorPlanes& tensor) {
   for (const codecs::PlaneView& view : tensor.planes) {
     INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(view.spec->kind));
-    if (kind->role != codecs::PlaneRole::kTransforms) continue;
+    if (kind->role != codecs::PlaneRole::kTransformsInputs) continue;
     INGOT_ASSIGN(auto transform, codecs::MakeTransform(view));
     INGOT_TRY(Add(std::move(transform)));
   }

@@ -43,7 +43,7 @@ Status TuneTensor::AddFields(Use use, double offset) {
   bool adds_only = true;
   for (const std::size_t p : codecs::DecodeOrder(views_)) {
     INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(views_[p].spec->kind));
-    if (kind->role == codecs::PlaneRole::kTransforms) {
+    if (kind->role == codecs::PlaneRole::kTransformsInputs) {
       INGOT_ASSIGN(auto transform, codecs::MakeTransform(views_[p]));
       transforms_.push_back(std::move(transform));
       transform_planes_.push_back(p);

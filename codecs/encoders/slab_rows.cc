@@ -22,7 +22,12 @@ Streams AllocateStreams(const PlaneSpec& spec, std::uint64_t rows, std::uint64_t
   const Result<std::vector<StreamSpec>> specs = (*kind)->streams(spec, cols);
   INGOT_CHECK(specs.ok());
   Streams streams;
-  for (const StreamSpec& stream : *specs) streams.emplace_back(rows * stream.row_bytes);
+  for (const StreamSpec& stream : *specs) {
+    const bool once = stream.extent == StreamExtent::kTensor;
+    const Result<std::uint64_t> bytes = StreamBytes(stream, rows);
+    INGOT_CHECK(bytes.ok());
+    streams.emplace_back(once ? 0 : *bytes);
+  }
   return streams;
 }
 

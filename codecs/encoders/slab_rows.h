@@ -16,7 +16,7 @@ struct RowSums {
   double squared_weight = 0;
 };
 
-// Fixed-size streams of a plane of `rows` rows; those of data-dependent length stay empty.
+// A slab's streams of a plane; those of data-dependent length, and the tensor's own, stay empty.
 Streams AllocateStreams(const PlaneSpec& spec, std::uint64_t rows, std::uint64_t cols);
 
 // A view over a plane being built.

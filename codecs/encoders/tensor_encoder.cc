@@ -1,11 +1,22 @@
 #include "codecs/encoders/tensor_encoder.h"
 
 #include <algorithm>
+#include <numeric>
+
+#include "codecs/plane_codec.h"
 
 namespace ingot::codecs {
 
 std::uint64_t TensorEncoder::slab_rows(std::uint64_t rows) const {
-  return std::min(rows, SlabRows(cols()));
+  std::uint64_t block = 1;
+  for (const PlaneSpec& spec : planes()) {
+    const Result<const PlaneKind*> kind = FindPlaneKind(spec.kind);
+    INGOT_CHECK(kind.ok());
+    const Result<std::uint64_t> of_plane = SlabBlock(**kind, spec, cols());
+    INGOT_CHECK(of_plane.ok());
+    block = std::lcm(block, *of_plane);
+  }
+  return std::min(rows, AlignedSlabRows(cols(), block));
 }
 
 std::uint64_t TensorEncoder::scratch_bytes(std::uint64_t) const { return std::uint64_t{4} << 20; }
@@ -17,6 +28,10 @@ Result<std::shared_ptr<const PreparedGuide>> TensorEncoder::Prepare(const Tensor
 Result<EncodedSlab> TensorEncoder::EncodeGuided(const WeightSlab& slab, std::uint64_t,
                                                 const PreparedGuide&) const {
   return EncodeSlab(slab);
+}
+
+std::uint64_t AlignedSlabRows(std::uint64_t cols, std::uint64_t block) {
+  return std::max(block, SlabRows(cols) / block * block);
 }
 
 std::uint64_t SlabRows(std::uint64_t cols) {

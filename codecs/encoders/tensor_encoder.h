@@ -41,8 +41,8 @@ class TensorEncoder {
   // and the codec cannot keep it.
   virtual Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const = 0;
 
-  // Rows of a slab, the last one may be shorter. SlabRows(cols), but for recipes that fit something
-  // over the whole matrix.
+  // Rows of a slab, the last one may be shorter. SlabRows(cols) in whole blocks of the planes
+  // (SlabBlock), but for recipes that fit something over the whole matrix.
   virtual std::uint64_t slab_rows(std::uint64_t rows) const;
   // Bytes that encoding one slab of `slab_rows` rows needs beyond source and streams, and those of
   // one prepared guide.
@@ -64,5 +64,7 @@ class TensorEncoder {
 // The rows of one slab: a fixed function of the width, so that files do not depend on memory or
 // threads. About 4 Mi weights.
 std::uint64_t SlabRows(std::uint64_t cols);
+// The same in whole blocks of rows, at least one.
+std::uint64_t AlignedSlabRows(std::uint64_t cols, std::uint64_t block);
 
 }  // namespace ingot::codecs

@@ -75,23 +75,17 @@ Result<EntropyLayout> EntropyLayout::Parse(const PlaneSpec& spec, std::uint64_t 
 }
 
 Result<std::vector<StreamSpec>> EntropyStreams(const PlaneSpec& spec, std::uint64_t cols) {
-  INGOT_TRY(EntropyLayout::Parse(spec, cols).status());
-  return std::vector<StreamSpec>{{"codes", cols, StreamHint::kEntropy},
-                                 {"rows", 2, StreamHint::kGeneral},
-                                 {"columns", 0, StreamHint::kGeneral},
-                                 {"escapes", 0, StreamHint::kGeneral}};
+  INGOT_ASSIGN(const EntropyLayout layout, EntropyLayout::Parse(spec, cols));
+  return std::vector<StreamSpec>{
+      {"codes", cols, StreamHint::kEntropy},
+      {"rows", 2, StreamHint::kGeneral},
+      {"columns", 2 * cols, StreamHint::kGeneral, StreamExtent::kTile, layout.band},
+      {"escapes", 0, StreamHint::kGeneral, StreamExtent::kData}};
 }
 
 Status EntropyValidate(const PlaneView& plane) {
   INGOT_ASSIGN(const std::vector<StreamSpec> streams, EntropyStreams(*plane.spec, plane.cols));
   INGOT_TRY(CheckStreamSizes(plane, streams));
-  INGOT_ASSIGN(const EntropyLayout layout, EntropyLayout::Parse(*plane.spec, plane.cols));
-  const std::uint64_t bands = CeilDiv(plane.rows, layout.band);
-  const auto column_bytes = CheckedMul(bands, 2 * plane.cols);
-  if (!column_bytes || plane.streams[kColumns].size() != *column_bytes)
-    return Corruption("entropy plane: stream 'columns' has " +
-                      std::to_string(plane.streams[kColumns].size()) + " bytes, " +
-                      std::to_string(column_bytes.value_or(0)) + " expected");
   INGOT_TRY(CheckRecords(plane.streams[kRows], "rows"));
   INGOT_TRY(CheckRecords(plane.streams[kColumns], "columns"));
   return CheckEscapes(plane);

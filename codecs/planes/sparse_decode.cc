@@ -31,8 +31,8 @@ Result<std::vector<StreamSpec>> SparseStreams(const PlaneSpec& spec, std::uint64
   INGOT_TRY(reader.Expect("format", "f16"));
   INGOT_TRY(reader.Finish());
   return std::vector<StreamSpec>{{"counts", SparseCountBytes(cols), StreamHint::kGeneral},
-                                 {"columns", 0, StreamHint::kGeneral},
-                                 {"values", 0, StreamHint::kGeneral}};
+                                 {"columns", 0, StreamHint::kGeneral, StreamExtent::kData},
+                                 {"values", 0, StreamHint::kGeneral, StreamExtent::kData}};
 }
 
 Status SparseValidate(const PlaneView& plane) {

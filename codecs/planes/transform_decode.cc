@@ -76,7 +76,7 @@ Result<std::vector<StreamSpec>> ColumnScaleStreams(const PlaneSpec& spec, std::u
   AttributeReader reader(spec);
   INGOT_TRY(reader.Expect("format", "f16"));
   INGOT_TRY(reader.Finish());
-  return std::vector<StreamSpec>{{"scales", 0, StreamHint::kRaw}};
+  return std::vector<StreamSpec>{{"scales", 2 * cols, StreamHint::kRaw, StreamExtent::kTensor}};
 }
 
 Status ColumnScaleValidate(const PlaneView& plane) {

@@ -45,8 +45,9 @@ inline void FuzzPlane(const PlaneSpec& spec, FuzzInput& input) {
   if (!specs.ok()) return;
   std::vector<std::vector<std::uint8_t>> streams;
   for (std::size_t s = 0; s < specs->size(); ++s) {
-    std::uint64_t bytes = rows * (*specs)[s].row_bytes;
-    if ((*specs)[s].row_bytes == 0) bytes = 2 * input.Below(64);
+    const StreamSpec& stream = (*specs)[s];
+    std::uint64_t bytes = *StreamBytes(stream, rows);
+    if (stream.extent == StreamExtent::kData) bytes = 2 * input.Below(64);
     if (damage % 8 == s + 1) bytes = input.Below(2000);
     streams.push_back(input.Take(bytes));
   }

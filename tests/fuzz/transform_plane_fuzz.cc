@@ -60,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto wanted = (*FindPlaneKind(specs[p].kind))->streams(specs[p], cols);
     if (!wanted.ok()) return 0;
     for (const StreamSpec& stream : *wanted) {
-      std::uint64_t bytes = stream.row_bytes == 0 ? 2 * cols : rows * stream.row_bytes;
+      std::uint64_t bytes = *StreamBytes(stream, rows);
       if (input.Byte() % 32 == 0) bytes = input.Below(600);
       if (bytes > (1 << 20)) return 0;
       streams.push_back(input.Take(bytes));

@@ -40,7 +40,7 @@ std::unique_ptr<Matrix> MakeMatrix(codecs::PlaneSpec spec, std::uint64_t rows, s
   const auto kind = codecs::FindPlaneKind(own.kind);
   const auto streams = (*kind)->streams(own, cols);
   for (const codecs::StreamSpec& stream : *streams) {
-    std::vector<std::uint8_t> bytes(rows * stream.row_bytes);
+    std::vector<std::uint8_t> bytes(rows * stream.bytes);
     for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) StoreLe(bytes.data() + i, random.Next());
     if (stream.name == "scales" || own.kind == "raw")
       for (std::size_t i = 0; i + 2 <= bytes.size(); i += 2)

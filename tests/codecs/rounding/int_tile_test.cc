@@ -141,7 +141,7 @@ TEST(IntTile, StoresWhatItRounded) {
                            {"scales", std::string(scales)}};
         Streams streams;
         const auto specs = *IntStreams(spec, cols);
-        for (const StreamSpec& stream : specs) streams.emplace_back(rows * stream.row_bytes);
+        for (const StreamSpec& stream : specs) streams.emplace_back(rows * stream.bytes);
         plane.Store(0, rows, streams);
         PlaneView view{&spec, rows, cols, {}};
         for (const auto& stream : streams) view.streams.emplace_back(stream);

@@ -63,7 +63,7 @@ std::unique_ptr<TestPlane> MakePlane(codecs::PlaneSpec spec, std::uint64_t rows,
   EXPECT_TRUE(streams.ok()) << streams.status().message();
   plane->view = {&plane->spec, rows, cols, {}};
   for (const codecs::StreamSpec& stream : *streams) {
-    auto bytes = std::make_unique<std::vector<std::uint8_t>>(rows * stream.row_bytes);
+    auto bytes = std::make_unique<std::vector<std::uint8_t>>(rows * stream.bytes);
     for (std::uint8_t& b : *bytes) b = static_cast<std::uint8_t>(random.Below(256));
     if ((stream.name == "scales" && plane->spec.attributes.contains("scales") == false) ||
         (stream.name == "scales" &&
