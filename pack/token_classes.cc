@@ -3,8 +3,16 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "codecs/plane_codec.h"
+
 namespace ingot::pack {
 namespace {
+
+// Transforms apply whatever a token reads, and are no part of the count.
+bool Counts(const codecs::PlaneSpec& plane) {
+  const auto kind = codecs::FindPlaneKind(plane.kind);
+  return !kind.ok() || !codecs::IsTransform((*kind)->role);
+}
 
 // Bits of the codes read with `plane` when `before` were read without it.
 std::int64_t BitsWith(const codecs::PlaneSpec& plane, std::int64_t before) {
@@ -23,14 +31,17 @@ std::int64_t BitsWith(const codecs::PlaneSpec& plane, std::int64_t before) {
 
 std::array<int, kTokenClasses> PlanesByClass(std::span<const codecs::PlaneSpec> planes) {
   std::array<int, kTokenClasses> counts{};
-  counts.back() = static_cast<int>(planes.size());
   std::int64_t bits = 0;
+  int read = 0;
   for (std::size_t begin = 0, end = 0; begin < planes.size(); begin = end) {
-    for (; end < planes.size() && planes[end].level == planes[begin].level; ++end)
+    for (; end < planes.size() && planes[end].level == planes[begin].level; ++end) {
       bits = BitsWith(planes[end], bits);
+      read += Counts(planes[end]);
+    }
     for (std::size_t c = 0; c < kClassBits.size(); ++c)
-      if (begin == 0 || bits <= kClassBits[c]) counts[c] = static_cast<int>(end);
+      if (begin == 0 || bits <= kClassBits[c]) counts[c] = read;
   }
+  counts.back() = read;
   return counts;
 }
 
