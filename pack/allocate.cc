@@ -1,6 +1,7 @@
 #include "pack/allocate.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
@@ -22,8 +23,6 @@
 namespace ingot::pack {
 namespace {
 
-constexpr std::string_view kEntropyCodec = "entropy_v1";
-constexpr std::array<std::int64_t, 6> kLadderBits = {2, 3, 4, 5, 6, 8};
 // Rows tried of a matrix: an eighth, at least this many.
 constexpr std::uint64_t kSampleRows = 96;
 constexpr std::uint64_t kSampleShare = 8;
@@ -33,6 +32,16 @@ constexpr double kFirstLoss = 1e-5;
 constexpr int kFineSteps = 7, kGridSteps = 15;
 // Of sampled estimates against what is stored: measured .007 bit at 4 bits.
 constexpr double kBitMargin = 0.008, kByteMargin = 0.002;
+
+bool BySteps(const std::vector<codecs::RecipeOptions>& ladder) {
+  const auto row = codecs::FindRecipe(ladder.front().codec);
+  return row.ok() && (*row)->ladder == codecs::RecipeLadder::kSteps;
+}
+
+bool IsExact(const codecs::RecipeOptions& recipe) {
+  const auto row = codecs::FindRecipe(recipe.codec);
+  return row.ok() && (*row)->exact;
+}
 
 // Rows spread evenly over a matrix, gathered, with their share of the Fisher weights.
 struct Sample {
@@ -96,9 +105,11 @@ Result<calibration::Candidate> Try(const codecs::RecipeOptions& recipe, const Pl
   codecs::TensorGuide part = guide;
   part.rows = sample.rows;
   if (!guide.row_fisher.empty()) part.row_fisher = sample.row_fisher;
-  INGOT_ASSIGN(const auto prepared, encoder->Prepare(part));
   const codecs::WeightSlab slab{tensor.source.dtype, sample.rows, tensor.cols, sample.bytes};
-  INGOT_ASSIGN(const codecs::EncodedSlab encoded, encoder->EncodeGuided(slab, 0, *prepared));
+  codecs::WholeSlab rows(slab);
+  INGOT_ASSIGN(const auto prepared, encoder->Prepare(part, rows));
+  INGOT_ASSIGN(codecs::EncodedSlab encoded, encoder->EncodeGuided(slab, 0, *prepared));
+  codecs::AddTensorStreams(*prepared, encoded);
   INGOT_ASSIGN(const double bytes, StoredBytes(*encoder, encoded, tensor, sample.rows));
   return calibration::Candidate{bytes, encoded.predicted_loss * sample.loss_scale};
 }
@@ -142,7 +153,7 @@ Result<TensorCurve> CurveOf(const model::Checkpoint& checkpoint, const PackPlan&
   const auto factors = inputs.Of(plan.statistics->InputOf(curve.tensor));
   known.view.factors = factors.get();
   const codecs::TensorGuide& guide = known.view;
-  if (ladder.front().codec == kEntropyCodec) {
+  if (BySteps(ladder)) {
     INGOT_ASSIGN(curve.candidates, EntropyCandidates(checkpoint, tensor, guide, ladder));
     return curve;
   }
@@ -160,7 +171,7 @@ Result<std::uint64_t> TryMemory(const PlannedTensor& tensor,
                                 const std::vector<codecs::RecipeOptions>& ladder) {
   const std::uint64_t row_bytes = tensor.cols * DTypeBytes(tensor.source.dtype);
   std::uint64_t rows = SampledRows(tensor), source = (rows + tensor.slab_rows) * row_bytes;
-  if (ladder.front().codec == kEntropyCodec) {
+  if (BySteps(ladder)) {
     rows = std::min(tensor.rows, std::max<std::uint64_t>(codecs::kTileRows,
                                                          codecs::kEntropySample / tensor.cols));
     source = tensor.rows * row_bytes;
@@ -315,33 +326,54 @@ Result<Assignment> AssignLadder(const std::vector<TensorCurve>& curves, const Bu
   return FromChoice(curves, allocation.choice);
 }
 
+std::vector<codecs::RecipeOptions> StepLadder(const codecs::RecipeOptions& codec, double weights) {
+  // A uniform step s costs s² / 12 a weight: half of it, Fisher-weighted, is c² / 24.
+  std::vector<codecs::RecipeOptions> ladder;
+  double loss = kFirstLoss;
+  for (int i = 0; i < kGridSteps; loss *= ++i <= kFineSteps ? 2 : 4) {
+    ladder.push_back(codec);
+    ladder.back().step = std::sqrt(24 * loss / weights);
+  }
+  return ladder;
+}
+
+Result<std::vector<codecs::RecipeOptions>> BitsLadder(const codecs::RecipeOptions& codec,
+                                                      const codecs::Recipe& recipe) {
+  if (codec.bits != 0)
+    return InvalidArgument("a budget chooses the bits of every matrix: give it without --bits");
+  std::vector<codecs::RecipeOptions> ladder;
+  for (const codecs::Recipe* rung : codecs::RungsOf(recipe)) {
+    ladder.push_back(codec);
+    ladder.back().codec = rung->name;
+    if (rung->defaults.bits == codecs::kNormalBits && codec.levels.empty())
+      ladder.back().levels = "normal";
+  }
+  return ladder;
+}
+
+// The first recipe of each ladder.
+std::vector<std::string_view> WithLadder() {
+  std::vector<std::string_view> names;
+  std::vector<codecs::RecipeMaker> makers;
+  for (const codecs::Recipe& recipe : codecs::Recipes()) {
+    const bool first = std::find(makers.begin(), makers.end(), recipe.make) == makers.end();
+    makers.push_back(recipe.make);
+    if (recipe.ladder != codecs::RecipeLadder::kNone && first) names.push_back(recipe.name);
+  }
+  return names;
+}
+
 }  // namespace
 
 Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& codec,
                                                   double weights) {
-  std::vector<codecs::RecipeOptions> ladder;
-  if (codec.codec == kEntropyCodec) {
-    // A uniform step s costs s² / 12 a weight: half of it, Fisher-weighted, is c² / 24.
-    double loss = kFirstLoss;
-    for (int i = 0; i < kGridSteps; loss *= ++i <= kFineSteps ? 2 : 4) {
-      ladder.push_back(codec);
-      ladder.back().step = std::sqrt(24 * loss / weights);
-    }
-    return ladder;
-  }
-  if (!codec.codec.starts_with("int") || !codec.codec.ends_with("_gptq"))
-    return InvalidArgument(
-        fmt::format("codec {} has no ladder of rates to spend a budget on (those "
-                    "that have: entropy_v1, int4_gptq)",
-                    codec.codec));
-  if (codec.bits != 0)
-    return InvalidArgument("a budget chooses the bits of every matrix: give it without --bits");
-  for (const std::int64_t bits : kLadderBits) {
-    ladder.push_back(codec);
-    ladder.back().codec = fmt::format("int{}_gptq", bits);
-    if (bits == codecs::kNormalBits && codec.levels.empty()) ladder.back().levels = "normal";
-  }
-  return ladder;
+  const auto recipe = codecs::FindRecipe(codec.codec);
+  const codecs::RecipeLadder kind = recipe.ok() ? (*recipe)->ladder : codecs::RecipeLadder::kNone;
+  if (kind == codecs::RecipeLadder::kSteps) return StepLadder(codec, weights);
+  if (kind == codecs::RecipeLadder::kBits) return BitsLadder(codec, **recipe);
+  return InvalidArgument(
+      fmt::format("codec {} has no ladder of rates to spend a budget on (those that have: {})",
+                  codec.codec, fmt::join(WithLadder(), ", ")));
 }
 
 Result<std::vector<TensorCurve>> MeasureCurves(
@@ -354,7 +386,7 @@ Result<std::vector<TensorCurve>> MeasureCurves(
     const bool ruled = std::any_of(plan.rules.begin(), plan.rules.end(), [&](const Rule& rule) {
       return GlobMatches(rule.glob, tensor.source.name);
     });
-    if (ruled || tensor.recipe.codec == kRawCodec) continue;
+    if (ruled || IsExact(tensor.recipe)) continue;
     INGOT_ASSIGN(const codecs::TensorGuide guide,
                  plan.statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
     DropGuide(guide);
@@ -402,8 +434,8 @@ Result<std::vector<TensorCurve>> MeasureCurves(
 }
 
 Result<Assignment> Assign(const std::vector<TensorCurve>& curves, const Budget& budget) {
-  const bool stepped = curves.front().recipes.front().codec == kEntropyCodec;
-  return stepped ? AssignStep(curves, budget) : AssignLadder(curves, budget);
+  return BySteps(curves.front().recipes) ? AssignStep(curves, budget)
+                                         : AssignLadder(curves, budget);
 }
 
 }  // namespace ingot::pack

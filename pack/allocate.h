@@ -24,9 +24,9 @@ struct TensorCurve {
   calibration::Candidates candidates;  // parallel to recipes
 };
 
-// The recipes that allocation chooses among for --codec: the whole ladder of an int*_gptq codec (2,
-// 3, 4, 5, 6 and 8 bits with the given group and transform), or a grid of steps for entropy_v1 over
-// a model of `weights` weights. InvalidArgument for a codec without a ladder.
+// The recipes that allocation chooses among for --codec (Recipe::ladder): the rungs of its ladder
+// of bits with the given group and transform, or a grid of steps for a model of `weights` weights.
+// InvalidArgument for a codec without a ladder.
 Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& codec,
                                                   double weights);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pack/slab_source.h"
+#include "pack/tensor_rows.h"
 
 namespace ingot::pack {
 
@@ -44,7 +45,9 @@ void InputFactors::Release(const std::string& input) {
   if (--found.uses == 0) found.factors.reset();
 }
 
-GuideCache::GuideCache(const PackPlan& plan, std::vector<std::uint32_t> slabs_left) : plan_(plan) {
+GuideCache::GuideCache(const model::Checkpoint& checkpoint, const PackPlan& plan,
+                       std::vector<std::uint32_t> slabs_left)
+    : checkpoint_(checkpoint), plan_(plan) {
   for (std::size_t t = 0; t < slabs_left.size(); ++t) {
     entries_.push_back(std::make_unique<Entry>());
     entries_.back()->slabs_left = slabs_left[t];
@@ -57,21 +60,30 @@ bool GuideCache::Guided(std::size_t tensor) const {
   return plan_.statistics != nullptr && plan_.tensors[tensor].encoder->takes_guide();
 }
 
+bool GuideCache::Prepares(std::size_t tensor) const {
+  return Guided(tensor) || plan_.tensors[tensor].encoder->fits_tensor();
+}
+
 Status GuideCache::Prepare(std::size_t index, Entry& entry) {
   const PlannedTensor& tensor = plan_.tensors[index];
-  INGOT_ASSIGN(MatrixGuide guide, GuideOf(plan_, tensor));
-  if (!guide.known()) return OkStatus();
-  const auto factors = factors_.Of(plan_.statistics->InputOf(tensor.source.name));
-  guide.view.factors = factors.get();
-  INGOT_ASSIGN(auto prepared, tensor.encoder->Prepare(guide.view));
+  MatrixGuide guide{.view = {.rows = tensor.rows, .cols = tensor.cols}};
+  std::shared_ptr<codecs::SharedFactors> factors;
+  if (Guided(index)) {
+    INGOT_ASSIGN(guide, GuideOf(plan_, tensor));
+    factors = factors_.Of(plan_.statistics->InputOf(tensor.source.name));
+    guide.view.factors = factors.get();
+  }
+  if (!guide.view.known() && !tensor.encoder->fits_tensor()) return OkStatus();
+  TensorRows rows(checkpoint_, tensor);
+  INGOT_ASSIGN(auto prepared, tensor.encoder->Prepare(guide.view, rows));
   DropGuide(guide.view);
   const std::scoped_lock lock(entry.mutex);
   entry.guide = std::move(prepared);
   return OkStatus();
 }
 
-Result<std::shared_ptr<const codecs::PreparedGuide>> GuideCache::Get(std::size_t index) {
-  if (!Guided(index)) return std::shared_ptr<const codecs::PreparedGuide>();
+Result<std::shared_ptr<const codecs::PreparedTensor>> GuideCache::Get(std::size_t index) {
+  if (!Prepares(index)) return std::shared_ptr<const codecs::PreparedTensor>();
   Entry& entry = *entries_[index];
   tbb::collaborative_call_once(entry.once, [&] { entry.status = Prepare(index, entry); });
   if (!entry.status.ok()) return entry.status;
@@ -80,13 +92,13 @@ Result<std::shared_ptr<const codecs::PreparedGuide>> GuideCache::Get(std::size_t
 }
 
 void GuideCache::Release(std::size_t index) {
-  if (!Guided(index)) return;
+  if (!Prepares(index)) return;
   Entry& entry = *entries_[index];
   {
     const std::scoped_lock lock(entry.mutex);
     if (--entry.slabs_left == 0) entry.guide.reset();
   }
-  factors_.Release(plan_.statistics->InputOf(plan_.tensors[index].source.name));
+  if (Guided(index)) factors_.Release(plan_.statistics->InputOf(plan_.tensors[index].source.name));
 }
 
 }  // namespace ingot::pack

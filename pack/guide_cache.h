@@ -1,6 +1,6 @@
-// Statistics on their way into encoders: each tensor's guide is prepared once, by whichever worker
-// meets the tensor first, and let go with its last slab; the factors that tensors of one input
-// share with the last slab of all of them. So only inputs under way cost memory.
+// What tensors need before their slabs, statistics above all: each is prepared once, by whichever
+// worker meets the tensor first, and let go with its last slab; the factors that tensors of one
+// input share with the last slab of all of them. So only inputs under way cost memory.
 //
 // Thread rule: any thread. Who waits for what another prepares helps it.
 #pragma once
@@ -32,10 +32,6 @@ inline constexpr float kTiedFisher = 2, kTiedFloor = 0.3f;
 struct MatrixGuide {
   codecs::TensorGuide view;
   std::vector<float> fisher;  // what view.row_fisher points to, where it is not the file's own
-  bool known() const {
-    return !view.hessian.empty() || !view.diagonal.empty() || !view.mean_abs.empty() ||
-           !view.row_fisher.empty();
-  }
 };
 // REQUIRES: plan.statistics.
 Result<MatrixGuide> GuideOf(const PackPlan& plan, const PlannedTensor& tensor);
@@ -64,12 +60,13 @@ class InputFactors {
 
 class GuideCache {
  public:
-  // `slabs_left[t]`: how many slabs of tensor t will ask. Borrowed: the plan.
-  GuideCache(const PackPlan& plan, std::vector<std::uint32_t> slabs_left);
+  // `slabs_left[t]`: how many slabs of tensor t will ask. Borrowed: checkpoint and plan.
+  GuideCache(const model::Checkpoint& checkpoint, const PackPlan& plan,
+             std::vector<std::uint32_t> slabs_left);
 
-  // nullptr where the tensor's encoder takes no guide or nothing is known about it. Waits while
-  // another thread prepares it.
-  Result<std::shared_ptr<const codecs::PreparedGuide>> Get(std::size_t tensor);
+  // nullptr where the tensor's encoder has nothing to prepare, or takes a guide and nothing is
+  // known. Waits while another thread prepares it.
+  Result<std::shared_ptr<const codecs::PreparedTensor>> Get(std::size_t tensor);
   // One slab of the tensor is done.
   void Release(std::size_t tensor);
 
@@ -78,12 +75,14 @@ class GuideCache {
     tbb::collaborative_once_flag once;
     Status status;
     std::mutex mutex;  // of those below
-    std::shared_ptr<const codecs::PreparedGuide> guide;
+    std::shared_ptr<const codecs::PreparedTensor> guide;
     std::uint32_t slabs_left = 0;
   };
   bool Guided(std::size_t tensor) const;
+  bool Prepares(std::size_t tensor) const;
   Status Prepare(std::size_t tensor, Entry& entry);
 
+  const model::Checkpoint& checkpoint_;
   const PackPlan& plan_;
   InputFactors factors_;
   std::vector<std::unique_ptr<Entry>> entries_;

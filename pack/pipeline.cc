@@ -20,6 +20,7 @@
 #include "pack/slab_queue.h"
 #include "pack/slab_source.h"
 #include "pack/source_files.h"
+#include "pack/tensor_rows.h"
 #include "pack/token_classes.h"
 #include "stored/plane_record.h"
 
@@ -101,7 +102,7 @@ class PackRun {
     CountResumed(jobs);
     std::vector<std::uint32_t> slabs_left(plan_.tensors.size());
     for (const SlabJob& job : jobs) ++slabs_left[job.tensor];
-    guides_.emplace(plan_, std::move(slabs_left));
+    guides_.emplace(checkpoint_, plan_, std::move(slabs_left));
     return RunJobs(std::move(jobs), in_flight, &PackRun::Process);
   }
 
@@ -216,8 +217,6 @@ class PackRun {
     const PlannedTensor& tensor = plan_.tensors[slab.job.tensor];
     const std::string& name = tensor.source.name;
     const SlabCheck check = CheckSlab(tensor.source.dtype, slab.bytes);
-    if (check.nonfinite.has_value() && tensor.recipe.codec != kRawCodec)
-      return Nonfinite(tensor, slab, *check.nonfinite);
     if (check.nonfinite.has_value() && !plan_.nonfinite.contains(name))
       return Nonfinite(tensor, slab, *check.nonfinite);
     const std::uint64_t rows = tensor.SlabEnd(slab.job.slab) - tensor.SlabBegin(slab.job.slab);
@@ -243,6 +242,8 @@ class PackRun {
     auto encoded = guide == nullptr
                        ? tensor.encoder->EncodeSlab(slab)
                        : tensor.encoder->EncodeGuided(slab, tensor.SlabBegin(job.slab), *guide);
+    if (encoded.ok() && guide != nullptr && job.slab == 0)
+      codecs::AddTensorStreams(*guide, *encoded);
     guides_->Release(job.tensor);
     return encoded;
   }
@@ -376,6 +377,7 @@ std::uint64_t SlabMemory(const PackPlan& plan) {
     std::uint64_t bytes = source + tensor.encoder->scratch_bytes(tensor.slab_rows) + 2 * encoded;
     if (plan.statistics != nullptr && tensor.encoder->takes_guide())
       bytes += tensor.encoder->guide_bytes() + tensor.cols * tensor.cols * sizeof(float);
+    if (tensor.encoder->fits_tensor()) bytes += TensorRows::Bytes(tensor);
     if (tensor.bytes.data_dependent) bytes += weights / 2;
     if (tensor.transposed) bytes += std::uint64_t{1} << 20;
     most = std::max(most, bytes);

@@ -80,15 +80,6 @@ Status SetOption(std::string_view item, codecs::RecipeOptions& recipe) {
   return OkStatus();
 }
 
-// Codecs whose own rate is 8 bits or more serve embedding and head as they are.
-bool IsFine(const codecs::RecipeOptions& recipe) {
-  if (recipe.bits != 0) return recipe.bits >= 8;
-  for (const std::string_view name :
-       {"int8_rtn", "fp8_hybrid_v1", "nested_v1", "lossless_v1", "raw"})
-    if (recipe.codec == name) return true;
-  return false;
-}
-
 }  // namespace
 
 Result<codecs::RecipeOptions> ParseRecipe(std::string_view text) {
@@ -152,13 +143,10 @@ Result<RolePreset> TargetPreset(std::string_view target) {
 }
 
 RolePreset CodecPreset(const codecs::RecipeOptions& recipe) {
-  if (recipe.codec == "nested_v1" && recipe.bits == 0) {
-    codecs::RecipeOptions fine = recipe;
-    fine.bits = 8;
-    return {recipe, fine, fine};
-  }
-  if (IsFine(recipe)) return {recipe, recipe, recipe};
-  const codecs::RecipeOptions fine = Int(8, recipe.group);
+  const auto row = codecs::FindRecipe(recipe.codec);
+  const bool is_fine = recipe.bits != 0 ? recipe.bits >= 8 : row.ok() && (*row)->fine;
+  codecs::RecipeOptions fine = is_fine ? recipe : Int(8, recipe.group);
+  if (is_fine && recipe.bits == 0) fine.bits = (*row)->fine_bits;
   return {recipe, fine, fine};
 }
 

@@ -56,9 +56,8 @@ std::span<const TargetInfo> Targets();
 Result<RolePreset> TargetPreset(std::string_view target);
 
 // The preset that `--codec` with its options stands for: linear weights get it as it is. Embedding
-// and head are read whole for every token of text and are the most sensitive matrices of small
-// models, so where the codec stores fewer than 8 bits they get 8-bit integers of its group; else
-// the same codec, which nests them from 8 bits on (nested_v1).
+// and head get the same where it is fine enough for them (8 bits or more, Recipe::fine), else 8-bit
+// integers of its group.
 RolePreset CodecPreset(const codecs::RecipeOptions& recipe);
 
 }  // namespace ingot::pack

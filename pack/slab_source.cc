@@ -102,8 +102,11 @@ void DropMapped(ByteSpan slab) { Advise(slab, MADV_DONTNEED); }
 
 Result<ByteSpan> ReadSlab(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
                           std::uint32_t slab, MutableByteSpan buffer) {
-  const std::uint64_t begin = tensor.SlabBegin(slab);
-  const std::uint64_t end = tensor.SlabEnd(slab);
+  return ReadTensorRows(checkpoint, tensor, tensor.SlabBegin(slab), tensor.SlabEnd(slab), buffer);
+}
+
+Result<ByteSpan> ReadTensorRows(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
+                                std::uint64_t begin, std::uint64_t end, MutableByteSpan buffer) {
   const MutableByteSpan out =
       buffer.first((end - begin) * tensor.cols * DTypeBytes(tensor.source.dtype));
   if (tensor.transposed) {

@@ -31,6 +31,10 @@ void DropMapped(ByteSpan slab);
 Result<ByteSpan> ReadSlab(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
                           std::uint32_t slab, MutableByteSpan buffer);
 
+// The same of rows [begin, end) of the tensor. REQUIRES: buffer holds them.
+Result<ByteSpan> ReadTensorRows(const model::Checkpoint& checkpoint, const PlannedTensor& tensor,
+                                std::uint64_t begin, std::uint64_t end, MutableByteSpan buffer);
+
 // Index of the first element that is NaN or infinite; nullopt where all are finite.
 std::optional<std::uint64_t> FindNonfinite(DType dtype, ByteSpan bytes);
 

@@ -106,7 +106,7 @@ void AddPresets(const model::Checkpoint& checkpoint, SourceSummary& summary) {
     if (const auto preset = TargetPreset(target.name); preset.ok())
       summary.presets.push_back(
           SummarizePreset(checkpoint, std::string(target.name), true, *preset));
-  for (const codecs::RecipeInfo& info : codecs::Recipes()) {
+  for (const codecs::Recipe& info : codecs::Recipes()) {
     codecs::RecipeOptions recipe;
     recipe.codec = info.name;
     summary.presets.push_back(

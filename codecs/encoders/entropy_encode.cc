@@ -30,15 +30,16 @@ class EntropyEncoder : public TensorEncoder {
   std::uint64_t guide_bytes() const override { return Compensation::MakingBytes(cols_); }
   bool takes_guide() const override { return true; }
 
-  Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
+  Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,
+                                                        RowSource&) const override {
     INGOT_ASSIGN(auto made, EntropyGuide::Make(guide));
-    return std::shared_ptr<const PreparedGuide>(std::move(made));
+    return std::shared_ptr<const PreparedTensor>(std::move(made));
   }
   Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {
     return Encode(slab, 0, *EntropyGuide::Plain(cols_));
   }
   Result<EncodedSlab> EncodeGuided(const WeightSlab& slab, std::uint64_t row_begin,
-                                   const PreparedGuide& guide) const override {
+                                   const PreparedTensor& guide) const override {
     return Encode(slab, row_begin, static_cast<const EntropyGuide&>(guide));
   }
 

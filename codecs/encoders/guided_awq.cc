@@ -17,15 +17,13 @@ namespace {
 
 constexpr std::uint64_t kSampleRows = 64;  // that the search for scales looks at
 
-// The statistics as they came: what they mean after scaling is known only with the weights.
-struct AwqGuide : PreparedGuide {
-  std::vector<float> hessian, diagonal, mean_abs, row_fisher;
-};
-
 // A matrix's scales and its compensation in the scaled space.
-struct ScaledSpace {
+struct AwqTensor : PreparedTensor {
   std::vector<float> scales;
   std::shared_ptr<const Compensation> compensation;
+  bool known = false;  // whether anything was known of its inputs
+  TensorStream stream;
+  std::span<const TensorStream> streams() const override { return {&stream, 1}; }
 };
 
 class AwqEncoder : public TensorEncoder {
@@ -43,84 +41,90 @@ class AwqEncoder : public TensorEncoder {
   const std::vector<PlaneSpec>& planes() const override { return specs_; }
   std::uint64_t cols() const override { return cols_; }
   bool takes_guide() const override { return true; }
+  bool fits_tensor() const override { return true; }
+  // Rows do not need each other, but artifacts are to keep their bytes.
   std::uint64_t slab_rows(std::uint64_t rows) const override { return rows; }
   std::uint64_t guide_bytes() const override {
-    return 2 * cols_ * cols_ * sizeof(float) + Compensation::MakingBytes(cols_, effort_.turns > 0);
+    return cols_ * cols_ * sizeof(float) + 3 * kSampleRows * cols_ * sizeof(float) +
+           Compensation::MakingBytes(cols_, effort_.turns > 0);
   }
   std::uint64_t scratch_bytes(std::uint64_t) const override {
     const std::uint64_t tile =
         2 * CompensatedTile::Bytes(cols_) + 2 * IntTile::Bytes(layout_) + 12 * kTileRows * cols_;
-    return Threads() * tile + 3 * kSampleRows * cols_ * sizeof(float) + (std::uint64_t{1} << 20);
+    return Threads() * tile + (std::uint64_t{1} << 20);
   }
 
   Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {
     INGOT_TRY(CheckSlab(slab, cols_, dtype_));
-    INGOT_ASSIGN(EncodedSlab out,
-                 Encode(slab, {std::vector<float>(cols_, 1.0f), Compensation::Identity(cols_)}));
-    out.predicted_loss = 0;
+    WholeSlab rows(slab);
+    INGOT_ASSIGN(const auto prepared, Prepare({.rows = slab.rows, .cols = cols_}, rows));
+    INGOT_ASSIGN(EncodedSlab out, EncodeGuided(slab, 0, *prepared));
+    AddTensorStreams(*prepared, out);
     return out;
   }
 
-  Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
+  Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,
+                                                        RowSource& rows) const override {
     INGOT_TRY(CheckGuideWidth(guide, cols_));
     INGOT_TRY(CheckGuide(guide));
-    auto kept = std::make_shared<AwqGuide>();
-    kept->hessian.assign(guide.hessian.begin(), guide.hessian.end());
-    kept->diagonal.assign(guide.diagonal.begin(), guide.diagonal.end());
-    kept->mean_abs.assign(guide.mean_abs.begin(), guide.mean_abs.end());
-    kept->row_fisher.assign(guide.row_fisher.begin(), guide.row_fisher.end());
-    return std::shared_ptr<const PreparedGuide>(std::move(kept));
+    auto made = std::make_shared<AwqTensor>();
+    made->known = guide.known();
+    if (made->known) {
+      INGOT_ASSIGN(made->scales, FindScales(guide, rows));
+      INGOT_ASSIGN(made->compensation, ScaledCompensation(guide, made->scales));
+    } else {
+      made->scales.assign(cols_, 1.0f);
+      made->compensation = Compensation::Identity(cols_);
+    }
+    made->stream = {1, 0, ColumnScaleStream(made->scales)};
+    return std::shared_ptr<const PreparedTensor>(std::move(made));
   }
 
   Result<EncodedSlab> EncodeGuided(const WeightSlab& slab, std::uint64_t row_begin,
-                                   const PreparedGuide& guide) const override {
+                                   const PreparedTensor& prepared) const override {
     INGOT_TRY(CheckSlab(slab, cols_, dtype_));
-    const auto& kept = static_cast<const AwqGuide&>(guide);
-    if (row_begin != 0 || (!kept.row_fisher.empty() && kept.row_fisher.size() != slab.rows))
-      return InvalidArgument("int4_awq_v1 encodes a matrix at once, not rows " +
-                             std::to_string(row_begin) + " to " +
-                             std::to_string(row_begin + slab.rows));
-    INGOT_ASSIGN(const ScaledSpace space, FindSpace(slab, kept));
-    return Encode(slab, space);
-  }
-
- private:
-  Result<ScaledSpace> FindSpace(const WeightSlab& slab, const AwqGuide& kept) const {
-    const std::uint64_t count = std::min(slab.rows, kSampleRows);
-    std::vector<float> rows(count * cols_), fisher;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      const std::uint64_t r = i * slab.rows / count;
-      INGOT_TRY(FiniteRow(slab, r, rows.data() + i * cols_));
-      if (!kept.row_fisher.empty()) fisher.push_back(kept.row_fisher[r]);
-    }
-    TensorGuide guide{count, cols_, kept.hessian, kept.diagonal, kept.mean_abs, fisher};
-    INGOT_ASSIGN(AwqScales found, FindAwqScales(rows, guide, specs_[0]));
-    // W' = W / s meets inputs x' = s x.
-    std::vector<float> hessian = kept.hessian, diagonal = kept.diagonal;
-    const std::vector<float>& s = found.scales;
-    for (std::uint64_t i = 0; i < cols_ && !hessian.empty(); ++i)
-      for (std::uint64_t j = 0; j < cols_; ++j) hessian[i * cols_ + j] *= s[i] * s[j];
-    for (std::uint64_t j = 0; j < cols_ && !diagonal.empty(); ++j) diagonal[j] *= s[j] * s[j];
-    INGOT_ASSIGN(std::shared_ptr<const Compensation> compensation,
-                 Compensation::Make({slab.rows, cols_, hessian, diagonal, {}, kept.row_fisher},
-                                    {.damping = kGuidedDamping, .descent = effort_.turns > 0}));
-    return ScaledSpace{std::move(found.scales), std::move(compensation)};
-  }
-
-  Result<EncodedSlab> Encode(const WeightSlab& slab, const ScaledSpace& space) const {
+    const auto& tensor = static_cast<const AwqTensor&>(prepared);
     EncodedSlab out;
     for (const PlaneSpec& spec : specs_)
       out.planes.push_back(AllocateStreams(spec, slab.rows, cols_));
-    out.planes[1] = {ColumnScaleStream(space.scales)};
     std::vector<RowOutliers> outliers(slab.rows);
     INGOT_TRY(EncodeTiles(
-        slab, 0, *space.compensation,
-        [&](SlabTile& tile) { return EncodeTile(space, tile, out.planes[0], outliers); }, out));
+        slab, row_begin, *tensor.compensation,
+        [&](SlabTile& tile) { return EncodeTile(tensor, tile, out.planes[0], outliers); }, out));
     AppendOutliers(outliers, cols_, out.planes[2]);
+    if (!tensor.known) out.predicted_loss = 0;
     return out;
   }
 
-  Status EncodeTile(const ScaledSpace& space, SlabTile& tile, Streams& base,
+ private:
+  // Channel scales by rows evenly spread.
+  Result<std::vector<float>> FindScales(const TensorGuide& guide, RowSource& source) const {
+    const std::uint64_t all = source.rows(), count = std::min(all, kSampleRows);
+    std::vector<float> rows(count * cols_), fisher;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const std::uint64_t r = i * all / count;
+      INGOT_ASSIGN(const WeightSlab row, source.Read(r, r + 1));
+      INGOT_TRY(FiniteRow(row, 0, rows.data() + i * cols_, r));
+      if (!guide.row_fisher.empty()) fisher.push_back(guide.row_fisher[r]);
+    }
+    const TensorGuide sample{count, cols_, guide.hessian, guide.diagonal, guide.mean_abs, fisher};
+    INGOT_ASSIGN(AwqScales found, FindAwqScales(rows, sample, specs_[0]));
+    return std::move(found.scales);
+  }
+
+  // W' = W / s meets inputs x' = s x.
+  Result<std::shared_ptr<const Compensation>> ScaledCompensation(
+      const TensorGuide& guide, const std::vector<float>& s) const {
+    std::vector<float> hessian(guide.hessian.begin(), guide.hessian.end());
+    std::vector<float> diagonal(guide.diagonal.begin(), guide.diagonal.end());
+    for (std::uint64_t i = 0; i < cols_ && !hessian.empty(); ++i)
+      for (std::uint64_t j = 0; j < cols_; ++j) hessian[i * cols_ + j] *= s[i] * s[j];
+    for (std::uint64_t j = 0; j < cols_ && !diagonal.empty(); ++j) diagonal[j] *= s[j] * s[j];
+    return Compensation::Make({guide.rows, cols_, hessian, diagonal, {}, guide.row_fisher},
+                              {.damping = kGuidedDamping, .descent = effort_.turns > 0});
+  }
+
+  Status EncodeTile(const AwqTensor& space, SlabTile& tile, Streams& base,
                     std::vector<RowOutliers>& outliers) const {
     for (std::uint64_t l = 0; l < tile.rows; ++l) {
       float* row = tile.x.data() + l * cols_;

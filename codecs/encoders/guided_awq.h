@@ -11,7 +11,7 @@
 
 namespace ingot::codecs {
 
-// `specs`: int, column_scale, sparse. A matrix is one slab, since its scales are its own.
+// `specs`: int, column_scale, sparse. The scales are the tensor's.
 // `outlier_share` of each row's weights become outliers (rounded to a whole number).
 // REQUIRES: specs are valid for `cols`; levels are symmetric or asymmetric.
 std::unique_ptr<TensorEncoder> MakeAwqEncoder(std::vector<PlaneSpec> specs, double outlier_share,

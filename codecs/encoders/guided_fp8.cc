@@ -113,15 +113,16 @@ class GuidedFp8Encoder : public TensorEncoder {
     return plain_->EncodeSlab(slab);
   }
 
-  Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
+  Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,
+                                                        RowSource&) const override {
     INGOT_TRY(CheckGuideWidth(guide, cols_));
     INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
                  Compensation::Make(guide, {.damping = kGuidedDamping}));
-    return std::shared_ptr<const PreparedGuide>(std::move(made));
+    return std::shared_ptr<const PreparedTensor>(std::move(made));
   }
 
   Result<EncodedSlab> EncodeGuided(const WeightSlab& slab, std::uint64_t row_begin,
-                                   const PreparedGuide& guide) const override {
+                                   const PreparedTensor& guide) const override {
     INGOT_TRY(CheckSlab(slab, cols_, dtype_));
     const auto& compensation = static_cast<const Compensation&>(guide);
     EncodedSlab out;

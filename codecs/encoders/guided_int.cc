@@ -74,20 +74,21 @@ class GuidedIntEncoder : public TensorEncoder {
     return Threads() * bytes + (std::uint64_t{1} << 20);
   }
 
-  Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const override {
+  Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,
+                                                        RowSource&) const override {
     INGOT_TRY(CheckGuideWidth(guide, cols_));
     const CompensationOptions options{.damping = rotation_ ? kRotatedDamping : kGuidedDamping,
                                       .descent = effort_.turns > 0};
     if (!rotation_) {
       INGOT_ASSIGN(std::shared_ptr<const Compensation> made, Compensation::Make(guide, options));
-      return std::shared_ptr<const PreparedGuide>(std::move(made));
+      return std::shared_ptr<const PreparedTensor>(std::move(made));
     }
     INGOT_TRY(CheckGuide(guide));
     // Every rotation of a width is the same one.
     INGOT_ASSIGN(auto factors, FactorsOf(guide, "rotated", options, [&] {
                    return FactorRotated(guide, *rotation_, options);
                  }));
-    return std::shared_ptr<const PreparedGuide>(
+    return std::shared_ptr<const PreparedTensor>(
         std::make_shared<Compensation>(std::move(factors), guide.row_fisher));
   }
 
@@ -99,7 +100,7 @@ class GuidedIntEncoder : public TensorEncoder {
   }
 
   Result<EncodedSlab> EncodeGuided(const WeightSlab& slab, std::uint64_t row_begin,
-                                   const PreparedGuide& guide) const override {
+                                   const PreparedTensor& guide) const override {
     return Encode(slab, row_begin, static_cast<const Compensation&>(guide));
   }
 

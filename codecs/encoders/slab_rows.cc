@@ -49,13 +49,14 @@ Status CheckSlab(const WeightSlab& slab, std::uint64_t cols, DType dtype) {
                          std::to_string(slab.bytes.size()) + " bytes");
 }
 
-Status FiniteRow(const WeightSlab& slab, std::uint64_t r, float* x) {
+Status FiniteRow(const WeightSlab& slab, std::uint64_t r, float* x, std::uint64_t row_begin) {
   const std::uint64_t row_bytes = slab.cols * DTypeBytes(slab.dtype);
   ConvertToFloat(slab.dtype, slab.bytes.subspan(r * row_bytes, row_bytes), {x, slab.cols});
   if (kIntFit.Best().abs_max_bits(x, slab.cols) < 0x7f800000u) return OkStatus();
   const float* bad = std::find_if(x, x + slab.cols, [](float f) { return !std::isfinite(f); });
-  return InvalidArgument("row " + std::to_string(r) + ", column " + std::to_string(bad - x) +
-                         " is " + (std::isnan(*bad) ? "NaN" : "infinite"));
+  return InvalidArgument("row " + std::to_string(row_begin + r) + ", column " +
+                         std::to_string(bad - x) + " is " +
+                         (std::isnan(*bad) ? "NaN" : "infinite"));
 }
 
 Status ForRows(std::uint64_t rows, std::uint64_t cols,

@@ -26,8 +26,9 @@ PlaneView ViewOf(const PlaneSpec& spec, std::uint64_t rows, std::uint64_t cols,
 // InvalidArgument unless the slab has the width, format and bytes that the encoder was made for.
 Status CheckSlab(const WeightSlab& slab, std::uint64_t cols, DType dtype);
 
-// Row r of the slab as floats; "row 12, column 7 is NaN" where one is not finite.
-Status FiniteRow(const WeightSlab& slab, std::uint64_t r, float* x);
+// Row r of the slab as floats; "row 12, column 7 is NaN" where one is not finite, the slab's first
+// row counted as `row_begin`.
+Status FiniteRow(const WeightSlab& slab, std::uint64_t r, float* x, std::uint64_t row_begin = 0);
 
 // Calls encode(begin, end, sums) over ranges of rows in parallel; sums[r] is row r's. Returns the
 // first failing row's Status (encode names the row it failed at through its message), else adds up

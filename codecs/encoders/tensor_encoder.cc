@@ -21,13 +21,19 @@ std::uint64_t TensorEncoder::slab_rows(std::uint64_t rows) const {
 
 std::uint64_t TensorEncoder::scratch_bytes(std::uint64_t) const { return std::uint64_t{4} << 20; }
 
-Result<std::shared_ptr<const PreparedGuide>> TensorEncoder::Prepare(const TensorGuide&) const {
+Result<std::shared_ptr<const PreparedTensor>> TensorEncoder::Prepare(const TensorGuide&,
+                                                                     RowSource&) const {
   return Unsupported("this codec does not use statistics");
 }
 
 Result<EncodedSlab> TensorEncoder::EncodeGuided(const WeightSlab& slab, std::uint64_t,
-                                                const PreparedGuide&) const {
+                                                const PreparedTensor&) const {
   return EncodeSlab(slab);
+}
+
+void AddTensorStreams(const PreparedTensor& prepared, EncodedSlab& slab) {
+  for (const TensorStream& stream : prepared.streams())
+    slab.planes[stream.plane][stream.stream] = stream.bytes;
 }
 
 std::uint64_t AlignedSlabRows(std::uint64_t cols, std::uint64_t block) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "codecs/encoders/row_source.h"
 #include "codecs/plane.h"
 #include "codecs/rounding/guide.h"
 
@@ -21,7 +22,8 @@ struct StreamCuts {
   std::vector<std::uint64_t> offsets;
 };
 
-// The streams that one slab of rows encoded to: planes[i][j] is stream j of plane i.
+// The streams that one slab of rows encoded to: planes[i][j] is stream j of plane i. Those of the
+// tensor (StreamExtent::kTensor) are empty until AddTensorStreams.
 struct EncodedSlab {
   std::vector<std::vector<std::vector<std::uint8_t>>> planes;
   std::vector<StreamCuts> cuts;
@@ -52,14 +54,21 @@ class TensorEncoder {
   // Recipes that round by a guide. Without one they must still encode (EncodeSlab: identity
   // Hessian).
   virtual bool takes_guide() const { return false; }
+  // Recipes that fit something to the whole tensor, whatever is known of its inputs: Prepare always
+  // comes first (`guide` may know nothing), and EncodeSlab takes whole matrices only.
+  virtual bool fits_tensor() const { return false; }
   // Once a tensor. InvalidArgument where the statistics have another shape, hold a NaN or cannot be
-  // factored even when damped. REQUIRES: takes_guide().
-  virtual Result<std::shared_ptr<const PreparedGuide>> Prepare(const TensorGuide& guide) const;
-  // EncodeSlab for rows [row_begin, row_begin + slab.rows) of the matrix. REQUIRES: `guide` came
+  // factored even when damped; those of `rows`. REQUIRES: takes_guide() or fits_tensor().
+  virtual Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,
+                                                                RowSource& rows) const;
+  // EncodeSlab for rows [row_begin, row_begin + slab.rows) of the matrix. REQUIRES: `prepared` came
   // from this encoder's Prepare.
   virtual Result<EncodedSlab> EncodeGuided(const WeightSlab& slab, std::uint64_t row_begin,
-                                           const PreparedGuide& guide) const;
+                                           const PreparedTensor& prepared) const;
 };
+
+// Puts the tensor's own streams into the slab that stands first.
+void AddTensorStreams(const PreparedTensor& prepared, EncodedSlab& slab);
 
 // The rows of one slab: a fixed function of the width, so that files do not depend on memory or
 // threads. About 4 Mi weights.

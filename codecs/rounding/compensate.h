@@ -71,7 +71,7 @@ class HessianFactors {
 };
 
 // A matrix's statistics, factored.
-class Compensation : public PreparedGuide {
+class Compensation : public PreparedTensor {
  public:
   // Copies what it needs of `guide`; factors that guide.factors has already are shared. Without a
   // whole Hessian there is no feedback: weights are the guide's diagonal, or ones.

@@ -21,7 +21,7 @@
 namespace ingot::codecs {
 
 // What entropy_v1 derives of a guide.
-class EntropyGuide : public PreparedGuide {
+class EntropyGuide : public PreparedTensor {
  public:
   // As Compensation::Make.
   static Result<std::shared_ptr<const EntropyGuide>> Make(const TensorGuide& guide);

@@ -7,8 +7,10 @@
 // Thread rule: borrowed views; whoever makes one keeps the statistics alive.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace ingot::codecs {
 
@@ -23,13 +25,26 @@ struct TensorGuide {
   std::span<const float> row_fisher;  // rows, E[(dL/dy_i)²]; empty: ones
   // Where other guides have the same Hessian (or diagonal): keeps its factors for all of them.
   SharedFactors* factors = nullptr;
+
+  bool known() const {
+    return !hessian.empty() || !diagonal.empty() || !mean_abs.empty() || !row_fisher.empty();
+  }
 };
 
-// What a recipe derives from a guide once a tensor, before its slabs: factors of the damped
-// Hessian, the order of columns, transformed statistics. Immutable; shared by the slabs' threads.
-class PreparedGuide {
+// A stream that belongs to the whole tensor (StreamExtent::kTensor), to no slab.
+struct TensorStream {
+  std::size_t plane = 0;
+  std::size_t stream = 0;
+  std::vector<std::uint8_t> bytes;
+};
+
+// What a recipe derives once a tensor, before its slabs: factors of the damped Hessian, the order
+// of columns, transformed statistics, what is fitted to the whole matrix. Immutable; shared by the
+// slabs' threads.
+class PreparedTensor {
  public:
-  virtual ~PreparedGuide() = default;
+  virtual ~PreparedTensor() = default;
+  virtual std::span<const TensorStream> streams() const { return {}; }
 };
 
 }  // namespace ingot::codecs

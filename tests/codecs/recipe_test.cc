@@ -125,7 +125,7 @@ TEST_P(EveryRecipe, RefusesAForeignSlab) {
 
 std::vector<std::string> Names() {
   std::vector<std::string> names;
-  for (const RecipeInfo& recipe : Recipes()) names.emplace_back(recipe.name);
+  for (const Recipe& recipe : Recipes()) names.emplace_back(recipe.name);
   return names;
 }
 INSTANTIATE_TEST_SUITE_P(Recipes, EveryRecipe, testing::ValuesIn(Names()),
@@ -163,6 +163,50 @@ TEST(IntEncoder, EveryInstructionSetGivesTheSameBytes) {
             ASSERT_EQ(residuals[i], residuals[0]);
           }
         }
+}
+
+TEST(Recipe, EachRowIsWhatItsEncoderDoes) {
+  for (const Recipe& recipe : Recipes()) {
+    ASSERT_EQ(*FindRecipe(recipe.name), &recipe);
+    const RecipeOptions plain{.codec = std::string(recipe.name)};
+    const auto encoder = MakeEncoder(plain, 256, DType::kBf16);
+    ASSERT_TRUE(encoder.ok()) << encoder.status().message();
+    // Its defaults, given, change nothing.
+    RecipeOptions given = plain;
+    if (recipe.keys.bits) given.bits = recipe.defaults.bits;
+    if (recipe.keys.group) given.group = recipe.defaults.group;
+    if (recipe.keys.levels) given.levels = recipe.defaults.levels;
+    if (recipe.keys.scales) given.scales = recipe.defaults.scales;
+    EXPECT_EQ((*MakeEncoder(given, 256, DType::kBf16))->planes(), (*encoder)->planes());
+    // It takes the options that it says, and no other.
+    const auto takes = [&](RecipeOptions options) {
+      options.codec = recipe.name;
+      return MakeEncoder(options, 256, DType::kBf16).ok();
+    };
+    EXPECT_EQ(takes({.bits = 8}), recipe.keys.bits) << recipe.name;
+    EXPECT_EQ(takes({.group = 32}), recipe.keys.group) << recipe.name;
+    EXPECT_EQ(takes({.levels = "asymmetric"}), recipe.keys.levels) << recipe.name;
+    EXPECT_EQ(takes({.scales = "q8"}), recipe.keys.scales) << recipe.name;
+    EXPECT_EQ(takes({.transform = "hadamard"}), recipe.keys.hadamard) << recipe.name;
+    EXPECT_EQ(takes({.step = 0.1}), recipe.keys.rate) << recipe.name;
+    EXPECT_EQ(takes({.rate = 3}), recipe.keys.rate) << recipe.name;
+    EXPECT_EQ(RotatesByDefault(plain), recipe.rotates);
+    if (recipe.rotates) {
+      EXPECT_TRUE(recipe.keys.hadamard && (*encoder)->takes_guide()) << recipe.name;
+      EXPECT_FALSE(RotatesByDefault({.codec = plain.codec, .transform = "none"}));
+    }
+    const PlaneSpec& last = (*encoder)->planes().back();
+    const bool keeps = (*FindPlaneKind(last.kind))->role == PlaneRole::kReplaces;
+    EXPECT_EQ(recipe.exact, keeps && last.level == 0) << recipe.name;
+  }
+}
+
+TEST(Recipe, RungsAreTheRecipesOfOneMaker) {
+  std::vector<std::string_view> names;
+  for (const Recipe* rung : RungsOf(**FindRecipe("int5_gptq"))) names.push_back(rung->name);
+  EXPECT_EQ(names, (std::vector<std::string_view>{"int2_gptq", "int3_gptq", "int4_gptq",
+                                                  "int5_gptq", "int6_gptq", "int8_gptq"}));
+  EXPECT_TRUE(RungsOf(**FindRecipe("raw")).empty());
 }
 
 TEST(Recipe, RefusesOptionsItDoesNotTake) {

@@ -190,7 +190,7 @@ void RealLossless(benchmark::State& state) {
 }
 
 int Register() {
-  for (const RecipeInfo& recipe : Recipes()) {
+  for (const Recipe& recipe : Recipes()) {
     const std::string name(recipe.name);
     benchmark::RegisterBenchmark(("Encode/" + name).c_str(), Encode, name);
     benchmark::RegisterBenchmark(("Decode/" + name).c_str(), Decode, name);

@@ -86,7 +86,8 @@ void Encode(benchmark::State& state, const RecipeOptions& options) {
   const std::vector<float> h = BandedHessian(cols);
   const std::vector<std::uint8_t> bytes = TrainedLike(rows * cols);
   const auto encoder = *MakeEncoder(options, cols, DType::kBf16);
-  const auto guide = *encoder->Prepare({.rows = rows, .cols = cols, .hessian = h});
+  WholeSlab source({DType::kBf16, rows, cols, bytes});
+  const auto guide = *encoder->Prepare({.rows = rows, .cols = cols, .hessian = h}, source);
   for (auto _ : state) {
     const auto slab = encoder->EncodeGuided({DType::kBf16, rows, cols, bytes}, 0, *guide);
     benchmark::DoNotOptimize(slab.ok());

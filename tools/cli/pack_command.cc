@@ -126,7 +126,7 @@ Status RunPack(PackCommand& command) {
 std::string CodecHelp() {
   std::string text =
       "codec of the linear weights; embedding and head get int8 where it is coarser:";
-  for (const codecs::RecipeInfo& recipe : codecs::Recipes())
+  for (const codecs::Recipe& recipe : codecs::Recipes())
     text += fmt::format("\n  {:<18} {}", recipe.name, recipe.summary);
   return text;
 }

@@ -77,7 +77,8 @@ double StoredBits(const EncodedSlab& slab, const Matrix& m) {
 }
 
 Result<EncodedSlab> EncodeGuided(const TensorEncoder& encoder, const Matrix& m) {
-  INGOT_ASSIGN(const auto guide, encoder.Prepare(m.guide()));
+  WholeSlab rows(m.slab());
+  INGOT_ASSIGN(const auto guide, encoder.Prepare(m.guide(), rows));
   return encoder.EncodeGuided(m.slab(), 0, *guide);
 }
 
@@ -273,14 +274,15 @@ TEST(EntropyRecipe, OptionsOutOfRangeAreRefused) {
 TEST(EntropyRecipe, StatisticsOfAnotherShapeAreRefused) {
   const Matrix m = Sample(20, 30, 1);
   const auto encoder = *MakeEncoder({.codec = "entropy_v1"}, 30, DType::kF32);
+  WholeSlab rows(m.slab());
   TensorGuide guide = m.guide();
   guide.hessian = guide.hessian.first(29 * 30);
-  EXPECT_EQ(encoder->Prepare(guide).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(encoder->Prepare(guide, rows).status().code(), StatusCode::kInvalidArgument);
   std::vector<float> fisher = m.fisher;
   fisher[3] = -1;
   guide = m.guide();
   guide.row_fisher = fisher;
-  EXPECT_EQ(encoder->Prepare(guide).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(encoder->Prepare(guide, rows).status().code(), StatusCode::kInvalidArgument);
 }
 
 }  // namespace

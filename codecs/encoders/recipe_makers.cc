@@ -1,0 +1,185 @@
+#include "codecs/encoders/recipe_makers.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "codecs/attributes.h"
+#include "codecs/encoders/entropy_encode.h"
+#include "codecs/encoders/guided_awq.h"
+#include "codecs/encoders/guided_fp8.h"
+#include "codecs/encoders/guided_int.h"
+#include "codecs/encoders/slab_encoders.h"
+#include "codecs/encoders/transformed_encoder.h"
+#include "codecs/plane_codec.h"
+#include "codecs/planes/int_plane.h"
+#include "codecs/planes/transform.h"
+
+namespace ingot::codecs {
+namespace {
+
+constexpr double kOutlierDeviations = 3.0;
+constexpr double kAwqOutlierShare = 0.005;
+constexpr int kAwqRounds = 5;
+constexpr RoundingEffort kLongEffort{.rounds = 2, .turns = 3, .descents = 2, .refits = 2};
+
+// Effort of the other guided recipes. A sweep's cost a weight grows with the width: wide matrices
+// do without.
+RoundingEffort UsualEffort(std::uint64_t cols) { return {.rounds = 1, .turns = cols <= 1536}; }
+
+// Levels an octave of log grids: about three to eight octaves below the largest level.
+std::int64_t LogSteps(std::int64_t bits) {
+  constexpr std::array<std::int64_t, 9> kSteps = {1, 1, 1, 1, 2, 4, 4, 8, 16};
+  return kSteps[static_cast<std::size_t>(std::clamp<std::int64_t>(bits, 0, 8))];
+}
+
+PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& levels,
+                  const std::string& scales, int level) {
+  PlaneSpec spec{"int", {}, level};
+  spec.attributes["bits"] = bits;
+  spec.attributes["group"] = group;
+  spec.attributes["levels"] = levels;
+  spec.attributes["scales"] = scales;
+  if (levels == "log") spec.attributes["steps"] = LogSteps(bits);
+  return spec;
+}
+
+// Levels of a plane beside or in place of one of 4 bits, which alone has normal ones.
+std::string LevelsAt(std::int64_t bits, const std::string& levels) {
+  return levels == "normal" && bits != kNormalBits ? "symmetric" : levels;
+}
+
+PlaneSpec DTypeSpec(const char* kind, DType dtype, int level) {
+  return {kind, {{"dtype", std::string(DTypeName(dtype))}}, level};
+}
+
+Result<std::unique_ptr<TensorEncoder>> NearestInts(const RecipeOptions& options,
+                                                   std::vector<PlaneSpec> specs, bool exact,
+                                                   std::uint64_t cols, DType dtype) {
+  for (const PlaneSpec& spec : specs) {
+    INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(spec.kind));
+    const Result<std::vector<StreamSpec>> streams = kind->streams(spec, cols);
+    if (!streams.ok()) return streams.status();
+  }
+  if (options.transform != "hadamard") return MakeIntEncoder(std::move(specs), exact, cols, dtype);
+  PlaneSpec rotation = HadamardSpec(cols);
+  INGOT_TRY(MakeHadamard(rotation, cols).status());
+  std::optional<PlaneSpec> remainder;
+  if (exact) {
+    remainder = std::move(specs.back());
+    specs.pop_back();
+  }
+  return MakeRotatedEncoder(MakeIntEncoder(std::move(specs), false, cols, DType::kF32),
+                            std::move(rotation), std::move(remainder), dtype);
+}
+
+// Int planes rounded by statistics where there are some, else as NearestInts does.
+Result<std::unique_ptr<TensorEncoder>> GuidedInts(const RecipeOptions& options,
+                                                  std::vector<PlaneSpec> specs, bool exact,
+                                                  RoundingEffort effort, std::uint64_t cols,
+                                                  DType dtype) {
+  INGOT_ASSIGN(std::unique_ptr<TensorEncoder> plain,
+               NearestInts(options, specs, exact, cols, dtype));
+  if (options.levels == "log") return plain;
+  if (options.transform == "hadamard") InsertTransform(specs, HadamardSpec(cols));
+  return MakeGuidedIntEncoder(std::move(specs), std::move(plain), effort, cols, dtype);
+}
+
+Status RefuseLog(const RecipeOptions& o) {
+  if (o.levels != "log") return OkStatus();
+  return InvalidArgument("codec " + o.codec +
+                         " has levels symmetric, asymmetric and normal, not log");
+}
+
+// Whether every plane can have rows of this width.
+Status CheckWidth(const std::vector<PlaneSpec>& specs, std::uint64_t cols) {
+  for (const PlaneSpec& spec : specs) INGOT_TRY(PlaneFixedBytes(spec, 1, cols).status());
+  return OkStatus();
+}
+
+PlaneSpec SparseSpec() { return {"sparse", {{"format", "f16"}}, 0}; }
+
+PlaneSpec OneIntSpec(const RecipeOptions& o) {
+  return IntSpec(o.bits, o.group, o.levels, o.scales, 0);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TensorEncoder>> MakeNearestInts(const RecipeOptions& o, std::uint64_t cols,
+                                                       DType dtype) {
+  return NearestInts(o, {OneIntSpec(o)}, false, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeGuidedInts(const RecipeOptions& o, std::uint64_t cols,
+                                                      DType dtype) {
+  INGOT_TRY(RefuseLog(o));
+  return GuidedInts(o, {OneIntSpec(o)}, false, UsualEffort(cols), cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeLongGuidedInts(const RecipeOptions& o,
+                                                          std::uint64_t cols, DType dtype) {
+  INGOT_TRY(RefuseLog(o));
+  return GuidedInts(o, {OneIntSpec(o)}, false, kLongEffort, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeResidual(const RecipeOptions& o, std::uint64_t cols,
+                                                    DType dtype) {
+  std::vector<PlaneSpec> specs = {OneIntSpec(o),
+                                  IntSpec(2, o.group, LevelsAt(2, o.levels), o.scales, 1)};
+  return GuidedInts(o, std::move(specs), false, UsualEffort(cols), cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::uint64_t cols,
+                                                  DType dtype) {
+  if (o.bits != 4 && o.bits != 8)
+    return InvalidArgument("codec " + o.codec + ": bits " + std::to_string(o.bits) +
+                           " at the first level, 4 or 8 allowed");
+  if (DTypeBytes(dtype) == 1)
+    return InvalidArgument("codec " + o.codec + " refines to 16 or 32 bits, the source is " +
+                           std::string(DTypeName(dtype)) + "; use raw or lossless_v1");
+  // With 8 bits from the start, the second level adds nothing.
+  std::vector<PlaneSpec> specs = {
+      IntSpec(o.bits, o.group, LevelsAt(o.bits, o.levels), o.scales, 0)};
+  if (o.bits != 8) specs.push_back(IntSpec(4, o.group, o.levels, o.scales, 1));
+  specs.push_back(DTypeSpec(dtype == DType::kF32 ? "remainder32" : "remainder16", dtype, 2));
+  return GuidedInts(o, std::move(specs), true, UsualEffort(cols), cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeAwq(const RecipeOptions& o, std::uint64_t cols,
+                                               DType dtype) {
+  INGOT_TRY(RefuseLog(o));
+  std::vector<PlaneSpec> specs = {OneIntSpec(o), ColumnScaleSpec(), SparseSpec()};
+  INGOT_TRY(CheckWidth(specs, cols));
+  RoundingEffort effort = UsualEffort(cols);
+  effort.rounds = kAwqRounds;
+  return MakeAwqEncoder(std::move(specs), kAwqOutlierShare, effort, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeFp8Hybrid(const RecipeOptions& o, std::uint64_t cols,
+                                                     DType dtype) {
+  const std::vector<PlaneSpec> specs = {{"fp8", {{"format", "e4m3"}, {"block", o.group}}, 0},
+                                        SparseSpec()};
+  INGOT_TRY(CheckWidth(specs, cols));
+  return MakeGuidedFp8Encoder(specs, MakeFp8HybridEncoder(specs, kOutlierDeviations, cols, dtype),
+                              kOutlierDeviations, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeEntropy(const RecipeOptions& o, std::uint64_t cols,
+                                                   DType dtype) {
+  return MakeEntropyEncoder(o.step, o.rate, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeLossless(const RecipeOptions&, std::uint64_t cols,
+                                                    DType dtype) {
+  INGOT_TRY(CheckCols(cols));
+  return MakeExactEncoder(DTypeSpec(DTypeBytes(dtype) == 1 ? "raw" : "raw_split", dtype, 0), cols,
+                          dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeRaw(const RecipeOptions&, std::uint64_t cols,
+                                               DType dtype) {
+  INGOT_TRY(CheckCols(cols));
+  return MakeExactEncoder(DTypeSpec("raw", dtype, 0), cols, dtype);
+}
+
+}  // namespace ingot::codecs
