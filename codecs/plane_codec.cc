@@ -18,20 +18,20 @@ namespace ingot::codecs {
 namespace {
 
 constexpr std::array kKinds = {
-    PlaneKind{"int", IntStreams, IntValidate, IntDecodeRows},
-    PlaneKind{"fp8", Fp8Streams, Fp8Validate, Fp8DecodeRows},
-    PlaneKind{"sparse", SparseStreams, SparseValidate, SparseDecodeRows},
-    PlaneKind{"raw", RawStreams, RawValidate, RawDecodeRows, PlaneRole::kReplaces},
-    PlaneKind{"raw_split", RawSplitStreams, RawSplitValidate, RawSplitDecodeRows,
-              PlaneRole::kReplaces},
-    PlaneKind{"entropy", EntropyStreams, EntropyValidate, EntropyDecodeRows},
-    PlaneKind{"remainder16", RemainderStreams, RemainderValidate, RemainderDecodeRows,
-              PlaneRole::kReplaces},
-    PlaneKind{"remainder32", RemainderStreams, RemainderValidate, RemainderDecodeRows,
-              PlaneRole::kReplaces},
-    PlaneKind{"hadamard", HadamardStreams, HadamardValidate, TransformDecodeRows,
+    PlaneKind{kIntKind, IntStreams, IntValidate, IntDecodeRows, PlaneRole::kAdds, IntCodeBits},
+    PlaneKind{kFp8Kind, Fp8Streams, Fp8Validate, Fp8DecodeRows, PlaneRole::kAdds, Fp8CodeBits},
+    PlaneKind{kSparseKind, SparseStreams, SparseValidate, SparseDecodeRows},
+    PlaneKind{kRawKind, RawStreams, RawValidate, RawDecodeRows, PlaneRole::kReplaces, RawCodeBits},
+    PlaneKind{kRawSplitKind, RawSplitStreams, RawSplitValidate, RawSplitDecodeRows,
+              PlaneRole::kReplaces, RawSplitCodeBits},
+    PlaneKind{kEntropyKind, EntropyStreams, EntropyValidate, EntropyDecodeRows},
+    PlaneKind{kRemainder16Kind, RemainderStreams, RemainderValidate, RemainderDecodeRows,
+              PlaneRole::kReplaces, RemainderCodeBits},
+    PlaneKind{kRemainder32Kind, RemainderStreams, RemainderValidate, RemainderDecodeRows,
+              PlaneRole::kReplaces, RemainderCodeBits},
+    PlaneKind{kHadamardKind, HadamardStreams, HadamardValidate, TransformDecodeRows,
               PlaneRole::kTransformsInputs},
-    PlaneKind{"column_scale", ColumnScaleStreams, ColumnScaleValidate, TransformDecodeRows,
+    PlaneKind{kColumnScaleKind, ColumnScaleStreams, ColumnScaleValidate, TransformDecodeRows,
               PlaneRole::kTransformsInputs},
 };
 

@@ -57,6 +57,10 @@ struct PlaneKind {
 
   PlaneRole role = PlaneRole::kAdds;
 
+  // Bits of a weight that the plane's codes add to what is read of it (scales and outliers apart);
+  // of one that replaces, those of the value that it gives. nullptr: none.
+  int (*code_bits)(const PlaneSpec& spec) = nullptr;
+
   // Rows that only come together, from row 0 on, the last block as short as the matrix makes it;
   // at least 1. nullptr: any row alone. InvalidArgument where the attributes are not valid.
   Result<std::uint64_t> (*row_block)(const PlaneSpec& spec) = nullptr;

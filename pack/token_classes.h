@@ -16,7 +16,7 @@ inline constexpr std::size_t kTokenClasses = kClassBits.size() + 1;
 // For each class the number of leading planes, transforms not counted (docs/codecs.md, section 1):
 // whole refinement levels, level 0 always, further ones while the codes read so far (scales and
 // outliers apart) are within the class's bits.
-// REQUIRES: levels of `planes` do not fall.
+// REQUIRES: kinds of `planes` are known, levels do not fall.
 std::array<int, kTokenClasses> PlanesByClass(std::span<const codecs::PlaneSpec> planes);
 
 }  // namespace ingot::pack

@@ -15,9 +15,7 @@ class EntropyEncoder : public TensorEncoder {
  public:
   EntropyEncoder(double step, double rate, std::uint64_t cols, DType dtype)
       : step_(step), rate_(rate), cols_(cols), dtype_(dtype) {
-    PlaneSpec spec{"entropy", {}, 0};
-    spec.attributes["band"] = static_cast<std::int64_t>(BandRows());
-    specs_.push_back(std::move(spec));
+    specs_.push_back(EntropySpec(BandRows()));
   }
 
   const std::vector<PlaneSpec>& planes() const override { return specs_; }
@@ -84,8 +82,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeEntropyEncoder(double step, double ra
     return InvalidArgument("codec entropy_v1: rate " + std::to_string(rate) + ", " +
                            std::to_string(kLeastRate) + " to " + std::to_string(kMostRate) +
                            " bits per weight allowed");
-  const PlaneSpec probe{"entropy", {{"band", std::int64_t{1}}}, 0};
-  INGOT_TRY(EntropyLayout::Parse(probe, cols).status());
+  INGOT_TRY(EntropyLayout::Parse(EntropySpec(1), cols).status());
   return std::unique_ptr<TensorEncoder>(std::make_unique<EntropyEncoder>(step, rate, cols, dtype));
 }
 

@@ -7,6 +7,7 @@
 #include "codecs/encoders/slab_rows.h"
 #include "codecs/plane_codec.h"
 #include "codecs/planes/transform.h"
+#include "codecs/planes/transform_plane.h"
 #include "codecs/rounding/compensate.h"
 #include "codecs/rounding/int_tile.h"
 #include "codecs/rounding/plane_rounding.h"
@@ -45,14 +46,14 @@ class GuidedIntEncoder : public TensorEncoder {
   Status Init() {
     for (std::size_t i = 0; i < specs_.size(); ++i) {
       const PlaneSpec& spec = specs_[i];
-      if (spec.kind == "int") {
+      if (spec.kind == kIntKind) {
         INGOT_ASSIGN(const IntLayout layout, IntLayout::Parse(spec, cols_));
         if (layout.levels == IntLevels::kLog)
           return InvalidArgument(
               "compensated rounding has levels symmetric, asymmetric and normal, not log");
         layouts_.push_back(layout);
         places_.push_back(i);
-      } else if (spec.kind == "hadamard") {
+      } else if (spec.kind == kHadamardKind) {
         INGOT_ASSIGN(rotation_, MakeHadamard(spec, cols_));
       } else {
         exact_ = true;

@@ -1,7 +1,5 @@
 #include "codecs/encoders/recipe_makers.h"
 
-#include <algorithm>
-#include <array>
 #include <optional>
 
 #include "codecs/attributes.h"
@@ -12,7 +10,12 @@
 #include "codecs/encoders/slab_encoders.h"
 #include "codecs/encoders/transformed_encoder.h"
 #include "codecs/plane_codec.h"
+#include "codecs/planes/fp8_plane.h"
 #include "codecs/planes/int_plane.h"
+#include "codecs/planes/raw_plane.h"
+#include "codecs/planes/raw_split_plane.h"
+#include "codecs/planes/remainder_plane.h"
+#include "codecs/planes/sparse_plane.h"
 #include "codecs/planes/transform.h"
 
 namespace ingot::codecs {
@@ -27,30 +30,9 @@ constexpr RoundingEffort kLongEffort{.rounds = 2, .turns = 3, .descents = 2, .re
 // do without.
 RoundingEffort UsualEffort(std::uint64_t cols) { return {.rounds = 1, .turns = cols <= 1536}; }
 
-// Levels an octave of log grids: about three to eight octaves below the largest level.
-std::int64_t LogSteps(std::int64_t bits) {
-  constexpr std::array<std::int64_t, 9> kSteps = {1, 1, 1, 1, 2, 4, 4, 8, 16};
-  return kSteps[static_cast<std::size_t>(std::clamp<std::int64_t>(bits, 0, 8))];
-}
-
-PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& levels,
-                  const std::string& scales, int level) {
-  PlaneSpec spec{"int", {}, level};
-  spec.attributes["bits"] = bits;
-  spec.attributes["group"] = group;
-  spec.attributes["levels"] = levels;
-  spec.attributes["scales"] = scales;
-  if (levels == "log") spec.attributes["steps"] = LogSteps(bits);
-  return spec;
-}
-
 // Levels of a plane beside or in place of one of 4 bits, which alone has normal ones.
 std::string LevelsAt(std::int64_t bits, const std::string& levels) {
   return levels == "normal" && bits != kNormalBits ? "symmetric" : levels;
-}
-
-PlaneSpec DTypeSpec(const char* kind, DType dtype, int level) {
-  return {kind, {{"dtype", std::string(DTypeName(dtype))}}, level};
 }
 
 Result<std::unique_ptr<TensorEncoder>> NearestInts(const RecipeOptions& options,
@@ -97,8 +79,6 @@ Status CheckWidth(const std::vector<PlaneSpec>& specs, std::uint64_t cols) {
   return OkStatus();
 }
 
-PlaneSpec SparseSpec() { return {"sparse", {{"format", "f16"}}, 0}; }
-
 PlaneSpec OneIntSpec(const RecipeOptions& o) {
   return IntSpec(o.bits, o.group, o.levels, o.scales, 0);
 }
@@ -141,7 +121,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeNested(const RecipeOptions& o, std::u
   std::vector<PlaneSpec> specs = {
       IntSpec(o.bits, o.group, LevelsAt(o.bits, o.levels), o.scales, 0)};
   if (o.bits != 8) specs.push_back(IntSpec(4, o.group, o.levels, o.scales, 1));
-  specs.push_back(DTypeSpec(dtype == DType::kF32 ? "remainder32" : "remainder16", dtype, 2));
+  specs.push_back(RemainderSpec(dtype, 2));
   return GuidedInts(o, std::move(specs), true, UsualEffort(cols), cols, dtype);
 }
 
@@ -157,8 +137,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeAwq(const RecipeOptions& o, std::uint
 
 Result<std::unique_ptr<TensorEncoder>> MakeFp8Hybrid(const RecipeOptions& o, std::uint64_t cols,
                                                      DType dtype) {
-  const std::vector<PlaneSpec> specs = {{"fp8", {{"format", "e4m3"}, {"block", o.group}}, 0},
-                                        SparseSpec()};
+  const std::vector<PlaneSpec> specs = {Fp8Spec(o.group), SparseSpec()};
   INGOT_TRY(CheckWidth(specs, cols));
   return MakeGuidedFp8Encoder(specs, MakeFp8HybridEncoder(specs, kOutlierDeviations, cols, dtype),
                               kOutlierDeviations, cols, dtype);
@@ -172,14 +151,14 @@ Result<std::unique_ptr<TensorEncoder>> MakeEntropy(const RecipeOptions& o, std::
 Result<std::unique_ptr<TensorEncoder>> MakeLossless(const RecipeOptions&, std::uint64_t cols,
                                                     DType dtype) {
   INGOT_TRY(CheckCols(cols));
-  return MakeExactEncoder(DTypeSpec(DTypeBytes(dtype) == 1 ? "raw" : "raw_split", dtype, 0), cols,
+  return MakeExactEncoder(DTypeBytes(dtype) == 1 ? RawSpec(dtype) : RawSplitSpec(dtype), cols,
                           dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeRaw(const RecipeOptions&, std::uint64_t cols,
                                                DType dtype) {
   INGOT_TRY(CheckCols(cols));
-  return MakeExactEncoder(DTypeSpec("raw", dtype, 0), cols, dtype);
+  return MakeExactEncoder(RawSpec(dtype), cols, dtype);
 }
 
 }  // namespace ingot::codecs

@@ -5,6 +5,7 @@
 #include "base/float_formats.h"
 #include "codecs/encoders/int_encode.h"
 #include "codecs/encoders/slab_rows.h"
+#include "codecs/planes/raw_plane.h"
 #include "codecs/planes/raw_split_plane.h"
 
 namespace ingot::codecs {
@@ -135,7 +136,7 @@ class ExactEncoder : public SlabEncoder {
   Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {
     INGOT_TRY(CheckSlab(slab, cols_, dtype_));
     EncodedSlab out;
-    const bool split = specs_[0].kind == "raw_split";
+    const bool split = specs_[0].kind == kRawSplitKind;
     out.planes.push_back(split ? AllocateStreams(specs_[0], slab.rows, cols_)
                                : Streams{{slab.bytes.begin(), slab.bytes.end()}});
     INGOT_TRY(ForRows(

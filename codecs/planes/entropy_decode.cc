@@ -63,6 +63,10 @@ std::uint16_t EntropyRecord(float factor, int line_class) {
                                     bits);
 }
 
+PlaneSpec EntropySpec(std::uint64_t band) {
+  return {kEntropyKind, {{"band", static_cast<std::int64_t>(band)}}, 0};
+}
+
 Result<EntropyLayout> EntropyLayout::Parse(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_TRY(CheckCols(cols));
   if (cols > std::uint64_t{1} << 31)

@@ -24,6 +24,9 @@
 
 namespace ingot::codecs {
 
+inline constexpr char kEntropyKind[] = "entropy";
+PlaneSpec EntropySpec(std::uint64_t band);
+
 inline constexpr int kEntropyFactorBits = 11;   // the middle bits of a binary16: exponent, mantissa
 inline constexpr int kEntropyLineClasses = 32;  // of a row or a column
 inline constexpr int kEntropyClasses = 2 * kEntropyLineClasses - 1;  // of a weight

@@ -20,6 +20,12 @@ Result<Fp8Layout> Fp8Layout::Parse(const PlaneSpec& spec, std::uint64_t cols) {
   return layout;
 }
 
+PlaneSpec Fp8Spec(std::int64_t block) {
+  return {kFp8Kind, {{"format", "e4m3"}, {"block", block}}, 0};
+}
+
+int Fp8CodeBits(const PlaneSpec&) { return 8; }
+
 const float* Fp8Table() {
   static const std::array<float, 256> table = [] {
     std::array<float, 256> values{};

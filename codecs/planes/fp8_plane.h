@@ -5,6 +5,9 @@
 
 namespace ingot::codecs {
 
+inline constexpr char kFp8Kind[] = "fp8";
+PlaneSpec Fp8Spec(std::int64_t block);
+
 struct Fp8Layout {
   std::uint64_t block = 128;  // weights that share a scale
   std::uint64_t cols = 0;
@@ -18,6 +21,7 @@ struct Fp8Layout {
 const float* Fp8Table();
 
 // PlaneKind's functions.
+int Fp8CodeBits(const PlaneSpec& spec);
 Result<std::vector<StreamSpec>> Fp8Streams(const PlaneSpec& spec, std::uint64_t cols);
 Status Fp8Validate(const PlaneView& plane);
 void Fp8DecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t row_end,

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <vector>
 
@@ -96,6 +98,26 @@ void IntLevelTable(const IntLayout& layout, float* levels) {
         break;
     }
   }
+}
+
+PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& levels,
+                  const std::string& scales, int level) {
+  // Levels an octave of log grids: about three to eight octaves below the largest level.
+  constexpr std::array<std::int64_t, 9> kSteps = {1, 1, 1, 1, 2, 4, 4, 8, 16};
+  PlaneSpec spec{kIntKind, {}, level};
+  spec.attributes["bits"] = bits;
+  spec.attributes["group"] = group;
+  spec.attributes["levels"] = levels;
+  spec.attributes["scales"] = scales;
+  if (levels == "log")
+    spec.attributes["steps"] =
+        kSteps[static_cast<std::size_t>(std::clamp<std::int64_t>(bits, 0, 8))];
+  return spec;
+}
+
+int IntCodeBits(const PlaneSpec& spec) {
+  const Result<IntLayout> layout = IntLayout::Parse(spec, 1);
+  return layout.ok() ? layout->bits : 0;
 }
 
 Result<std::vector<StreamSpec>> IntStreams(const PlaneSpec& spec, std::uint64_t cols) {

@@ -17,6 +17,12 @@
 
 namespace ingot::codecs {
 
+inline constexpr char kIntKind[] = "int";
+
+// The spec of a plane; `levels` and `scales` as docs/codecs.md names them.
+PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& levels,
+                  const std::string& scales, int level);
+
 enum class ScaleFormat { kF16, kQ8 };
 
 // An int plane's attributes, checked, over rows of `cols` weights.
@@ -63,6 +69,7 @@ inline float IntScale(const IntLayout& layout, const PlaneView& plane, std::uint
 }
 
 // PlaneKind's functions.
+int IntCodeBits(const PlaneSpec& spec);
 Result<std::vector<StreamSpec>> IntStreams(const PlaneSpec& spec, std::uint64_t cols);
 Status IntValidate(const PlaneView& plane);
 void IntDecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t row_end,

@@ -3,15 +3,20 @@
 
 namespace ingot::codecs {
 
+PlaneSpec RawSpec(DType dtype, int level) {
+  return {kRawKind, {{"dtype", std::string(DTypeName(dtype))}}, level};
+}
+
+int RawCodeBits(const PlaneSpec& spec) {
+  const Result<DType> dtype = RawDType(spec);
+  return dtype.ok() ? 8 * static_cast<int>(DTypeBytes(*dtype)) : 0;
+}
+
 Result<DType> RawDType(const PlaneSpec& spec) {
   AttributeReader reader(spec);
   INGOT_ASSIGN(const DType dtype, reader.DTypeValue("dtype"));
   INGOT_TRY(reader.Finish());
   return dtype;
-}
-
-PlaneSpec RawSpec(DType dtype, int level) {
-  return {"raw", {{"dtype", std::string(DTypeName(dtype))}}, level};
 }
 
 Result<std::vector<StreamSpec>> RawStreams(const PlaneSpec& spec, std::uint64_t cols) {

@@ -4,6 +4,15 @@
 
 namespace ingot::codecs {
 
+PlaneSpec RawSplitSpec(DType dtype) {
+  return {kRawSplitKind, {{"dtype", std::string(DTypeName(dtype))}}, 0};
+}
+
+int RawSplitCodeBits(const PlaneSpec& spec) {
+  const Result<SplitFormat> format = SplitFormat::Parse(spec);
+  return format.ok() ? format->exponent_bits + format->rest_bits() : 0;
+}
+
 Result<SplitFormat> SplitFormat::Parse(const PlaneSpec& spec) {
   AttributeReader reader(spec);
   INGOT_ASSIGN(const DType dtype, reader.DTypeValue("dtype"));

@@ -6,6 +6,9 @@
 
 namespace ingot::codecs {
 
+inline constexpr char kRawSplitKind[] = "raw_split";
+PlaneSpec RawSplitSpec(DType dtype);
+
 // How a source format's bits divide.
 struct SplitFormat {
   DType dtype = DType::kBf16;
@@ -23,6 +26,7 @@ void RawSplitMergeRows(const PlaneView& plane, std::uint64_t row_begin, std::uin
                        std::uint8_t* out);
 
 // PlaneKind's functions.
+int RawSplitCodeBits(const PlaneSpec& spec);
 Result<std::vector<StreamSpec>> RawSplitStreams(const PlaneSpec& spec, std::uint64_t cols);
 Status RawSplitValidate(const PlaneView& plane);
 void RawSplitDecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t row_end,

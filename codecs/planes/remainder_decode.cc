@@ -3,12 +3,20 @@
 
 namespace ingot::codecs {
 
+PlaneSpec RemainderSpec(DType dtype, int level) {
+  return {dtype == DType::kF32 ? kRemainder32Kind : kRemainder16Kind,
+          {{"dtype", std::string(DTypeName(dtype))}},
+          level};
+}
+
+int RemainderCodeBits(const PlaneSpec& spec) { return spec.kind == kRemainder32Kind ? 32 : 16; }
+
 Result<DType> RemainderDType(const PlaneSpec& spec) {
   AttributeReader reader(spec);
   INGOT_ASSIGN(const DType dtype, reader.DTypeValue("dtype"));
   INGOT_TRY(reader.Finish());
-  const bool known = spec.kind == "remainder32" ? dtype == DType::kF32
-                                                : dtype == DType::kBf16 || dtype == DType::kF16;
+  const bool known = spec.kind == kRemainder32Kind ? dtype == DType::kF32
+                                                   : dtype == DType::kBf16 || dtype == DType::kF16;
   if (!known)
     return BadAttribute(
         spec, "dtype",

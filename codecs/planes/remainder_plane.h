@@ -7,6 +7,11 @@
 
 namespace ingot::codecs {
 
+inline constexpr char kRemainder16Kind[] = "remainder16";
+inline constexpr char kRemainder32Kind[] = "remainder32";
+// REQUIRES: dtype is bf16, f16 or f32.
+PlaneSpec RemainderSpec(DType dtype, int level);
+
 // The format that a remainder plane restores; InvalidArgument where kind and dtype do not go
 // together.
 Result<DType> RemainderDType(const PlaneSpec& spec);
@@ -34,6 +39,7 @@ void RemainderRestoreRow(const PlaneView& plane, std::uint64_t r, const float* a
                          std::uint8_t* out);
 
 // PlaneKind's functions, for both kinds.
+int RemainderCodeBits(const PlaneSpec& spec);
 Result<std::vector<StreamSpec>> RemainderStreams(const PlaneSpec& spec, std::uint64_t cols);
 Status RemainderValidate(const PlaneView& plane);
 void RemainderDecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t row_end,

@@ -22,6 +22,8 @@ Status CheckRow(const PlaneView& plane, std::uint64_t r, std::uint64_t first, st
 
 }  // namespace
 
+PlaneSpec SparseSpec(int level) { return {kSparseKind, {{"format", "f16"}}, level}; }
+
 Result<std::vector<StreamSpec>> SparseStreams(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_TRY(CheckCols(cols));
   if (cols > std::uint64_t{1} << 32)

@@ -5,6 +5,9 @@
 
 namespace ingot::codecs {
 
+inline constexpr char kSparseKind[] = "sparse";
+PlaneSpec SparseSpec(int level = 0);
+
 // Bytes of one entry of `counts` and of `columns` for rows of `cols` weights.
 constexpr std::uint64_t SparseCountBytes(std::uint64_t cols) { return cols <= 65535 ? 2 : 4; }
 constexpr std::uint64_t SparseColumnBytes(std::uint64_t cols) { return cols <= 65536 ? 2 : 4; }

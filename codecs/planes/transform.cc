@@ -230,8 +230,8 @@ std::vector<std::uint8_t> ColumnScaleStream(std::span<const float> scales) {
 }
 
 Result<std::shared_ptr<const InputTransform>> MakeTransform(const PlaneView& plane) {
-  if (plane.spec->kind == "hadamard") return MakeHadamard(*plane.spec, plane.cols);
-  if (plane.spec->kind == "column_scale" && plane.streams.size() == 1)
+  if (plane.spec->kind == kHadamardKind) return MakeHadamard(*plane.spec, plane.cols);
+  if (plane.spec->kind == kColumnScaleKind && plane.streams.size() == 1)
     return MakeColumnScale(plane.cols, plane.streams[0]);
   return InvalidArgument(plane.spec->kind + " plane: is no transform");
 }

@@ -94,12 +94,12 @@ void TransformDecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::u
 }
 
 PlaneSpec HadamardSpec(std::uint64_t cols, std::uint64_t seed, std::uint64_t block) {
-  PlaneSpec spec{"hadamard", {}, 0};
+  PlaneSpec spec{kHadamardKind, {}, 0};
   spec.attributes["seed"] = static_cast<std::int64_t>(seed);
   spec.attributes["block"] = static_cast<std::int64_t>(block == 0 ? cols : block);
   return spec;
 }
 
-PlaneSpec ColumnScaleSpec() { return {"column_scale", {{"format", "f16"}}, 0}; }
+PlaneSpec ColumnScaleSpec() { return {kColumnScaleKind, {{"format", "f16"}}, 0}; }
 
 }  // namespace ingot::codecs

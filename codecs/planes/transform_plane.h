@@ -12,6 +12,9 @@
 
 namespace ingot::codecs {
 
+inline constexpr char kHadamardKind[] = "hadamard";
+inline constexpr char kColumnScaleKind[] = "column_scale";
+
 // A hadamard plane's attributes, checked: block = odd * chunk.
 struct HadamardLayout {
   std::uint64_t seed = 1;

@@ -47,7 +47,8 @@ void TurnBlocks(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t r
     }
 }
 constexpr PlaneKind kRowHadamard{
-    "row_hadamard", NoStreams, ValidRows, TurnBlocks, PlaneRole::kTransformsOutputs, BlockOf};
+    "row_hadamard", NoStreams, ValidRows, TurnBlocks, PlaneRole::kTransformsOutputs,
+    nullptr,        BlockOf};
 
 // U V, V a stream of the tensor, and a factor for every tile of three rows.
 std::uint64_t RankOf(const PlaneView& plane) {
@@ -88,7 +89,7 @@ void DecodeLowRank(const PlaneView& plane, std::uint64_t begin, std::uint64_t en
 }
 constexpr SharedProduct kShared{RankOf, FactorRows, CoefficientRows};
 constexpr PlaneKind kLowRank{"low_rank",       LowRankStreams, ValidLowRank, DecodeLowRank,
-                             PlaneRole::kAdds, nullptr,        &kShared};
+                             PlaneRole::kAdds, nullptr,        nullptr,      &kShared};
 
 std::vector<std::uint8_t> Floats(std::uint64_t count, std::uint64_t seed) {
   Random random(seed);
