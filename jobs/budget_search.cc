@@ -17,7 +17,8 @@ constexpr std::array kSweepBits = {2.0,  2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 4.0,
 codecs::RecipeOptions LadderCodec(const codecs::RecipeOptions& codec) {
   codecs::RecipeOptions ladder = codec;
   if (ladder.codec.empty()) ladder.codec = "entropy_v1";
-  if (!ladder.codec.ends_with("_gptq")) return ladder;
+  const auto recipe = codecs::FindRecipe(ladder.codec);
+  if (!recipe.ok() || (*recipe)->ladder != codecs::RecipeLadder::kBits) return ladder;
   if (ladder.transform.empty()) ladder.transform = "hadamard";
   if (ladder.group != 0 || !ladder.scales.empty()) return ladder;
   // For nearly the bits of group 128 with f16 scales, a finer grid.
