@@ -15,7 +15,8 @@ namespace ingot::codecs {
 
 // What a plane does to the sum of those before it. Transforms act on the sum of all planes that
 // add, wherever they stand in the list: W = W' A turns what a product reads, W = B W' what it
-// gives.
+// gives. B knows no columns: decode_rows may be given any number of them, and a product's outputs
+// are one.
 enum class PlaneRole {
   kAdds,
   kReplaces,           // its value takes the place of the sum

@@ -7,6 +7,7 @@
 
 #include "base/dtype.h"
 #include "base/file.h"
+#include "stored/plane_record.h"
 
 namespace ingot::inspect {
 namespace {
@@ -17,22 +18,12 @@ double BitsPerWeight(std::uint64_t bytes, std::uint64_t weights) {
   return weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
 }
 
-std::string Describe(const artifact::PlaneRecord& plane) {
-  const Json& a = plane.attributes;
-  const auto number = [&](const char* key) {
-    return a.contains(key) && a[key].is_number_integer() ? a[key].get<std::int64_t>() : 0;
-  };
-  const auto text = [&](const char* key) {
-    return a.contains(key) && a[key].is_string() ? a[key].get<std::string>() : std::string();
-  };
-  std::string out = plane.kind;
-  if (number("bits") > 0) out += std::to_string(number("bits"));
-  if (number("group") > 0) out += fmt::format(" g{}", number("group"));
-  if (number("block") > 0) out += fmt::format(" b{}", number("block"));
-  if (!text("levels").empty() && text("levels") != "symmetric") out += " " + text("levels");
-  if (!text("scales").empty() && text("scales") != "f16") out += " " + text("scales");
-  if (!text("dtype").empty()) out += " " + text("dtype");
-  return out;
+// The attribute, or nothing (0, "") where there is none of this type.
+template <typename T>
+T ValueOf(const codecs::Attributes& attributes, const char* name) {
+  const auto it = attributes.find(name);
+  const T* value = it == attributes.end() ? nullptr : std::get_if<T>(&it->second);
+  return value == nullptr ? T() : *value;
 }
 
 std::uint64_t StoredBytes(const artifact::StreamRecord& stream,
@@ -66,7 +57,7 @@ TensorSummary SummarizeTensor(const artifact::TensorRecord& record,
   if (const auto dtype = ParseDType(record.dtype); dtype.ok())
     tensor.size.source_bytes = tensor.size.weights * DTypeBytes(*dtype);
   for (const artifact::PlaneRecord& plane_record : record.planes) {
-    PlaneSummary plane{plane_record.kind, Describe(plane_record), plane_record.level, 0, 0};
+    PlaneSummary plane{plane_record.kind, DescribePlane(plane_record), plane_record.level, 0, 0};
     for (const artifact::StreamRecord& stream : plane_record.streams) {
       plane.stored_bytes += StoredBytes(stream, chunks);
       plane.resident_bytes += stream.bytes;
@@ -116,6 +107,23 @@ Json TensorJson(const TensorSummary& tensor) {
 }
 
 }  // namespace
+
+std::string DescribePlane(const artifact::PlaneRecord& plane) {
+  const auto spec = stored::SpecOf(plane);
+  if (!spec.ok()) return plane.kind + " (bad attributes)";
+  const auto number = [&](const char* name) {
+    return ValueOf<std::int64_t>(spec->attributes, name);
+  };
+  const auto text = [&](const char* name) { return ValueOf<std::string>(spec->attributes, name); };
+  std::string out = plane.kind;
+  if (number("bits") > 0) out += std::to_string(number("bits"));
+  if (number("group") > 0) out += fmt::format(" g{}", number("group"));
+  if (number("block") > 0) out += fmt::format(" b{}", number("block"));
+  if (!text("levels").empty() && text("levels") != "symmetric") out += " " + text("levels");
+  if (!text("scales").empty() && text("scales") != "f16") out += " " + text("scales");
+  if (!text("dtype").empty()) out += " " + text("dtype");
+  return out;
+}
 
 SizeSum& SizeSum::operator+=(const SizeSum& other) {
   tensors += other.tensors;

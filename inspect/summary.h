@@ -82,6 +82,9 @@ struct Summary {
   SizeSum role(const std::string& name) const;
 };
 
+// "int4 g128": a plane's kind and attributes in a word or two.
+std::string DescribePlane(const artifact::PlaneRecord& plane);
+
 // `key` is the one the reader was opened with, or null.
 Summary Summarize(const artifact::ArtifactReader& reader, const artifact::VerifyingKey* key);
 

@@ -1,10 +1,12 @@
 #include "loader/cpu/linear.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "base/parallel.h"
+#include "loader/cpu/output_transform.h"
 #include "loader/cpu/panel_decode.h"
 #include "loader/cpu/scratch.h"
 #include "loader/kernels/kernel_registry.h"
@@ -73,13 +75,9 @@ struct Inputs {
   }
 };
 
-// Whether planes with a product of their own are taken one by one. Not where a plane's value
-// depends on the sum before it, as a remainder's does.
-bool TakesPlanes(const ResidentMatrix& matrix, const PlaneRange& planes, Compute compute) {
-  if (compute == Compute::kExact) return false;
-  for (std::size_t p = planes.first; p < planes.last; ++p)
-    if (Prepared(matrix, p).row->reads_sum) return false;
-  return true;
+// Whether planes with a product of their own are taken one by one.
+bool TakesPlanes(const PlaneRange& planes, Compute compute) {
+  return compute == Compute::kFast && !planes.by_row;
 }
 
 void AddShared(const PreparedPlane& plane, std::size_t tokens, InputGroup& group) {
@@ -90,7 +88,7 @@ void AddShared(const PreparedPlane& plane, std::size_t tokens, InputGroup& group
 
 void AddNeeds(const ResidentMatrix& matrix, const PlaneRange& planes, std::size_t tokens,
               Compute compute, InputGroup& group) {
-  const bool own = TakesPlanes(matrix, planes, compute);
+  const bool own = TakesPlanes(planes, compute);
   for (std::size_t p = planes.first; p < planes.last; ++p) {
     const PreparedPlane& plane = Prepared(matrix, p);
     if (plane.is_transform()) continue;
@@ -126,9 +124,12 @@ std::vector<Task> CutRows(std::span<const LinearJob> jobs, std::size_t tokens, s
     const PlaneRange planes = LivePlanes(*job.matrix, job.plane_count);
     const std::size_t group = GroupOf(job, planes, tokens, compute, groups);
     const std::uint64_t pieces = std::max<std::uint64_t>(1, job.rows / aim);
-    const std::uint64_t step = AlignUp(CeilDiv(job.rows, pieces), kMatvecRows);
-    for (std::uint64_t begin = 0; begin < job.rows; begin += step)
-      tasks.push_back({&job, planes, group, begin, std::min(job.rows, begin + step)});
+    // Borders between blocks, where rows come in blocks.
+    const std::uint64_t unit = std::lcm(std::uint64_t{kMatvecRows}, planes.row_block);
+    const std::uint64_t step = CeilDiv(CeilDiv(job.rows, pieces), unit) * unit;
+    std::uint64_t end = step - (planes.row_block > 1 ? job.row_begin % unit : 0);
+    for (std::uint64_t begin = 0; begin < job.rows; begin = end, end += step)
+      tasks.push_back({&job, planes, group, begin, std::min(job.rows, end)});
   }
   return tasks;
 }
@@ -149,8 +150,11 @@ void RunFloat(const Task& task, const Inputs& inputs, bool skip_own, float* y) {
   const std::size_t stride = DotStride(inputs.cols);
   const std::size_t padded_cols = stride - kDotLanes;
   const std::size_t bytes = inputs.tokens <= kFewTokens ? kSmallPanelBytes : kPanelBytes;
-  const std::uint64_t panel_rows =
+  std::uint64_t panel_rows =
       std::max<std::uint64_t>((bytes / sizeof(float) / stride) & ~std::uint64_t{3}, 4);
+  if (task.planes.by_row && task.planes.row_block > 1)
+    panel_rows = std::min(CeilDiv(panel_rows, task.planes.row_block) * task.planes.row_block,
+                          task.end - task.begin);
   Scratch<float> panel(panel_rows * stride);
   for (std::uint64_t begin = task.begin; begin < task.end; begin += panel_rows) {
     const std::size_t rows = std::min(panel_rows, task.end - begin);
@@ -196,12 +200,11 @@ Inputs InputsOf(const Task& task, const InputGroup& group, std::size_t first, st
           cols};
 }
 
-void RunTask(const Task& task, const Inputs& inputs, Compute compute) {
-  if (inputs.tokens == 0) return;
-  float* y = task.job->y + inputs.first * task.job->y_stride;
+// REQUIRES: y is the job's output for the first token of the inputs.
+void RunPlanes(const Task& task, const Inputs& inputs, Compute compute, float* y) {
   const ResidentMatrix& matrix = *task.job->matrix;
   const PlaneRange& planes = task.planes;
-  const bool own = TakesPlanes(matrix, planes, compute);
+  const bool own = TakesPlanes(planes, compute);
   FillStart(task, y, inputs.tokens);
   bool any_float = false;
   for (std::size_t p = planes.first; p < planes.last; ++p) {
@@ -213,6 +216,34 @@ void RunTask(const Task& task, const Inputs& inputs, Compute compute) {
       any_float = true;
   }
   if (any_float) RunFloat(task, inputs, own, y);
+}
+
+// Outputs that are transformed in blocks: whole ones are taken, whatever rows the task has.
+void RunBlocks(const Task& task, const Inputs& inputs, Compute compute, float* y) {
+  const LinearJob& job = *task.job;
+  const std::uint64_t block = task.planes.row_block;
+  const std::uint64_t first = job.row_begin + task.begin, last = job.row_begin + task.end;
+  const std::uint64_t begin = first / block * block;
+  const std::uint64_t rows = std::min(job.matrix->rows, CeilDiv(last, block) * block) - begin;
+  Scratch<float> product(inputs.tokens * rows);
+  const LinearJob whole{.matrix = job.matrix,
+                        .row_begin = begin,
+                        .rows = rows,
+                        .y = product.data(),
+                        .y_stride = rows};
+  RunPlanes({&whole, task.planes, task.group, 0, rows}, inputs, compute, product.data());
+  TransformOutputs(task.planes, begin, begin + rows, inputs.tokens, product.data());
+  FillStart(task, y, inputs.tokens);
+  for (std::size_t t = 0; t < inputs.tokens; ++t)
+    for (std::uint64_t r = first; r < last; ++r)
+      y[t * job.y_stride + (r - job.row_begin)] += product.data()[t * rows + (r - begin)];
+}
+
+void RunTask(const Task& task, const Inputs& inputs, Compute compute) {
+  if (inputs.tokens == 0) return;
+  float* y = task.job->y + inputs.first * task.job->y_stride;
+  if (task.planes.output_count > 0) return RunBlocks(task, inputs, compute, y);
+  RunPlanes(task, inputs, compute, y);
 }
 
 // One token's inputs as the group's kernels want them, in place `t` of the block.

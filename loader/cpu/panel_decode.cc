@@ -1,6 +1,7 @@
 #include "loader/cpu/panel_decode.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "loader/cpu/scratch.h"
 #include "loader/kernels/row_decode.h"
@@ -25,11 +26,27 @@ class Waiting {
   std::size_t count_ = 0;
 };
 
+// Rows that only come together with others, by the codec, which takes whole blocks.
+void DecodeBlocks(const ResidentMatrix& matrix, const PlaneRange& planes, std::uint64_t row_begin,
+                  std::size_t rows, float* out, std::size_t stride, std::size_t padded_cols) {
+  std::vector<codecs::PlaneView> live;
+  for (std::size_t p = planes.first; p < matrix.planes.size(); ++p)
+    if (p < planes.last || Prepared(matrix, p).is_transform()) live.push_back(matrix.planes[p]);
+  std::vector<float> weights(rows * matrix.cols);
+  if (planes.last > 0) codecs::ApplyPlanes(live, row_begin, row_begin + rows, weights.data());
+  for (std::size_t i = 0; i < rows; ++i) {
+    float* row = std::copy_n(weights.data() + i * matrix.cols, matrix.cols, out + i * stride);
+    std::fill(row, out + i * stride + std::max<std::size_t>(padded_cols, matrix.cols), 0.0f);
+  }
+}
+
 }  // namespace
 
 void DecodePanel(const ResidentMatrix& matrix, PlaneRange planes, std::uint64_t row_begin,
                  std::size_t rows, float* out, std::size_t stride, std::size_t padded_cols,
                  Transforms transforms, bool skip_own) {
+  if (planes.row_block > 1 && transforms == Transforms::kRestore)
+    return DecodeBlocks(matrix, planes, row_begin, rows, out, stride, padded_cols);
   Scratch<std::uint8_t> scratch(DecodeScratch(matrix.cols));
   for (std::size_t i = 0; i < rows; ++i) {
     float* row = out + i * stride;
@@ -37,7 +54,7 @@ void DecodePanel(const ResidentMatrix& matrix, PlaneRange planes, std::uint64_t 
     Waiting waiting;
     for (std::size_t p = planes.first; p < matrix.planes.size(); ++p) {
       const PreparedPlane& plane = Prepared(matrix, p);
-      if (plane.is_transform()) waiting.Add(*plane.transform);
+      if (plane.transform != nullptr) waiting.Add(*plane.transform);
       if (p >= planes.last || plane.is_transform() || (skip_own && plane.own_product)) continue;
       if (plane.replaces()) waiting.Restore(row);
       plane.row->decode_row(plane, {row_begin + i, fresh, scratch.data(), row});

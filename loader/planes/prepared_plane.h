@@ -39,14 +39,15 @@ struct PreparedPlane {
   const ResidentKind* row = nullptr;
   const codecs::PlaneKind* kind = nullptr;
   const codecs::PlaneView* view = nullptr;
-  std::shared_ptr<const codecs::InputTransform> transform;  // of planes that are one
+  std::shared_ptr<const codecs::InputTransform> transform;  // of planes that are one, of inputs
+  std::uint64_t row_block = 1;                              // rows that the codec decodes together
   // Of the plane's own product. `own_product`: it has one (ResidentKind::matvec), and kFast takes
   // it instead of decoding the plane into the panel.
   bool own_product = false;
   InputNeeds needs;
   std::size_t scratch_floats = 0;
 
-  bool is_transform() const { return transform != nullptr; }
+  bool is_transform() const { return codecs::IsTransform(kind->role); }
   // Whether the plane's value takes the place of the sum before it.
   bool replaces() const { return kind->role == codecs::PlaneRole::kReplaces; }
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <string>
 #include <utility>
 
 namespace ingot::loader {
@@ -18,17 +17,23 @@ constexpr std::array kRows = {
 
 std::span<const ResidentKind* const> ResidentKinds() { return kRows; }
 
-Result<const ResidentKind*> FindResidentKind(std::string_view name) {
+const ResidentKind kResidentAsStored = {
+    .name = {}, .prepare = PrepareAsStored, .decode_row = DecodeByCodec};
+
+const ResidentKind& RowOf(const codecs::PlaneKind& kind) {
   for (const ResidentKind* row : kRows)
-    if (row->name == name) return row;
-  return Unsupported("plane kind '" + std::string(name) + "' has no form in memory");
+    if (row->name == kind.name) return *row;
+  return kind.shared != nullptr ? kResidentLowRank : kResidentAsStored;
 }
 
 Result<std::shared_ptr<const PreparedPlane>> PreparePlane(const codecs::PlaneView& view) {
-  INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(view.spec->kind));
-  INGOT_ASSIGN(const ResidentKind* row, FindResidentKind(view.spec->kind));
-  INGOT_ASSIGN(std::unique_ptr<PreparedPlane> plane, row->prepare(view));
-  plane->row = row;
+  INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::KindOf(view));
+  const ResidentKind& row = RowOf(*kind);
+  INGOT_ASSIGN(std::unique_ptr<PreparedPlane> plane, row.prepare(view));
+  if (kind->row_block != nullptr) {
+    INGOT_ASSIGN(plane->row_block, kind->row_block(*view.spec));
+  }
+  plane->row = &row;
   plane->kind = kind;
   plane->view = &view;
   return std::shared_ptr<const PreparedPlane>(std::move(plane));

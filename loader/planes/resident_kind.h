@@ -52,8 +52,13 @@ extern const ResidentKind kResidentHadamard;
 extern const ResidentKind kResidentColumnScale;
 
 std::span<const ResidentKind* const> ResidentKinds();
-// Unsupported where no row has the name.
-Result<const ResidentKind*> FindResidentKind(std::string_view name);
+
+// What serves kinds without a row: those whose rows share a product, and any other.
+extern const ResidentKind kResidentLowRank;
+extern const ResidentKind kResidentAsStored;
+
+// The kind's row, or what serves it without one.
+const ResidentKind& RowOf(const codecs::PlaneKind& kind);
 
 // For rows of kinds that need nothing of their own.
 Result<std::unique_ptr<PreparedPlane>> PrepareAsStored(const codecs::PlaneView& view);

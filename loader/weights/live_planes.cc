@@ -11,25 +11,38 @@ bool PlaneRange::SameInputs(const PlaneRange& other) const {
   return true;
 }
 
+namespace {
+
+void AddTransform(const PreparedPlane& plane, PlaneRange& range) {
+  if (range.transform_count + range.output_count == codecs::kMaxTransforms) return;
+  if (plane.transform != nullptr)
+    range.transforms[range.transform_count++] = plane.transform.get();
+  else
+    range.outputs[range.output_count++] = &plane;
+}
+
+}  // namespace
+
 PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count) {
   PlaneRange range;
-  std::size_t transforms = 0;
+  range.row_block = matrix.row_block;
   for (std::size_t i = 0; i < matrix.planes.size(); ++i) {
     const PreparedPlane& plane = Prepared(matrix, i);
     if (plane.is_transform()) {
-      if (transforms < codecs::kMaxTransforms)
-        range.transforms[transforms++] = plane.transform.get();
+      AddTransform(plane, range);
       continue;
     }
     if (plane_count == 0) continue;
     --plane_count;
     range.last = i + 1;
-    if (!plane.replaces()) continue;
-    transforms = 0;
-    range.by_row = plane.row->reads_sum;
-    if (!range.by_row) range.first = i;
+    if (plane.replaces()) {
+      range.transform_count = range.output_count = 0;
+      range.by_row = plane.row->reads_sum;
+      if (!range.by_row) range.first = i;
+    }
+    range.by_row = range.by_row || plane.row_block > 1;
   }
-  range.transform_count = range.by_row ? 0 : transforms;
+  if (range.by_row) range.transform_count = range.output_count = 0;
   return range;
 }
 

@@ -20,8 +20,12 @@ struct PlaneRange {
   // where `by_row`.
   std::size_t transform_count = 0;
   const codecs::InputTransform* transforms[codecs::kMaxTransforms] = {};
-  // A plane needs the value of the sum before it (a remainder): rows are decoded whole, transforms
-  // included.
+  // And what turns its outputs afterwards, the first one first. None where `by_row`.
+  std::size_t output_count = 0;
+  const PreparedPlane* outputs[codecs::kMaxTransforms] = {};
+  std::uint64_t row_block = 1;  // rows that W, not W', has only together
+  // A plane needs the value of the sum before it (a remainder) or its neighbours' rows: rows are
+  // decoded whole, transforms included, and no plane has a product of its own.
   bool by_row = false;
 
   // Whether both turn inputs alike.

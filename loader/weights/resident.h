@@ -28,6 +28,7 @@ struct ResidentMatrix : stored::TensorPlanes {
   std::string name;
   // What kernels derive from each plane once, at load.
   std::vector<std::shared_ptr<const PreparedPlane>> prepared;
+  std::uint64_t row_block = 1;  // rows that only come decoded together
 
   ResidentMatrix() = default;
   ResidentMatrix(std::string name_of, stored::TensorPlanes of)

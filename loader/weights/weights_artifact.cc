@@ -13,8 +13,8 @@ namespace {
 
 Status Turn(ResidentMatrix& matrix) {
   for (std::size_t p = 0; p < matrix.planes.size(); ++p) {
-    INGOT_ASSIGN(const ResidentKind* row, FindResidentKind(matrix.specs[p].kind));
-    if (row->turn != nullptr) row->turn(matrix, p);
+    INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::KindOf(matrix.planes[p]));
+    if (const auto turn = RowOf(*kind).turn; turn != nullptr) turn(matrix, p);
   }
   return OkStatus();
 }

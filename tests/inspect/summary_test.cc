@@ -134,6 +134,14 @@ TEST_F(SummaryTest, StrangeProvenanceIsNotTrusted) {
   }
 }
 
+// A plane that no reader takes is still shown.
+TEST_F(SummaryTest, BadAttributesAreSaidToBeBad) {
+  artifact::PlaneRecord plane{"int", {{"bits", 0x8000000000000004u}}, 0, {}};
+  EXPECT_EQ(DescribePlane(plane), "int (bad attributes)");
+  plane.attributes = {{"bits", "4"}, {"group", 16}, {"levels", "log"}};
+  EXPECT_EQ(DescribePlane(plane), "int g16 log");
+}
+
 TEST_F(SummaryTest, VerificationNamesTheDamagedTensor) {
   const std::string path = Write();
   auto verified = VerifyArtifact(path, nullptr, {});
