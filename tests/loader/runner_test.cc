@@ -150,8 +150,13 @@ TEST_P(LateTest, RowsThatLeaveDoSoForThemselves) {
     const auto a = runner.Open(), b = runner.Open();
     std::vector<TokenId> ids;
     std::vector<model::Row> rows;
-    for (int i = 0; i < 3 && a_runs; ++i, ids.push_back(i + 5)) rows.push_back({a->number(), i});
-    for (int i = 0; i < 4 && b_runs; ++i, ids.push_back(i + 9)) rows.push_back({b->number(), i});
+    const auto add = [&](const Sequence& sequence, const std::vector<TokenId>& tokens) {
+      for (std::size_t i = 0; i < tokens.size(); ++i)
+        rows.push_back({sequence.number(), static_cast<std::int32_t>(i)});
+      ids.insert(ids.end(), tokens.begin(), tokens.end());
+    };
+    if (a_runs) add(*a, {5, 6, 7});
+    if (b_runs) add(*b, {9, 10, 11, 12});
     runner.ops().after_layer = [&](std::size_t layer, Tensor&, std::span<const std::uint32_t>) {
       if (layer != 0 || !a_runs) return model::GoingRows();
       std::vector<std::uint32_t> going;
@@ -169,7 +174,10 @@ TEST_P(LateTest, RowsThatLeaveDoSoForThemselves) {
   EXPECT_EQ(both[0], run(true, false)[0]);
   EXPECT_EQ(both[1], run(false, true)[1]);
   EXPECT_EQ(both[1], Fresh(model, {9, 10, 11, 12, 8}));
-  EXPECT_NE(both[0], Fresh(model, {5, 6, 7, 7}));
+  // Of two layers the second makes the same keys whether rows left below it or not.
+  if (model->architecture().layers.size() > 2) {
+    EXPECT_NE(both[0], Fresh(model, {5, 6, 7, 7}));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, LateTest, testing::Values("llama", "jamba", "rwkv7-pth"),
