@@ -13,6 +13,10 @@ constexpr std::size_t kReservedOffset = 56;
 constexpr std::size_t kEntryReservedOffset = 17;
 constexpr std::size_t kEntryDigestOffset = 32;
 
+// What a manifest may decode to, whatever its size; and per stored byte.
+constexpr std::uint64_t kManifestAlways = std::uint64_t{16} << 20;
+constexpr std::uint64_t kManifestPerStored = 64;
+
 Status CheckMagic(ByteSpan bytes) {
   if (std::equal(kMagic.begin(), kMagic.end(), bytes.begin())) return OkStatus();
   if (std::equal(kMagic.begin() + 1, kMagic.begin() + 4, bytes.begin() + 1))
@@ -26,6 +30,11 @@ Status CheckSizes(const Header& h, std::uint64_t available_bytes) {
   if (h.manifest_decoded_bytes == 0 || h.manifest_decoded_bytes > kMaxManifestBytes)
     return Corruption(fmt::format("header: manifest of {} bytes, 1 to {} allowed",
                                   h.manifest_decoded_bytes, kMaxManifestBytes));
+  const std::uint64_t most =
+      std::max(kManifestAlways, kManifestPerStored * h.manifest_stored_bytes);
+  if (h.manifest_stored_bytes <= kMaxManifestBytes && h.manifest_decoded_bytes > most)
+    return Corruption(fmt::format("header: manifest of {} bytes from {} stored, at most {} allowed",
+                                  h.manifest_decoded_bytes, h.manifest_stored_bytes, most));
   if (h.manifest_stored_bytes == 0 || h.manifest_stored_bytes > kMaxManifestBytes)
     return Corruption(fmt::format("header: stored manifest of {} bytes, 1 to {} allowed",
                                   h.manifest_stored_bytes, kMaxManifestBytes));

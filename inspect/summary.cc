@@ -174,6 +174,33 @@ Summary Summarize(const artifact::ArtifactReader& reader, const artifact::Verify
   return summary;
 }
 
+std::string MissingLevels(const artifact::ArtifactReader& reader) {
+  const int present = reader.complete_level() + 1;
+  if (present >= reader.level_count()) return {};
+  return fmt::format(
+      "is cut short: level {} of 0 to {} is the last that is complete, and what follows is of that "
+      "quality; --levels {} asks for it",
+      present - 1, reader.level_count() - 1, present);
+}
+
+void KeepLevels(Summary& summary, int levels) {
+  summary.by_role.clear();
+  summary.total = SizeSum();
+  for (TensorSummary& tensor : summary.tensors) {
+    std::erase_if(tensor.planes, [&](const PlaneSummary& plane) { return plane.level >= levels; });
+    tensor.size.stored_bytes = tensor.size.resident_bytes = 0;
+    for (const PlaneSummary& plane : tensor.planes) {
+      tensor.size.stored_bytes += plane.stored_bytes;
+      tensor.size.resident_bytes += plane.resident_bytes;
+    }
+    summary.by_role[tensor.role] += tensor.size;
+    summary.total += tensor.size;
+  }
+  const auto kept = static_cast<std::size_t>(std::max(levels, 0));
+  for (; summary.level_bytes.size() > kept; summary.level_bytes.pop_back())
+    summary.file_bytes -= std::min(summary.file_bytes, summary.level_bytes.back());
+}
+
 Json SummaryJson(const Summary& summary) {
   Json roles = Json::object();
   for (const auto& [role, size] : summary.by_role)

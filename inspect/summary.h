@@ -88,6 +88,12 @@ std::string DescribePlane(const artifact::PlaneRecord& plane);
 // `key` is the one the reader was opened with, or null.
 Summary Summarize(const artifact::ArtifactReader& reader, const artifact::VerifyingKey* key);
 
+// What a file that was cut short is used with, for a person who asked for no levels; else empty.
+std::string MissingLevels(const artifact::ArtifactReader& reader);
+
+// Leaves what the first `levels` levels are: planes, sums and file size of a file that ends there.
+void KeepLevels(Summary& summary, int levels);
+
 // One object; the fields' names are part of the interface (docs/cli.md). `tensors` is always there.
 Json SummaryJson(const Summary& summary);
 

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <map>
 #include <set>
 
 #include "inspect/summary.h"
@@ -223,18 +225,17 @@ std::string LayerTable(const Summary& summary) {
     double worst_error = -1;
   };
   std::vector<Line> lines;
+  std::map<std::array<std::string, 3>, std::size_t> known;  // place, codec, planes
   for (const TensorSummary& tensor : summary.tensors) {
     if (tensor.role == "vector") continue;
     const std::string place =
         tensor.layer < 0 ? tensor.name : fmt::format("layer {}", tensor.layer);
     const std::string planes = Planes(tensor);
-    auto it = std::find_if(lines.begin(), lines.end(), [&](const Line& line) {
-      return line.place == place && line.codec == tensor.codec && line.planes == planes;
-    });
-    if (it == lines.end())
-      it = lines.insert(it, {place, tensor.codec, planes, ByClass(tensor), {}, -1});
-    it->size += tensor.size;
-    it->worst_error = std::max(it->worst_error, tensor.relative_error);
+    const auto [at, is_new] = known.try_emplace({place, tensor.codec, planes}, lines.size());
+    if (is_new) lines.push_back({place, tensor.codec, planes, ByClass(tensor), {}, -1});
+    Line& line = lines[at->second];
+    line.size += tensor.size;
+    line.worst_error = std::max(line.worst_error, tensor.relative_error);
   }
   Rows rows = {
       {"where", "codec", "planes", "by class", "matrices", "stored", "bpw", "worst error"}};

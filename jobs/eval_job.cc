@@ -35,10 +35,13 @@ Result<Pair> OpenPair(const EvalJobOptions& options) {
   const std::shared_ptr<const artifact::ArtifactReader> reader = std::move(opened);
   Pair pair;
   pair.summary = inspect::Summarize(*reader, options.key);
+  const int used = options.levels < 0 ? reader->complete_level() + 1 : options.levels;
+  if (used < reader->level_count()) inspect::KeepLevels(pair.summary, used);
   loader::ModelOptions model_options;
   model_options.compute = loader::Compute::kExact;
   INGOT_ASSIGN(pair.reference, loader::Model::Open(options.reference, model_options));
   model_options.selection.levels = options.levels;
+  model_options.max_decoded_bytes = options.max_decoded_bytes;
   model_options.allow_truncated = true;
   INGOT_ASSIGN(pair.artifact, loader::Model::FromArtifact(reader, model_options));
   if (pair.reference->architecture().masked != pair.artifact->architecture().masked)
@@ -116,6 +119,9 @@ std::string_view WindowName(loader::WindowKind windows) {
 Result<EvalJobResult> RunEvalJob(const EvalJobOptions& job, const Monitor& monitor) {
   INGOT_TRY(monitor.Check());
   INGOT_ASSIGN(const Pair pair, OpenPair(job));
+  if (const std::string note = inspect::MissingLevels(*pair.artifact->artifact());
+      job.levels < 0 && !note.empty())
+    monitor.Note(job.artifact + ": " + note);
   const model::Architecture& architecture = pair.reference->architecture();
   const std::size_t context = ContextOf(job, *pair.reference);
   if (architecture.max_positions > 0 && context > architecture.max_positions)

@@ -29,6 +29,7 @@ struct EvalJobOptions {
   std::uint64_t seed = 1;              // of the written text, or of the masked tokens
   std::string cache;                   // keeps the reference's answers; empty: none
   int levels = -1;                     // to use; -1: all
+  std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
   const artifact::VerifyingKey* key = nullptr;
 };
 

@@ -15,6 +15,7 @@ Result<pack::ExportReport> RunExportJob(const ExportJobOptions& job, const Monit
   options.target = job.directory;
   options.dtype = job.dtype;
   options.shard_bytes = job.shard_bytes;
+  options.max_decoded_bytes = job.max_decoded_bytes;
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     return monitor.Tell({"exporting", done, total});
   };

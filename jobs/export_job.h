@@ -19,6 +19,7 @@ struct ExportJobOptions {
   std::string artifact, directory;
   std::optional<DType> dtype;  // as pack::ExportOptions
   std::uint64_t shard_bytes = 5'000'000'000;
+  std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
   const artifact::VerifyingKey* key = nullptr;
 };
 

@@ -3,9 +3,11 @@
 #include <map>
 #include <set>
 
+#include "artifact/decoded_size.h"
 #include "artifact/format.h"
 #include "base/file.h"
 #include "loader/exit_specs.h"
+#include "model/source/asset_names.h"
 
 namespace ingot::loader {
 namespace {
@@ -16,6 +18,39 @@ bool LooksLikeArtifact(const std::string& path) {
   if (!file.ok()) return false;
   std::uint8_t head[sizeof artifact::kMagic];
   return file->ReadAt(0, head).ok() && std::memcmp(head, artifact::kMagic.data(), sizeof head) == 0;
+}
+
+// What a file says of itself is never the caller's mistake, and what it lacks is no file of his.
+Status BadArtifact(Status status) {
+  const bool blames =
+      status.code() == StatusCode::kInvalidArgument || status.code() == StatusCode::kNotFound;
+  return blames ? Corruption(status.message()) : status;
+}
+
+// The tensors that the model reads. One that nothing uses is not worth its memory, however it came
+// there; parts of roles that the architecture does not list are their users' to ask for.
+std::set<std::string, std::less<>> UsedTensors(const model::Architecture& architecture,
+                                               const artifact::Manifest& manifest) {
+  std::set<std::string, std::less<>> used;
+  for (model::TensorUse& use : model::TensorUses(architecture)) used.insert(std::move(use.name));
+  for (const artifact::TensorRecord& tensor : manifest.tensors)
+    if (tensor.role == "router" || tensor.role == "shared") used.insert(tensor.name);
+  for (const artifact::ExitRecord& exit : manifest.exits)
+    used.insert({exit.norm, exit.up, exit.down});
+  return used;
+}
+
+// Those that a tokenizer may be made of, bounded as pack bounds them.
+Result<std::map<std::string, std::string>> ReadAssets(const artifact::ArtifactReader& reader) {
+  std::map<std::string, std::string> assets;
+  for (const artifact::AssetRecord& asset : reader.manifest().assets) {
+    if (!model::IsAssetName(asset.name)) continue;
+    if (asset.stream.bytes > model::kMaxAssetBytes)
+      return LimitExceeded("asset '" + asset.name + "' of " + std::to_string(asset.stream.bytes) +
+                           " bytes, at most " + std::to_string(model::kMaxAssetBytes));
+    INGOT_ASSIGN(assets[asset.name], reader.ReadAsset(asset.name).At(asset.name));
+  }
+  return assets;
 }
 
 }  // namespace
@@ -40,17 +75,20 @@ Result<std::shared_ptr<const Model>> Model::FromArtifact(
   const artifact::Manifest& manifest = reader->manifest();
   std::set<std::string, std::less<>> names;
   for (const artifact::TensorRecord& tensor : manifest.tensors) names.insert(tensor.name);
-  INGOT_ASSIGN(model->architecture_,
-               model::BuildArchitecture(
-                   manifest.config, [&](std::string_view name) { return names.contains(name); }));
+  INGOT_TRY(artifact::CheckDecodedSize(*reader, options.max_decoded_bytes));
+  auto architecture = model::BuildArchitecture(
+      manifest.config, [&](std::string_view name) { return names.contains(name); });
+  if (!architecture.ok()) return BadArtifact(std::move(architecture).status());
+  model->architecture_ = *std::move(architecture);
   AddExits(manifest, model->architecture_);
-  INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, options.selection));
-  std::map<std::string, std::string> assets;
-  for (const artifact::AssetRecord& asset : manifest.assets) {
-    INGOT_ASSIGN(assets[asset.name], reader->ReadAsset(asset.name).At(asset.name));
-  }
+  stored::Selection selection = options.selection;
+  if (!selection.tensors) selection.tensors = UsedTensors(model->architecture_, manifest);
+  INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, selection));
+  INGOT_ASSIGN(const auto assets, ReadAssets(*reader));
   model->artifact_ = std::move(reader);
-  return Finish(std::move(model), assets);
+  auto finished = Finish(std::move(model), assets);
+  if (!finished.ok()) return BadArtifact(std::move(finished).status());
+  return finished;
 }
 
 Result<std::shared_ptr<const Model>> Model::FromCheckpoint(

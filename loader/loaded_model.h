@@ -24,7 +24,8 @@ struct ModelOptions {
   const artifact::VerifyingKey* key = nullptr;  // with one, an artifact must be signed by it
   stored::Selection selection;                  // what of an artifact is loaded; by default all
   Compute compute = Compute::kFast;
-  bool allow_truncated = false;  // an artifact cut short at a level border loads what it has
+  bool allow_truncated = false;         // an artifact cut short at a level border loads what it has
+  std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
 };
 
 class Model {

@@ -7,11 +7,13 @@
 #include <map>
 #include <utility>
 
+#include "artifact/decoded_size.h"
 #include "base/file.h"
 #include "base/float_formats.h"
 #include "base/parallel.h"
 #include "codecs/plane_codec.h"
 #include "files/atomic_file.h"
+#include "model/source/asset_names.h"
 #include "pack/hf_writer.h"
 #include "stored/plane_record.h"
 #include "stored/tensor_planes.h"
@@ -57,6 +59,24 @@ void Convert(const float* values, std::size_t count, DType dtype, std::uint8_t* 
                            dtype == DType::kBf16 ? ToBf16(values[i]) : ToFp16(values[i]));
 }
 
+// What is written is what was verified: no file of the artifact's may stand beside or before it.
+Status CheckNames(const artifact::Manifest& manifest) {
+  for (const artifact::AssetRecord& asset : manifest.assets) {
+    if (!model::IsAssetName(asset.name))
+      return Corruption(fmt::format(
+          "asset '{}' is no part of a tokenizer: it is not written where a loader may run it or "
+          "take it for the weights",
+          asset.name));
+    if (asset.stream.bytes > model::kMaxAssetBytes)
+      return LimitExceeded(fmt::format("asset '{}' of {} bytes, at most {}", asset.name,
+                                       asset.stream.bytes, model::kMaxAssetBytes));
+  }
+  for (const artifact::TensorRecord& tensor : manifest.tensors)
+    if (tensor.name == "__metadata__")
+      return Corruption("tensor '__metadata__' has the name that safetensors keeps for itself");
+  return OkStatus();
+}
+
 // One export under way.
 class Exporter {
  public:
@@ -65,6 +85,8 @@ class Exporter {
 
   Result<ExportReport> Run() {
     INGOT_TRY(CheckTarget());
+    INGOT_TRY(CheckNames(reader_.manifest()));
+    INGOT_TRY(artifact::CheckDecodedSize(reader_, options_.max_decoded_bytes));
     INGOT_TRY(Plan());
     files::RemoveStaleDirectories(options_.target);
     INGOT_ASSIGN(files::Temporary directory, files::Temporary::MakeDirectory(options_.target));
@@ -82,6 +104,7 @@ class Exporter {
 
  private:
   Status CheckTarget() {
+    if (options_.target.empty()) return InvalidArgument("the directory to make has no name");
     while (options_.target.size() > 1 && options_.target.ends_with('/')) options_.target.pop_back();
     std::error_code error;
     if (!fs::exists(options_.target, error)) return OkStatus();

@@ -20,6 +20,7 @@ struct ExportOptions {
   // (raw, lossless_v1, nested_v1), else float32, so that nothing is rounded a second time.
   std::optional<DType> dtype;
   std::uint64_t shard_bytes = 5'000'000'000;
+  std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
   // Bytes; may be empty. An error that it returns ends the export, which leaves nothing.
   std::function<Status(std::uint64_t done, std::uint64_t total)> progress;
 };
@@ -31,8 +32,9 @@ struct ExportReport {
 };
 
 // Writes config.json, model*.safetensors and the tokenizer's files into a directory beside the
-// target, then renames it. InvalidArgument where the target holds something; Corruption names
-// tensor and plane; Unsupported for a plane kind this build does not decode.
+// target, then renames it. InvalidArgument where the target holds something; Corruption for
+// assets that no tokenizer is made of (what transformers would run, or prefer to the weights) and
+// names tensor and plane; Unsupported for a plane kind this build does not decode.
 Result<ExportReport> ExportModel(const artifact::ArtifactReader& reader,
                                  const ExportOptions& options);
 

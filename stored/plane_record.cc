@@ -62,6 +62,11 @@ Status CheckStream(const artifact::StreamRecord& stream, const codecs::StreamSpe
 
 }  // namespace
 
+Status BlameFile(Status status) {
+  if (status.code() != StatusCode::kInvalidArgument) return status;
+  return Corruption(status.message());
+}
+
 Result<MatrixShape> ShapeOf(const artifact::TensorRecord& record) {
   MatrixShape shape;
   if (record.shape.size() > 1) shape.rows = record.shape[0];
@@ -95,7 +100,9 @@ Result<codecs::PlaneSpec> SpecOf(const artifact::PlaneRecord& record) {
 
 Status CheckStreams(const artifact::PlaneRecord& record, const codecs::PlaneSpec& spec,
                     const MatrixShape& shape) {
-  INGOT_ASSIGN(const auto streams, StreamsOf(spec, shape.cols));
+  const auto found = StreamsOf(spec, shape.cols);
+  if (!found.ok()) return BlameFile(found.status());
+  const std::vector<codecs::StreamSpec>& streams = *found;
   if (record.streams.size() != streams.size())
     return Corruption(
         fmt::format("{} streams, {} expected", record.streams.size(), streams.size()));

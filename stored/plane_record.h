@@ -44,4 +44,8 @@ Status AddPlane(const codecs::PlaneSpec& spec, std::uint64_t cols, artifact::Ten
 Result<std::vector<artifact::CodingHint>> HintsOf(const codecs::PlaneSpec& spec,
                                                   std::uint64_t cols);
 
+// A kind's InvalidArgument about what a file says is Corruption: the caller asked for nothing
+// wrong.
+Status BlameFile(Status status);
+
 }  // namespace ingot::stored

@@ -125,9 +125,9 @@ Status Validate(const TensorPlanes& tensor) {
     const codecs::PlaneView& view = tensor.planes[i];
     const std::string place = PlanePlace(i, view.spec->kind);
     INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(view.spec->kind).At(place));
-    INGOT_TRY(kind->validate(view).At(place));
+    INGOT_TRY(BlameFile(kind->validate(view)).At(place));
   }
-  return codecs::CheckPlaneList(tensor.planes);
+  return BlameFile(codecs::CheckPlaneList(tensor.planes));
 }
 
 Result<TensorPlanes> ReadTensor(const artifact::ArtifactReader& reader,

@@ -8,7 +8,7 @@
 namespace ingot::stored {
 namespace {
 
-constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{128} << 20;
 
 }  // namespace
 

@@ -18,7 +18,7 @@ namespace ingot::stored {
 // rows it serves.
 class TransformTables {
  public:
-  // Limit where all of them together need more than 1 GiB: thousands of times what any real model
+  // Limit where all of them together need more than 128 MiB: hundreds of times what any real model
   // has.
   Status Add(std::shared_ptr<const codecs::InputTransform> transform);
   // Those of a tensor. REQUIRES: it is validated.

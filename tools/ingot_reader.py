@@ -45,6 +45,7 @@ def align(n, alignment):
 
 def unzstd(data, size):
     need(zstandard.frame_content_size(data) == size, "zstd frame states another length")
+    need(zstandard.get_frame_parameters(data).dict_id == 0, "zstd frame with a dictionary")
     decoder = zstandard.ZstdDecompressor().decompressobj()
     out = decoder.decompress(data)
     need(decoder.eof and not decoder.unused_data and len(out) == size, "zstd frame is damaged")
@@ -137,7 +138,7 @@ class Artifact:
         stored_end = AREA_END + self.manifest_stored
         need(not any(prefix[stored_end:self.table_offset]), "padding after the manifest")
         text = unzstd(prefix[AREA_END:stored_end], self.manifest_decoded)
-        self.manifest = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+        self.manifest = parse_json(text, self.chunk_count)
         self.check_layout()
         need(length >= self.file_bytes, f"truncated: {length} of {self.file_bytes} bytes")
         need(length == self.file_bytes, "bytes after the end")
@@ -155,7 +156,8 @@ class Artifact:
         need(major == 1, f"format version {major}.{self.minor}, this reader knows 1.x")
         need(reserved == 0, "reserved header bytes")
         need(0 < self.manifest_stored <= MAX_MANIFEST, "manifest size")
-        need(0 < self.manifest_decoded <= MAX_MANIFEST, "manifest size")
+        most = min(MAX_MANIFEST, max(1 << 24, 64 * self.manifest_stored))
+        need(0 < self.manifest_decoded <= most, "manifest size")
         need(self.table_offset == align(AREA_END + self.manifest_stored, 64), "table offset")
         need(self.data_offset == self.table_offset + 64 * self.chunk_count, "data offset")
         need(self.file_bytes >= self.data_offset + self.chunk_count, "file size")
@@ -300,10 +302,56 @@ class Stack:
         return self.delta.weights(self.of_delta[name], base=value) if name in self.of_delta else value
 
 
+# --- the manifest, FORMAT.md section 4 --------------------------------------------------------
+
+MAX_DEPTH, MAX_STRING, MAX_NAME, MAX_ASSET_NAME = 64, 1 << 20, 1024, 255
+
+
 def unique(pairs):
     result = dict(pairs)
     need(len(result) == len(pairs), "a key occurs twice")
     return result
+
+
+def no_constant(name):
+    raise Refused(f"{name} is no JSON")
+
+
+def count_values(node, depth=0):
+    """How many values a document holds; strings are checked on the way."""
+    if isinstance(node, str):
+        need(len(node.encode()) <= MAX_STRING, "a string is too long")  # lone surrogates raise
+        return 1
+    need(not isinstance(node, float) or abs(node) < float("inf"), "a number out of range")
+    if not isinstance(node, (dict, list)):
+        return 1
+    need(depth < MAX_DEPTH, "JSON is nested too deep")
+    if isinstance(node, dict):
+        return 1 + sum(count_values(key, depth + 1) + count_values(value, depth + 1) for key, value in node.items())
+    return 1 + sum(count_values(value, depth + 1) for value in node)
+
+
+def parse_json(data, chunk_count):
+    need(data[:3] != b"\xef\xbb\xbf" and 0 not in data, "a byte order mark or a NUL in the JSON")
+    try:
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
+    except RecursionError:
+        raise Refused("JSON is nested too deep") from None
+    need(count_values(document) <= (1 << 20) + 64 * chunk_count, "more JSON values than a manifest may hold")
+    return document
+
+
+def whole(value, low, high, what):
+    need(type(value) is int and low <= value <= high, f"{what}: {value!r} is no integer from {low} to {high}")
+
+
+def check_name(value, what, longest=MAX_NAME):
+    need(isinstance(value, str) and 0 < len(value.encode()) <= longest, f"{what} is no name")
+    need(not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value), f"{what} holds a control character")
+
+
+def distinct(names, what):
+    need(len(names) == len(set(names)), f"two {what} of one name")
 
 
 STREAM = {"name", "bytes", "first_chunk", "chunk_count"}
@@ -324,26 +372,61 @@ def check_fields(manifest):
         known = {key for key in node if not key.startswith("x_")}
         need(known == FIELDS[kind], f"{kind}: fields {sorted(known ^ FIELDS[kind])}")
 
+    need(isinstance(manifest, dict), "manifest is not an object")
     one("manifest", {key: value for key, value in manifest.items() if key != "base"})
     if "base" in manifest:
         one("base", manifest["base"])
         need(re.fullmatch("[0-9a-f]{64}", manifest["base"]["root"]), "root of the base")
+    for key in ("config", "provenance"):
+        need(isinstance(manifest[key], dict), f"{key} is not an object")
+    for key in ("assets", "tensors"):
+        need(isinstance(manifest[key], list), f"{key} is not an array")
+
+    def check_stream(kind, stream):
+        one(kind, stream)
+        check_name(stream["name"], kind, MAX_ASSET_NAME if kind == "asset" else MAX_NAME)
+        for key, most in (("bytes", 1 << 62), ("first_chunk", (1 << 32) - 1), ("chunk_count", (1 << 32) - 1)):
+            whole(stream[key], 0, most, f"{kind} {stream['name']}, {key}")
+        need((stream["bytes"] == 0) == (stream["chunk_count"] == 0), f"{kind} {stream['name']}: bytes and chunks")
+
     for asset in manifest["assets"]:
-        one("asset", asset)
+        check_stream("asset", asset)
         name = asset["name"]
-        need(name and name[0] != "." and not set(name) & set("/\\:"), f"asset name {name!r}")
-    names = [tensor["name"] for tensor in manifest["tensors"]]
-    need(len(names) == len(set(names)), "two tensors of one name")
+        need(name[0] != "." and not set(name) & set("/\\:"), f"asset name {name!r}")
+    distinct([asset["name"] for asset in manifest["assets"]], "assets")
     for tensor in manifest["tensors"]:
         one("tensor", tensor)
-        levels = []
-        for plane in tensor["planes"]:
-            one("plane", plane)
-            levels.append(plane["level"])
-            for stream in plane["streams"]:
-                one("stream", stream)
-        need(levels and levels[0] == 0 and levels == sorted(levels), f"{tensor['name']}: levels")
+        check_tensor(tensor, one, check_stream)
+    distinct([tensor["name"] for tensor in manifest["tensors"]], "tensors")
     check_exits(manifest, one)
+
+
+def check_tensor(tensor, one, check_stream):
+    for key in ("name", "dtype", "codec", "role"):
+        check_name(tensor[key], f"tensor's {key}")
+    where = tensor["name"]
+    whole(tensor["layer"], -1, (1 << 31) - 1, f"{where}: layer")
+    need(isinstance(tensor["extra"], dict), f"{where}: extra is not an object")
+    shape, planes = tensor["shape"], tensor["planes"]
+    need(isinstance(shape, list) and len(shape) <= 8, f"{where}: shape")
+    elements = 1
+    for n in shape:
+        whole(n, 1, 1 << 48, f"{where}: shape")
+        elements *= n
+    need(elements <= 1 << 48, f"{where}: shape")
+    need(isinstance(planes, list) and 1 <= len(planes) <= 64, f"{where}: planes")
+    levels = []
+    for plane in planes:
+        one("plane", plane)
+        check_name(plane["kind"], f"{where}: plane's kind")
+        whole(plane["level"], 0, 63, f"{where}: level")
+        need(isinstance(plane["attributes"], dict), f"{where}: attributes are not an object")
+        need(isinstance(plane["streams"], list) and len(plane["streams"]) <= 64, f"{where}: streams")
+        levels.append(plane["level"])
+        for stream in plane["streams"]:
+            check_stream("stream", stream)
+        distinct([stream["name"] for stream in plane["streams"]], "streams")
+    need(levels[0] == 0 and levels == sorted(levels), f"{where}: levels")
 
 
 def check_exits(manifest, one):
@@ -410,7 +493,8 @@ def main():
     arguments = parser.parse_args()
     try:
         return run(arguments)
-    except (Refused, KeyError, TypeError, ValueError, OSError, zstandard.ZstdError) as error:
+    except (Refused, KeyError, IndexError, TypeError, ValueError, OSError, MemoryError, RecursionError,
+            zstandard.ZstdError) as error:
         print(f"{arguments.file}: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
 

@@ -53,6 +53,34 @@ except ingot_reader.Refused:
 """
 
 
+# Files that break one rule of the manifest each, with digests that are right.
+CRAFTED = """
+import sys, tempfile
+root = sys.argv[1]
+sys.path[:0] = [root + "/tools", root + "/tests/cli"]
+import crafted, ingot_reader
+good = open(root + "/tests/golden/container_v1.ingot", "rb").read()
+count = 0
+with tempfile.NamedTemporaryFile() as file:
+    def put(data):
+        file.seek(0)
+        file.truncate()
+        file.write(data)
+        file.flush()
+    put(crafted.put_together(crafted.take_apart(good)))
+    ingot_reader.Artifact(file.name)
+    for name, data in crafted.bad_manifests(good):
+        put(data)
+        try:
+            ingot_reader.Artifact(file.name)
+        except (ingot_reader.Refused, KeyError, IndexError, TypeError, ValueError):
+            count += 1
+            continue
+        print("not refused:", name)
+print(count, "refused")
+"""
+
+
 def reader(*arguments):
     return subprocess.run([PYTHON, str(READER), *map(str, arguments)], capture_output=True, text=True)
 
@@ -89,6 +117,9 @@ def main():
         alone = reader("dump", ROOT / "tests/golden/delta_v1.ingot", "scaled", pathlib.Path(directory) / "w.npy")
     if alone.returncode != 1 or "no model" not in alone.stderr:
         failures.append(f"delta_v1 alone: {alone.stdout}{alone.stderr}")
+    check = subprocess.run([PYTHON, "-c", CRAFTED, str(ROOT)], capture_output=True, text=True)
+    if check.returncode != 0 or check.stdout.strip() != "123 refused":
+        failures.append(f"crafted manifests: {check.stdout}{check.stderr}")
     damaged = sorted((ROOT / "tests/golden_errors").glob("*.ingot"))
     if len(damaged) < 16:
         failures.append(f"golden_errors: {len(damaged)} files")

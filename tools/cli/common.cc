@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <utility>
 
@@ -119,6 +120,31 @@ Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const KeyOption& 
 
 Result<std::optional<artifact::SigningKey>> LoadSigningKey(const KeyOption& option) {
   return LoadKey<artifact::SigningKey>(option);
+}
+
+void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes) {
+  command
+      ->add_option_function<std::string>(
+          "--max-decoded",
+          [&bytes](const std::string& text) {
+            const auto size = ParseSize(text);
+            if (!size.ok()) throw CLI::ValidationError("--max-decoded", size.status().message());
+            bytes = *size;
+          },
+          "largest decoded size; by default 256MiB or 64 times the file")
+      ->type_name("SIZE");
+}
+
+Status CheckOutputFile(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (path.empty()) return InvalidArgument("-o: the file to write has no name");
+  std::error_code ignored;
+  if (path.ends_with('/') || fs::is_directory(path, ignored))
+    return InvalidArgument(path + ": is a directory, -o takes a file");
+  const fs::path parent = fs::path(path).parent_path();
+  if (!parent.empty() && !fs::is_directory(parent, ignored))
+    return NotFound(parent.string() + ": no such directory for -o");
+  return OkStatus();
 }
 
 ProgressLine::ProgressLine(bool quiet) : enabled_(!quiet && ::isatty(STDERR_FILENO) == 1) {}

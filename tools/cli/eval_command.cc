@@ -145,6 +145,7 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--levels", o->job.levels, "refinement levels to use, by default all")
       ->type_name("N")
       ->check(CLI::Range(1, 64));
+  AddMaxDecodedOption(c, o->job.max_decoded_bytes);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("--json", o->json, "one JSON object");
   c->add_flag("-q,--quiet", o->quiet, "no progress");

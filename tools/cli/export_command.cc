@@ -13,6 +13,7 @@ namespace {
 
 struct ExportCommand {
   std::string file, output, dtype, shard = "5GB";
+  std::uint64_t max_decoded = 0;
   KeyOption key;
   bool quiet = false;
 };
@@ -21,6 +22,7 @@ Status RunExport(const ExportCommand& command) {
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   jobs::ExportJobOptions job{command.file, command.output};
   job.key = PointerTo(key);
+  job.max_decoded_bytes = command.max_decoded;
   if (!command.dtype.empty()) {
     auto dtype = ParseDType(command.dtype);
     if (!dtype.ok()) return InvalidArgument("--dtype " + command.dtype + ": f32, f16 or bf16");
@@ -54,6 +56,7 @@ void AddExportCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--shard", o->shard, "largest weight file")
       ->type_name("SIZE")
       ->capture_default_str();
+  AddMaxDecodedOption(c, o->max_decoded);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print nothing");
   AddThreadsOption(c);

@@ -98,6 +98,7 @@ Status RunPack(PackCommand& command) {
   ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   const auto start = std::chrono::steady_clock::now();
+  if (!command.dry_run && !command.plan_only) INGOT_TRY(CheckOutputFile(command.job.output));
   std::optional<artifact::SigningKey> key;
   INGOT_TRY(Resolve(command, key));
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});

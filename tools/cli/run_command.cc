@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "inspect/summary.h"
 #include "loader/ingot.h"
 #include "tools/cli/common.h"
 #include "untrusted/printable.h"
@@ -22,6 +23,7 @@ struct RunCommand {
   KeyOption key;
   bool greedy = false, exact = false, ignore_eos = false, quiet = false;
   int levels = -1;
+  std::uint64_t max_decoded = 0;
   std::uint64_t context = 0;
   loader::GenerateOptions generate;
 };
@@ -78,12 +80,17 @@ Status RunModel(const RunCommand& command) {
   loader::ModelOptions options;
   options.key = PointerTo(key);
   options.selection.levels = command.levels;
+  options.max_decoded_bytes = command.max_decoded;
   options.compute = command.exact ? loader::Compute::kExact : loader::Compute::kFast;
   options.allow_truncated = true;
   const auto start = std::chrono::steady_clock::now();
   INGOT_ASSIGN(const auto model, command.file == "-"
                                      ? loader::Model::OpenPipe(STDIN_FILENO, options)
                                      : loader::Model::Open(command.file, options));
+  if (const artifact::ArtifactReader* reader = model->artifact();
+      reader != nullptr && command.levels < 0)
+    if (const std::string note = inspect::MissingLevels(*reader); !note.empty())
+      Warn(command.file + ": " + note);
   const double load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   loader::SessionOptions session_options;
@@ -144,6 +151,7 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
       ->check(CLI::Range(1, 64));
   c->add_option("--context", o->context, "longest sequence in tokens, 0: as needed")
       ->capture_default_str();
+  AddMaxDecodedOption(c, o->max_decoded);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print no speeds");
   AddThreadsOption(c);

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/float_formats.h"
+#include "model/source/asset_names.h"
 #include "model/source/checkpoint_sources.h"
 #include "model/source/hf/model_folder.h"
 #include "model/source/hf/packed_experts.h"
@@ -36,18 +37,7 @@ struct WeightFiles {
 };
 constexpr WeightFiles kSafetensorsFiles = {"model.safetensors", "model.safetensors.index.json"};
 constexpr WeightFiles kTorchFiles = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
-constexpr std::array kAssetNames = {"tokenizer.json",
-                                    "tokenizer.model",
-                                    "tokenizer_config.json",
-                                    "generation_config.json",
-                                    "special_tokens_map.json",
-                                    "chat_template.jinja",
-                                    "vocab.json",
-                                    "vocab.txt",
-                                    "merges.txt",
-                                    "added_tokens.json"};
 constexpr std::uint64_t kMaxConfigBytes = 16u << 20;
-constexpr std::uint64_t kMaxAssetBytes = 256u << 20;
 constexpr std::uint64_t kChunkBytes = 1u << 20;  // of codes, while scaled weights are read
 
 bool Exists(const std::string& path) {
@@ -162,7 +152,8 @@ Status HfCheckpoint::ReadConfig() {
 }
 
 Status HfCheckpoint::ReadAssets() {
-  for (const char* name : kAssetNames) {
+  for (const std::string_view asset : kAssetNames) {
+    const std::string name(asset);
     const std::string file = path_ + "/" + name;
     if (!Exists(file)) continue;
     INGOT_TRY(CheckInFolder(path_, name));
