@@ -130,8 +130,12 @@ Status Statistics::ReadMetadata() {
   const auto header_bytes = LoadLe<std::uint64_t>(bytes.data());
   const ByteSpan header = bytes.subspan(sizeof(std::uint64_t), header_bytes);
   INGOT_ASSIGN(const Json json, model::ParseJson(AsText(header)).At("header"));
+  if (!json.is_object()) return Corruption("the header is not an object");
   metadata_ = json.value("__metadata__", Json::object());
-  if (!metadata_.is_object() || metadata_.value("format", "") != kStatisticsFormat)
+  if (!metadata_.is_object()) return Corruption("the metadata are not an object");
+  for (const auto& [key, value] : metadata_.items())
+    if (!value.is_string()) return Corruption("metadata '" + key + "' is not text");
+  if (metadata_.value("format", "") != kStatisticsFormat)
     return Corruption(fmt::format("no statistics file: its metadata does not say format '{}'",
                                   kStatisticsFormat));
   INGOT_ASSIGN(const Json inputs, model::ParseJson(metadata_.value("inputs", "{}")).At("inputs"));

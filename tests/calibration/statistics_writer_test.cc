@@ -71,6 +71,20 @@ TEST_F(StatisticsWriterTest, ValuesThatAreNotFiniteNeverReachAFile) {
   EXPECT_EQ(WriteStatistics(Path("s"), kMetadata, misfit).code(), StatusCode::kInvalidArgument);
 }
 
+TEST_F(StatisticsWriterTest, MetadataOfTheWrongTypeIsRefused) {
+  const std::string format = "{\"format\":\"" + std::string(kStatisticsFormat) + "\"";
+  for (const std::string& metadata :
+       {format + R"(,"model":1})", format + R"(,"inputs":null})", format + R"(,"notes":[]})",
+        std::string(R"({"format":7})"), std::string("[]"), std::string("3")}) {
+    std::string header = std::string(R"({"__metadata__":)") + metadata + "}";
+    header.resize(AlignUp(header.size(), 8), ' ');
+    std::string file(8, '\0');
+    StoreLe<std::uint64_t>(reinterpret_cast<std::uint8_t*>(file.data()), header.size());
+    std::ofstream(Path("wrong"), std::ios::binary) << file << header;
+    EXPECT_EQ(Statistics::Open(Path("wrong")).status().code(), StatusCode::kCorruption) << metadata;
+  }
+}
+
 TEST_F(StatisticsWriterTest, PartsMergeWithoutWhatIsNotKept) {
   const std::vector<float> a = {1, 2}, b = {3}, c = {4, 5, 6};
   ASSERT_TRUE(WriteStatistics(Path("1"), {{"notes", "x"}},
