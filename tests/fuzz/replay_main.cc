@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,8 +14,30 @@
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+// Where a target knows the structure of its inputs, mutations of them are run, too.
+extern "C" __attribute__((weak)) std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data,
+                                                                     std::size_t size,
+                                                                     std::size_t max_size,
+                                                                     unsigned seed);
 
 namespace {
+
+// As many of each input as INGOT_MUTATIONS says (200), each from the one before it, now and then
+// from the input again.
+void RunMutations(const std::vector<std::uint8_t>& input) {
+  const char* count = std::getenv("INGOT_MUTATIONS");
+  const unsigned long mutations = count != nullptr ? std::strtoul(count, nullptr, 10) : 200;
+  const std::size_t most = 4 * input.size() + 4096;
+  std::vector<std::uint8_t> bytes = input;
+  for (unsigned seed = 0; seed < mutations; ++seed) {
+    if (seed % 4 == 0) bytes = input;
+    const std::size_t size = bytes.size();
+    bytes.resize(most);
+    bytes.resize(LLVMFuzzerCustomMutator(bytes.data(), size, most, seed));
+    bytes.shrink_to_fit();
+    LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+  }
+}
 
 // Feeds every regular file of `directory`, in name order; the number fed, or -1.
 int Replay(const std::string& directory) {
@@ -37,6 +60,7 @@ int Replay(const std::string& directory) {
     // An exact heap copy, so that a sanitizer sees a read past the end, even of an empty input.
     const std::vector<std::uint8_t> input(bytes.begin(), bytes.end());
     LLVMFuzzerTestOneInput(input.data(), input.size());
+    if (LLVMFuzzerCustomMutator != nullptr) RunMutations(input);
   }
   return static_cast<int>(files.size());
 }
