@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "artifact/coding.h"
-#include "artifact/digest.h"
 #include "artifact/layout.h"
 #include "artifact/manifest.h"
 #include "artifact/signature_area.h"
+#include "base/digest.h"
 #include "base/random.h"
 #include "untrusted/json_guard.h"
 
@@ -148,10 +148,9 @@ inline std::vector<std::uint8_t> Crafted::PutTogether(bool fix_numbers) const {
   }
   header.file_bytes = end;
   const auto head = EncodeHeader(header);
-  std::vector<std::uint8_t> file(head.begin(), head.end());
-  file.resize(kManifestOffset);
-  file.insert(file.end(), stored.begin(), stored.end());
-  file.resize(header.table_offset);
+  std::vector<std::uint8_t> file(header.table_offset);
+  std::copy(head.begin(), head.end(), file.begin());
+  std::copy(stored.begin(), stored.end(), file.begin() + kManifestOffset);
   EncodeTable(entries, file);
   const auto area = EncodeSignatureArea({}, RootDigest(file));
   if (area.ok()) std::copy(area->begin(), area->end(), file.begin() + kSignatureAreaOffset);
