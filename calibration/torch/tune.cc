@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "calibration/torch/calibrate.h"
 #include "calibration/torch/torch_boundary.h"
 #include "calibration/torch/tune_block.h"
 

@@ -13,6 +13,7 @@
 
 #include "calibration/torch/run_state.h"
 #include "calibration/torch/tune_options.h"
+#include "calibration/torch/tune_tensor.h"
 
 namespace ingot::calibration {
 
