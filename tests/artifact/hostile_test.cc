@@ -226,13 +226,23 @@ TEST_F(Hostile, ABillionChunksCostNothing) {
   close(fds[0]);
 }
 
-TEST_F(Hostile, ManifestBombIsBounded) {
-  // 200 MB of "[0,0,..." in a few kB: refused by the number of values, before a document is built.
+// "[0,0,..." of so many values, in a few kB.
+std::string JsonBomb(int values) {
   std::string json = R"({"assets":[],"config":{"a":[0)";
-  for (int i = 0; i < 30'000'000; ++i) json += ",0";
-  json += "]},\"provenance\":{},\"tensors\":[]}";
-  const Status status = ExamineBytes(Build(json, {}, {}));
+  for (int i = 0; i < values; ++i) json += ",0";
+  return json + "]},\"provenance\":{},\"tensors\":[]}";
+}
+
+TEST_F(Hostile, ManifestBombIsBounded) {
+  // 14 MB of text: refused by the number of values, before a document is built.
+  const Status status = ExamineBytes(Build(JsonBomb(7'000'000), {}, {}));
   EXPECT_EQ(status.code(), StatusCode::kLimit) << status.message();
+  // 60 MB: refused by the header, before anything is decompressed.
+  auto bytes = Build(JsonBomb(0), {}, {});
+  StoreLe(bytes.data() + 24, std::uint64_t{60'000'000});  // manifest_decoded_bytes
+  const Status large = ParseHeader(bytes, bytes.size()).status();
+  EXPECT_EQ(large.code(), StatusCode::kCorruption);
+  EXPECT_NE(large.message().find("at most 16777216"), std::string::npos) << large.message();
 }
 
 TEST_F(Hostile, ChunkBombsAreRefused) {

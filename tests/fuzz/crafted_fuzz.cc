@@ -16,7 +16,7 @@
 #include "inspect/summary.h"
 #include "loader/ingot.h"
 #include "pack/export_model.h"
-#include "tests/fuzz/crafted_artifact.h"
+#include "tests/fuzz/rebuilt_artifact.h"
 
 namespace {
 
