@@ -91,7 +91,7 @@ TEST(ExitSpecs, ALayerThatTheModelHasNotIsRefused) {
   ExitArtifact artifact([](auto& exits) { exits[0].layer = 2; });
   const auto model = artifact.Open();
   ASSERT_FALSE(model.ok());
-  EXPECT_EQ(model.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(model.status().code(), StatusCode::kCorruption);
   EXPECT_NE(model.status().message().find(
                 "architecture: an exit after layer 2, which a model of 2 layers has not"),
             std::string::npos)
