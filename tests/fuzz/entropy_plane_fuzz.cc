@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "codecs/planes/entropy_plane.h"
-#include "loader/weights/entropy_load.h"
+#include "loader/planes/resident_entropy.h"
 #include "tests/fuzz/plane_fuzz.h"
 
 namespace {
