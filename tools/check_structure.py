@@ -35,6 +35,10 @@ FORBIDDEN = [
                            ("model/source", ["text", "source"]), ("model/architecture", ["text", "source", "architecture"]),
                            ("model/families", ["text", "source", "architecture", "families"]),
                            ("model/forward", ["architecture", "forward"]))),
+    *((folder, rf"loader/(?!({'|'.join(seen)})/)", "kernels <- planes <- weights <- cpu <- runner <- eval")
+      for folder, seen in (("loader/kernels", ["kernels"]), ("loader/planes", ["kernels", "planes"]),
+                           ("loader/weights", ["kernels", "planes", "weights"]),
+                           ("loader/cpu", ["kernels", "planes", "weights", "cpu"]))),
     *((room, r"codecs/(rounding|encoders|recipe)", "a reader sees the vocabulary and planes/") for room in
       ("loader", "inspect", "stored")),
 ]
