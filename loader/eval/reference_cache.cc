@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/float_formats.h"
 
 namespace ingot::loader {
@@ -33,9 +35,10 @@ Result<std::optional<ReferenceCacheReader>> ReferenceCacheReader::Open(const std
   }
   INGOT_ASSIGN(const std::uint64_t bytes, file->Size().At(path));
   const std::string expected = Head(key, vocabulary, positions);
-  if (bytes < expected.size()) return none;
-  std::string head(expected.size(), '\0');
+  std::string head(std::min<std::uint64_t>(bytes, expected.size()), '\0');
   INGOT_TRY(file->ReadAt(0, {reinterpret_cast<std::uint8_t*>(head.data()), head.size()}).At(path));
+  if (!head.starts_with(kMagic) && !head.empty())
+    return InvalidArgument(path + ": is no cache of a reference's answers; choose another name");
   if (head != expected) return none;
   const auto body = CheckedMul(positions, 16 + vocabulary * 2);
   if (!body || *body != bytes - expected.size())

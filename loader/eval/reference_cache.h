@@ -29,7 +29,7 @@ struct ReferencePosition {
 
 class ReferenceCacheReader {
  public:
-  // nullopt where there is no file, or one of another key or shape; Corruption where it is damaged.
+  // nullopt: no file, or one of another key or shape. Errors: a damaged one, and any other file.
   static Result<std::optional<ReferenceCacheReader>> Open(const std::string& path,
                                                           const std::string& key,
                                                           std::size_t vocabulary,

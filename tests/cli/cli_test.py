@@ -139,6 +139,10 @@ class Commands(Case):
                                                 "--context", 64, "--cache", cache, "--json").stdout)
                          for _ in range(2))
         self.assertEqual(first["reference_perplexity"], second["reference_perplexity"])
+        before = words.read_bytes()
+        self.fails(USAGE, "is no cache", "eval", target, "--reference", self.model, "--text", words, "--context",
+                   64, "--cache", words, "-q")
+        self.assertEqual(words.read_bytes(), before)  # another's file is never replaced
         self.assertAlmostEqual(first["kl_mean"], second["kl_mean"], delta=0.01 * first["kl_mean"])
 
     def test_what_pack_measured_is_what_eval_measures(self):
