@@ -141,6 +141,8 @@ Status CheckOutputFile(const std::string& path) {
   std::error_code ignored;
   if (path.ends_with('/') || fs::is_directory(path, ignored))
     return InvalidArgument(path + ": is a directory, -o takes a file");
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored))
+    return InvalidArgument(path + ": is a device or a pipe, -o takes a file");
   const fs::path parent = fs::path(path).parent_path();
   if (!parent.empty() && !fs::is_directory(parent, ignored))
     return NotFound(parent.string() + ": no such directory for -o");

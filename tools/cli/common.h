@@ -56,8 +56,8 @@ const T* PointerTo(const std::optional<T>& value) {
 
 // --max-decoded of commands that decode an artifact.
 void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes);
-// Where a file is to be written: refuses "" and directories, and what lies in no directory, before
-// work.
+// Where a file is to be written: refuses "", directories, devices and pipes, and what lies in no
+// directory, before work.
 Status CheckOutputFile(const std::string& path);
 // A line on stderr that is rewritten in place: bytes, MB/s, time left, what is being done. Silent
 // where stderr is no terminal, and with -q.
