@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "loader/cpu/cpu_ops.h"
+#include "loader/cpu/op_work.h"
 #include "loader/kernels/rwkv_kernels.h"
 
 namespace ingot::loader {
@@ -14,11 +15,8 @@ namespace {
 
 using model::RwkvVersion;
 
-constexpr std::size_t kSerialWork = 1 << 15;      // as in cpu_ops.cc
 constexpr float kSlowestDecay7 = 0.60653065971f;  // e^(-1/2)
 constexpr float kNormFloor = 1e-12f;              // of version 7's keys, as torch's normalize
-
-std::size_t Grain(std::size_t work) { return std::max<std::size_t>(1, kSerialWork / work); }
 
 float Sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
 
@@ -90,7 +88,7 @@ Tensor CpuOps::TokenShift(std::size_t layer, std::size_t slot, const Tensor& x) 
   const std::size_t cols = x.cols();
   const std::vector<float*>& last = States(layer, slot, cols);
   Tensor delta = Like(x, cols);
-  ParallelFor(x.rows(), Grain(cols), [&](std::size_t begin, std::size_t end) {
+  ParallelFor(x.rows(), RowGrain(cols), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t) {
       const std::uint32_t run = run_of_row_[t];
       const float* before = t == runs_[run].first ? last[run] : x.row(t - 1);
@@ -106,7 +104,7 @@ Tensor CpuOps::TokenMix(const std::string& vector, bool of_current, const Tensor
                         const Tensor& delta) {
   const float* share = weights_->Values(vector);
   Tensor out = Like(x, x.cols());
-  ParallelFor(x.rows(), Grain(x.cols()), [&](std::size_t begin, std::size_t end) {
+  ParallelFor(x.rows(), RowGrain(x.cols()), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t)
       for (std::size_t i = 0; i < x.cols(); ++i)
         out.row(t)[i] = x.row(t)[i] + delta.row(t)[i] * (of_current ? 1 - share[i] : share[i]);
@@ -118,7 +116,7 @@ Tensor CpuOps::TokenMix(const std::string& vector, const Tensor& x, const Tensor
                         const Tensor& low) {
   const float* share = weights_->Values(vector);
   Tensor out = Like(x, x.cols());
-  ParallelFor(x.rows(), Grain(x.cols()), [&](std::size_t begin, std::size_t end) {
+  ParallelFor(x.rows(), RowGrain(x.cols()), [&](std::size_t begin, std::size_t end) {
     for (std::size_t t = begin; t < end; ++t)
       for (std::size_t i = 0; i < x.cols(); ++i)
         out.row(t)[i] = x.row(t)[i] + delta.row(t)[i] * (share[i] + low.row(t)[i]);
@@ -141,7 +139,7 @@ Tensor CpuOps::BlendFirstValue(Tensor value, const Tensor& gate) {
     if (row.sequence == then.sequence && row.position == then.position) from.push_back(kept);
   }
   INGOT_CHECK(from.size() == rows_.size());
-  ParallelFor(value.rows(), Grain(value.cols() * 16), [&](std::size_t begin, std::size_t end) {
+  ParallelFor(value.rows(), RowGrain(value.cols() * 16), [&](std::size_t begin, std::size_t end) {
     for (std::size_t r = begin; r < end; ++r) {
       const float *first = first_value_.row(from[r]), *g = gate.row(r);
       float* v = value.row(r);
@@ -161,7 +159,7 @@ Tensor CpuOps::RwkvScan(const model::RwkvSpec& spec, std::size_t layer,
     const float* decay = weights_->Values(spec.decay);
     const float* bonus = weights_->Values(spec.bonus);
     for (std::size_t i = 0; i < runs_.size(); ++i)
-      ParallelFor(inner, Grain(runs_[i].count * 64), [&](std::size_t begin, std::size_t end) {
+      ParallelFor(inner, RowGrain(runs_[i].count * 64), [&](std::size_t begin, std::size_t end) {
         Scan4(streams.key, streams.value, runs_[i].first, runs_[i].count, decay, bonus, begin, end,
               states[i], out);
       });
@@ -176,7 +174,7 @@ Tensor CpuOps::RwkvScan(const model::RwkvSpec& spec, std::size_t layer,
   }
   const std::size_t tasks = runs_.size() * spec.heads;
   Tensor scratch = pool_.Make(tasks, dim);
-  ParallelFor(tasks, Grain(mean_tokens * dim * (dim + 32)),
+  ParallelFor(tasks, RowGrain(mean_tokens * dim * (dim + 32)),
               [&](std::size_t begin, std::size_t end) {
                 for (std::size_t i = begin; i < end; ++i) {
                   const Run& run = runs_[i / spec.heads];
