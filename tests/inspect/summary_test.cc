@@ -111,7 +111,7 @@ TEST(Summary, SaysWhatADeltaIsOverAndWhereRowsMayLeave) {
   const Summary summary = Summarize(**reader, nullptr);
   const std::string& root = (*reader)->manifest().base_root;
   EXPECT_EQ(SummaryJson(summary)["base_root_digest"], root);
-  EXPECT_EQ(SummaryJson(summary)["exit_layers"], Json({0}));
+  EXPECT_EQ(SummaryJson(summary)["exit_layers"], Json::array({0}));
   const std::string text = SummaryText(summary, "delta_v1.ingot", false);
   EXPECT_NE(text.find("blake3:" + root), std::string::npos) << text;
   EXPECT_NE(text.find("after layers 0"), std::string::npos) << text;
