@@ -84,6 +84,19 @@ class Commands(Case):
                    "*norm*=int8_rtn")
         self.fails(USAGE, "GLOB=CODEC", "pack", self.model, "-o", self.work / "x", "--rule", "lm_head")
 
+    def test_numbers_that_are_none(self):
+        target = self.work / "none"
+        for option, value in (("--bpw", "nan"), ("--bpw", "-3"), ("--max-kl", "inf"), ("--rate", "0"),
+                              ("--group", "x")):
+            self.fails(USAGE, f"{option}: '{value}' is not a number above 0", "pack", self.model, "-o", target, option,
+                       value)
+        self.assertFalse(target.exists())
+
+    def test_the_name_of_what_was_packed_is_one_line(self):
+        shown = self.run_ok("pack", self.model, "-o", self.work / "a\nb\x1b[31m").stdout
+        self.assertIn(rb"a\u{a}b\u{1b}[31m: ", shown)
+        self.assertNotIn(b"\x1b", shown)
+
     def test_the_whole_road(self):
         target = self.work / "road.ingot"
         self.run_ok("keygen", self.work / "k", "-q")

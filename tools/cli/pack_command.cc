@@ -17,6 +17,7 @@
 #include "pack/recipe_rules.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
 #include "tools/cli/plan_text.h"
 #include "untrusted/printable.h"
 
@@ -48,7 +49,7 @@ Status Report(const PackCommand& command, const pack::PackReport& report, double
   fmt::print(
       "{}: {}, {:.3f} bpw over linear weights, {:.3f} over all; {:.2f}x smaller than the "
       "source's weights ({})\n",
-      command.job.output, inspect::HumanBytes(summary.file_bytes),
+      untrusted::Printable(command.job.output), inspect::HumanBytes(summary.file_bytes),
       summary.role("linear").stored_bits_per_weight(), summary.total.stored_bits_per_weight(),
       static_cast<double>(report.source_bytes) / static_cast<double>(summary.file_bytes),
       inspect::HumanBytes(report.source_bytes));
@@ -154,10 +155,10 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--codec", o->job.recipe.codec, CodecHelp())->type_name("NAME");
   c->add_option("--group", o->job.recipe.group, "weights that share a scale")
       ->type_name("G")
-      ->check(CLI::PositiveNumber);
+      ->check(AboveZero());
   c->add_option("--bits", o->job.recipe.bits, "bits of a weight")
       ->type_name("B")
-      ->check(CLI::PositiveNumber);
+      ->check(AboveZero());
   c->add_option("--levels", o->job.recipe.levels, "symmetric, asymmetric, normal or log")
       ->type_name("KIND");
   c->add_option("--scales", o->job.recipe.scales, "f16, or q8 (8 bits under one f16 a row)")
@@ -166,17 +167,17 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("KIND");
   c->add_option("--rate", o->job.recipe.rate, "entropy_v1: stored bits per weight of every matrix")
       ->type_name("BITS")
-      ->check(CLI::PositiveNumber);
+      ->check(AboveZero());
   c->add_option("--bpw", o->job.budget.bits,
                 "stored bits per linear weight, spent where the statistics say that they matter; "
                 "with --codec entropy_v1 (default) or int4_gptq (whole ladder)")
       ->type_name("BITS")
-      ->check(CLI::PositiveNumber);
+      ->check(AboveZero());
   c->add_option("--size", o->job.budget.size_text, "the same for the size of the file")
       ->type_name("SIZE");
   c->add_option("--max-kl", o->job.budget.max_kl, "the same for the predicted KL divergence")
       ->type_name("NATS")
-      ->check(CLI::PositiveNumber);
+      ->check(AboveZero());
   c->add_flag("--plan-only", o->plan_only, "print size and predicted loss over budgets");
   c->add_option(
        "--rule", o->job.rules,
@@ -196,7 +197,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("TEXT...");
   c->add_option("--measure-tokens", o->job.measure.tokens, "of these texts, at most")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(AboveZero())
       ->capture_default_str();
   c->add_option("--tune", o->tune,
                 "then fit scales, zeros and norms by gradient over these texts (see tune)")
