@@ -15,4 +15,12 @@ Result<inspect::Verification> RunVerifyJob(const VerifyJobOptions& options,
   });
 }
 
+Result<std::vector<artifact::ArtifactReader::Damage>> RunVerifyJob(
+    const artifact::ArtifactReader& reader, std::uint64_t file_bytes, const Monitor& monitor) {
+  INGOT_TRY(monitor.Check());
+  return reader.VerifyAll([&](std::uint64_t done) {
+    return monitor.Tell({"verifying", done, file_bytes});
+  });
+}
+
 }  // namespace ingot::jobs

@@ -1,10 +1,13 @@
 // Every byte of an artifact checked.
 //
-// Thread rule: a function without state.
+// Thread rule: functions without state.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
+#include "artifact/reader.h"
 #include "artifact/signature.h"
 #include "base/status.h"
 #include "inspect/verification.h"
@@ -19,5 +22,9 @@ struct VerifyJobOptions {
 
 // Damage is in the result, not an error, unless nothing after it could be read.
 Result<inspect::Verification> RunVerifyJob(const VerifyJobOptions& options, const Monitor& monitor);
+
+// Of an artifact that is open already, so of one cut short what is there. `file_bytes`: its total.
+Result<std::vector<artifact::ArtifactReader::Damage>> RunVerifyJob(
+    const artifact::ArtifactReader& reader, std::uint64_t file_bytes, const Monitor& monitor);
 
 }  // namespace ingot::jobs

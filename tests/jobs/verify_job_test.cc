@@ -42,6 +42,24 @@ TEST_F(ArtifactJob, VerifyTellsEveryByteAndNamesDamage) {
   EXPECT_EQ(damaged->damage.size(), 1u);
 }
 
+TEST_F(ArtifactJob, AnOpenArtifactIsVerifiedAsFarAsItIsThere) {
+  const std::uint64_t size = std::filesystem::file_size(artifact_);
+  std::filesystem::resize_file(artifact_, size - 1);
+  EXPECT_FALSE(RunVerifyJob({artifact_}, {}).ok());
+  artifact::OpenOptions open;
+  open.allow_truncated = true;
+  const auto reader = artifact::ArtifactReader::Open(artifact_, open);
+  ASSERT_TRUE(reader.ok()) << reader.status().message();
+  Recorder recorder;
+  const auto damage = RunVerifyJob(**reader, size, recorder.monitor());
+  ASSERT_TRUE(damage.ok()) << damage.status().message();
+  EXPECT_TRUE(damage->empty());
+  recorder.ExpectMonotone();
+  Recorder stopped([](const Progress&) { return true; });
+  EXPECT_EQ(RunVerifyJob(**reader, size, stopped.monitor()).status().code(), kCancelled);
+  EXPECT_EQ(stopped.seen.size(), 1u);
+}
+
 TEST_F(ArtifactJob, CancelledVerifyEndsBetweenChunks) {
   Recorder recorder([](const Progress&) { return true; });
   EXPECT_EQ(RunVerifyJob({artifact_}, recorder.monitor()).status().code(), kCancelled);

@@ -79,11 +79,8 @@ Status RunInspect(const InspectOptions& options) {
   if (options.json) json = inspect::SummaryJson(summary);
   std::vector<artifact::ArtifactReader::Damage> damage;
   if (options.verify) {
-    ProgressLine progress(options.json);
-    INGOT_ASSIGN(damage, reader->VerifyAll([&](std::uint64_t done) {
-      progress.Update(done, summary.file_bytes, 0, "verifying");
-      return OkStatus();
-    }));
+    JobLine line({.progress = options.json});
+    INGOT_ASSIGN(damage, jobs::RunVerifyJob(*reader, summary.file_bytes, line.monitor()));
     if (options.json) json["verified"] = damage.empty();
   }
   if (options.json) {
