@@ -1,8 +1,7 @@
 #include "codecs/rounding/compensate_kernels.h"
 
 #if defined(__x86_64__)
-#define INGOT_LANES 16
-#include "codecs/rounding/lanes.h"
+#include "base/simd/lanes_avx512.h"
 
 namespace ingot::codecs {
 namespace {

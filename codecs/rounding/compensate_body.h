@@ -1,6 +1,6 @@
-// The loops behind compensate_kernels.h over vector types F (float) and D (double) of the
-// instruction set, and the shape of its register tiles (kColumns x kVectors). Included once by each
-// compensate_*.cc, which defines them first; everything here is in that file's unnamed namespace.
+// The loops behind compensate_kernels.h over base/simd's F and D, and the shape of its register
+// tiles (kColumns x kVectors). Included once by each compensate_*.cc, after base/simd's header and
+// that shape; everything here is in that file's unnamed namespace.
 namespace ingot::codecs {
 namespace {
 

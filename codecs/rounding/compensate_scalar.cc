@@ -1,7 +1,5 @@
+#include "base/simd/lanes_scalar.h"
 #include "codecs/rounding/compensate_kernels.h"
-
-#define INGOT_LANES 1
-#include "codecs/rounding/lanes.h"
 
 namespace ingot::codecs {
 namespace {

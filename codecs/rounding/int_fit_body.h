@@ -1,5 +1,5 @@
-// The loops behind int_fit.h over a type V of 16 float lanes. Included once by each int_fit_*.cc,
-// which defines V first; everything here is in that file's unnamed namespace.
+// The loops behind int_fit.h over sixteen.h. Included once by each int_fit_*.cc; everything here is
+// in that file's unnamed namespace.
 //
 // The search: a handful of clip ranges a group, each judged by the error that is left after the
 // best linear refit of its codes. With codes q of a candidate, the least-squares scale is S =
@@ -45,18 +45,18 @@ std::uint32_t AbsMaxBits(const float* x, std::size_t n) {
 }
 
 float SumSquares(const float* x, std::size_t n) {
-  V sum = V::Set(0);
+  Sixteen sum = Sixteen::Set(0);
   for (std::size_t i = 0; i < n; i += 16) {
-    const V v = V::Load(x + i, n - i);
+    const Sixteen v = Sixteen::Load(x + i, n - i);
     sum = sum + v * v;
   }
   return sum.Sum();
 }
 
 // Codes of 16 weights on a grid. Adding 1.5 * 2^23 and taking it off again rounds to nearest even.
-V RoundTo(V x, V inverse, V zero, V low, V high) {
-  const V magic = V::Set(12582912.0f);
-  const V t = V::Min(V::Max(x * inverse + zero, low), high);
+Sixteen RoundTo(Sixteen x, Sixteen inverse, Sixteen zero, Sixteen low, Sixteen high) {
+  const Sixteen magic = Sixteen::Set(12582912.0f);
+  const Sixteen t = Sixteen::Min(Sixteen::Max(x * inverse + zero, low), high);
   return (t + magic) - magic;
 }
 
@@ -68,11 +68,11 @@ constexpr int kBlock = 4;
 static_assert(kCandidates % kBlock == 0);
 
 GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
-  V smallest = V::Set(0), largest = V::Set(0);
+  Sixteen smallest = Sixteen::Set(0), largest = Sixteen::Set(0);
   for (std::size_t i = 0; i < n; i += 16) {
-    const V v = V::Load(x + i, n - i);
-    smallest = V::Min(smallest, v);
-    largest = V::Max(largest, v);
+    const Sixteen v = Sixteen::Load(x + i, n - i);
+    smallest = Sixteen::Min(smallest, v);
+    largest = Sixteen::Max(largest, v);
   }
   const float low_x = smallest.Least(), high_x = largest.Greatest();
   const float extreme = -low_x > high_x ? low_x : high_x;
@@ -81,23 +81,24 @@ GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
   // The extreme weight takes the side with one level more: code -half. Products are far below
   // 2^22, so adding 1.5 * 2^23 in the same operation rounds them to nearest even.
   const float half = static_cast<float>(1 << (bits - 1));
-  const V magic = V::Set(12582912.0f);
-  const V low = V::Set(12582912.0f - half), high = V::Set(12582911.0f + half);
+  const Sixteen magic = Sixteen::Set(12582912.0f);
+  const Sixteen low = Sixteen::Set(12582912.0f - half), high = Sixteen::Set(12582911.0f + half);
   float best = -1.0f;
   for (int first = 0; first < kCandidates; first += kBlock) {
-    V inverse[kBlock], xq[kBlock], qq[kBlock];
+    Sixteen inverse[kBlock], xq[kBlock], qq[kBlock];
     for (int k = 0; k < kBlock; ++k) {
       const float ratio =
           kSymmetricClip[bits].first + static_cast<float>(first + k) * kSymmetricClip[bits].step;
-      inverse[k] = V::Set(-half * ratio / extreme);
-      xq[k] = qq[k] = V::Set(0);
+      inverse[k] = Sixteen::Set(-half * ratio / extreme);
+      xq[k] = qq[k] = Sixteen::Set(0);
     }
     for (std::size_t i = 0; i < n; i += 16) {
-      const V v = V::Load(x + i, n - i);
+      const Sixteen v = Sixteen::Load(x + i, n - i);
       for (int k = 0; k < kBlock; ++k) {
-        const V q = V::Min(V::Max(V::MulAdd(v, inverse[k], magic), low), high) - magic;
-        xq[k] = V::MulAdd(v, q, xq[k]);
-        qq[k] = V::MulAdd(q, q, qq[k]);
+        const Sixteen q =
+            Sixteen::Min(Sixteen::Max(Sixteen::MulAdd(v, inverse[k], magic), low), high) - magic;
+        xq[k] = Sixteen::MulAdd(v, q, xq[k]);
+        qq[k] = Sixteen::MulAdd(q, q, qq[k]);
       }
     }
     for (int k = 0; k < kBlock; ++k) {
@@ -112,11 +113,11 @@ GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
 }
 
 GroupFit FitAsymmetric(const float* x, std::size_t n, int bits) {
-  V smallest = V::Set(0), largest = V::Set(0), sum = V::Set(0);
+  Sixteen smallest = Sixteen::Set(0), largest = Sixteen::Set(0), sum = Sixteen::Set(0);
   for (std::size_t i = 0; i < n; i += 16) {
-    const V v = V::Load(x + i, n - i);
-    smallest = V::Min(smallest, v);
-    largest = V::Max(largest, v);
+    const Sixteen v = Sixteen::Load(x + i, n - i);
+    smallest = Sixteen::Min(smallest, v);
+    largest = Sixteen::Max(largest, v);
     sum = sum + v;
   }
   const float low_x = smallest.Least(), high_x = largest.Greatest();
@@ -126,18 +127,19 @@ GroupFit FitAsymmetric(const float* x, std::size_t n, int bits) {
   // All weights alike: the highest code of a grid from zero.
   if (!(width > kTiny)) return {middle / top, 0.0f, 0.0f};
   GroupFit fit = {width / top, -low_x / (width / top), 0.0f};  // where every code is the same
-  const V low = V::Set(0), high = V::Set(top);
+  const Sixteen low = Sixteen::Set(0), high = Sixteen::Set(top);
   float best = -1.0f;
   for (int k = 0; k < kCandidates; ++k) {
     const float ratio =
         kAsymmetricClip[bits].first + static_cast<float>(k) * kAsymmetricClip[bits].step;
     const float inverse = top * ratio / width;
-    const V inverse_v = V::Set(inverse), zero = V::Set(0.5f * top - middle * inverse);
-    V xq = V::Set(0), qq = V::Set(0), qs = V::Set(0);
+    const Sixteen inverse_v = Sixteen::Set(inverse),
+                  zero = Sixteen::Set(0.5f * top - middle * inverse);
+    Sixteen xq = Sixteen::Set(0), qq = Sixteen::Set(0), qs = Sixteen::Set(0);
     for (std::size_t i = 0; i < n; i += 16) {
-      const V v = V::Load(x + i, n - i);
+      const Sixteen v = Sixteen::Load(x + i, n - i);
       // Lanes past the end count as code 0.
-      const V q = V::Keep(RoundTo(v, inverse_v, zero, low, high), n - i);
+      const Sixteen q = Sixteen::Keep(RoundTo(v, inverse_v, zero, low, high), n - i);
       xq = xq + v * q;
       qq = qq + q * q;
       qs = qs + q;
@@ -167,23 +169,24 @@ void FitRow(const float* x, std::size_t cols, std::size_t group, int bits, bool 
 
 void RoundRow(RoundJob* job) {
   const float half = job->asymmetric ? 0.0f : static_cast<float>(1 << (job->bits - 1));
-  const V low = V::Set(-half), high = V::Set(static_cast<float>((1 << job->bits) - 1) - half);
-  const V offset = V::Set(half);
-  V error = V::Set(0);
+  const Sixteen low = Sixteen::Set(-half),
+                high = Sixteen::Set(static_cast<float>((1 << job->bits) - 1) - half);
+  const Sixteen offset = Sixteen::Set(half);
+  Sixteen error = Sixteen::Set(0);
   std::size_t begin = 0;
   for (std::size_t g = 0; begin < job->cols; ++g) {
     const std::size_t left = job->cols - begin;
     const std::size_t n = left < job->group ? left : job->group;
     const float s = job->scales[g];
-    const V scale = V::Set(s), inverse = V::Set(s != 0.0f ? 1.0f / s : 0.0f);
-    const V zero = V::Set(job->asymmetric ? job->zeros[g] : 0.0f);
+    const Sixteen scale = Sixteen::Set(s), inverse = Sixteen::Set(s != 0.0f ? 1.0f / s : 0.0f);
+    const Sixteen zero = Sixteen::Set(job->asymmetric ? job->zeros[g] : 0.0f);
     for (std::size_t i = begin; i < begin + n; i += 16) {
       const std::size_t lanes = begin + n - i;
-      const V v = V::Load(job->x + i, lanes);
-      const V q = RoundTo(v, inverse, zero, low, high);
-      const V e = V::Keep(v - (q - zero) * scale, lanes);
+      const Sixteen v = Sixteen::Load(job->x + i, lanes);
+      const Sixteen q = RoundTo(v, inverse, zero, low, high);
+      const Sixteen e = Sixteen::Keep(v - (q - zero) * scale, lanes);
       error = error + e * e;
-      (q + offset).StoreCodes(job->codes + i, lanes);
+      (q + offset).StoreBytes(job->codes + i, lanes);
       if (job->residual != nullptr) e.Store(job->residual + i, lanes);
     }
     begin += n;

@@ -1,9 +1,8 @@
 #include "codecs/rounding/int_tile_kernels.h"
 
 #if defined(__x86_64__)
-#define INGOT_LANES 8
-#include "codecs/rounding/lanes.h"
-// After lanes.h, whose vectors it uses.
+#include "base/simd/lanes_avx2.h"
+// After base/simd's header, whose vectors it uses.
 #include "codecs/rounding/int_tile_body.h"
 
 namespace ingot::codecs {

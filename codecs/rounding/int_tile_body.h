@@ -1,5 +1,5 @@
-// The loops behind int_tile_kernels.h over lanes.h. Included once by each int_tile_*.cc; everything
-// here is in that file's unnamed namespace.
+// The loops behind int_tile_kernels.h over base/simd's F. Included once by each int_tile_*.cc;
+// everything here is in that file's unnamed namespace.
 namespace ingot::codecs {
 namespace {
 

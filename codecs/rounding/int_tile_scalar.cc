@@ -1,8 +1,6 @@
+#include "base/simd/lanes_scalar.h"
 #include "codecs/rounding/int_tile_kernels.h"
-
-#define INGOT_LANES 1
-#include "codecs/rounding/lanes.h"
-// After lanes.h, whose vectors it uses.
+// After base/simd's header, whose vectors it uses.
 #include "codecs/rounding/int_tile_body.h"
 
 namespace ingot::codecs {

@@ -1,4 +1,4 @@
-// Functions over the primitives of vec_avx2.h or vec_avx512.h, which is included first.
+// Functions over base/simd's F, whose header is included first.
 #pragma once
 
 namespace ingot::loader {
@@ -6,19 +6,19 @@ namespace {
 
 // exp(x), within 2 ulp: x = n ln2 + r, degree 6 in r (Cody-Waite reduction). Zero below -87.3; NaN
 // stays NaN.
-static inline Vec Exp(Vec x) {
-  const Vec clamped = Min(Splat(88.37f), Max(Splat(-87.33f), x));
-  const Vec n = Round(clamped * Splat(1.44269504088896341f));
-  Vec r = Fma(n, Splat(-0.693145751953125f), clamped);
-  r = Fma(n, Splat(-1.42860682030941723212e-6f), r);
-  Vec p = Splat(1.9875691500e-4f);
-  p = Fma(p, r, Splat(1.3981999507e-3f));
-  p = Fma(p, r, Splat(8.3334519073e-3f));
-  p = Fma(p, r, Splat(4.1665795894e-2f));
-  p = Fma(p, r, Splat(1.6666665459e-1f));
-  p = Fma(p, r, Splat(5.0000001201e-1f));
-  p = Fma(p * r, r, r) + Splat(1.0f);
-  return Select(Less(x, Splat(-87.33f)), Splat(0.0f), p * Pow2(n));
+static inline F Exp(F x) {
+  const F clamped = F::Min(F::Set(88.37f), F::Max(F::Set(-87.33f), x));
+  const F n = F::Round(clamped * F::Set(1.44269504088896341f));
+  F r = F::MulAdd(n, F::Set(-0.693145751953125f), clamped);
+  r = F::MulAdd(n, F::Set(-1.42860682030941723212e-6f), r);
+  F p = F::Set(1.9875691500e-4f);
+  p = F::MulAdd(p, r, F::Set(1.3981999507e-3f));
+  p = F::MulAdd(p, r, F::Set(8.3334519073e-3f));
+  p = F::MulAdd(p, r, F::Set(4.1665795894e-2f));
+  p = F::MulAdd(p, r, F::Set(1.6666665459e-1f));
+  p = F::MulAdd(p, r, F::Set(5.0000001201e-1f));
+  p = F::MulAdd(p * r, r, r) + F::Set(1.0f);
+  return F::IfGreater(F::Set(-87.33f), x, F::Set(0.0f), p * F::Pow2(n));
 }
 
 }  // namespace

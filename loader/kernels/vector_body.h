@@ -1,24 +1,24 @@
 // The vector kernels' one body, compiled once per instruction set: the including file includes that
-// set's primitives (vec_avx2.h, vec_avx512.h) and vec_math.h first. Everything here has internal
+// set's header of base/simd/ and vec_math.h first. Everything here has internal
 // linkage and uses no std containers, so that no code with wider instructions leaks into the rest.
 
 // tanh(x): a series near zero, where 1 - 2 / (e^2x + 1) would cancel.
-static inline Vec Tanh(Vec x) {
-  const Vec far = Splat(1.0f) - Splat(2.0f) / (Exp(x + x) + Splat(1.0f));
-  const Vec s = x * x;
-  Vec near = Fma(s, Splat(-17.0f / 315.0f), Splat(2.0f / 15.0f));
-  near = Fma(near, s, Splat(-1.0f / 3.0f));
-  near = Fma(near * s, x, x);
-  return Select(Less(s, Splat(0.02f)), near, far);
+static inline F Tanh(F x) {
+  const F far = F::Set(1.0f) - F::Set(2.0f) / (Exp(x + x) + F::Set(1.0f));
+  const F s = x * x;
+  F near = F::MulAdd(s, F::Set(-17.0f / 315.0f), F::Set(2.0f / 15.0f));
+  near = F::MulAdd(near, s, F::Set(-1.0f / 3.0f));
+  near = F::MulAdd(near * s, x, x);
+  return F::IfGreater(F::Set(0.02f), s, near, far);
 }
 
-static inline Vec Sigmoid(Vec x) { return Splat(1.0f) / (Splat(1.0f) + Exp(Splat(0.0f) - x)); }
+static inline F Sigmoid(F x) { return F::Set(1.0f) / (F::Set(1.0f) + Exp(F::Set(0.0f) - x)); }
 
-static inline Vec Silu(Vec x) { return x / (Splat(1.0f) + Exp(Splat(0.0f) - x)); }
+static inline F Silu(F x) { return x / (F::Set(1.0f) + Exp(F::Set(0.0f) - x)); }
 
-static inline Vec GeluTanh(Vec x) {
-  const Vec inner = Splat(0.79788456080286535588f) * Fma(Splat(0.044715f) * x * x, x, x);
-  return Splat(0.5f) * x * (Splat(1.0f) + Tanh(inner));
+static inline F GeluTanh(F x) {
+  const F inner = F::Set(0.79788456080286535588f) * F::MulAdd(F::Set(0.044715f) * x * x, x, x);
+  return F::Set(0.5f) * x * (F::Set(1.0f) + Tanh(inner));
 }
 
 // Exact GELU, lane by lane: no LLaMA-family model gates with it.
@@ -27,40 +27,41 @@ static inline float GeluErf(float x) {
 }
 
 // Calls f on every full vector of [0, n), then on the tail through a padded copy.
-template <typename F>
-static inline void ForEachVec(float* x, const float* y, std::size_t n, F f) {
+template <typename Each>
+static inline void ForEachVec(float* x, const float* y, std::size_t n, Each f) {
   std::size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) Store(x + i, f(Load(x + i), y ? Load(y + i) : Splat(1.0f)));
+  for (; i + F::kLanes <= n; i += F::kLanes)
+    f(F::Load(x + i), y ? F::Load(y + i) : F::Set(1.0f)).Store(x + i);
   if (i == n) return;
-  float xs[kLanes] = {}, ys[kLanes];
-  for (std::size_t k = 0; k < kLanes; ++k) ys[k] = 1.0f;
+  float xs[F::kLanes] = {}, ys[F::kLanes];
+  for (std::size_t k = 0; k < F::kLanes; ++k) ys[k] = 1.0f;
   for (std::size_t k = 0; i + k < n; ++k) {
     xs[k] = x[i + k];
     if (y) ys[k] = y[i + k];
   }
-  Store(xs, f(Load(xs), Load(ys)));
+  f(F::Load(xs), F::Load(ys)).Store(xs);
   for (std::size_t k = 0; i + k < n; ++k) x[i + k] = xs[k];
 }
 
 static float SumSquares(const float* x, float center, std::size_t n) {
-  const Vec c = Splat(center);
-  Vec s0 = Splat(0.0f), s1 = s0;
+  const F c = F::Set(center);
+  F s0 = F::Set(0.0f), s1 = s0;
   std::size_t i = 0;
-  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
-    const Vec a = Load(x + i) - c, b = Load(x + i + kLanes) - c;
-    s0 = Fma(a, a, s0);
-    s1 = Fma(b, b, s1);
+  for (; i + 2 * F::kLanes <= n; i += 2 * F::kLanes) {
+    const F a = F::Load(x + i) - c, b = F::Load(x + i + F::kLanes) - c;
+    s0 = F::MulAdd(a, a, s0);
+    s1 = F::MulAdd(b, b, s1);
   }
-  float sum = Sum(s0 + s1);
+  float sum = (s0 + s1).Sum();
   for (; i < n; ++i) sum += (x[i] - center) * (x[i] - center);
   return sum;
 }
 
 static float SumOf(const float* x, std::size_t n) {
-  Vec s = Splat(0.0f);
+  F s = F::Set(0.0f);
   std::size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) s = s + Load(x + i);
-  float sum = Sum(s);
+  for (; i + F::kLanes <= n; i += F::kLanes) s = s + F::Load(x + i);
+  float sum = s.Sum();
   for (; i < n; ++i) sum += x[i];
   return sum;
 }
@@ -82,48 +83,48 @@ static void LayerNorm(const float* x, const float* weight, const float* bias, fl
 static void Activate(VectorActivation activation, float* gate, const float* up, std::size_t n) {
   switch (activation) {
     case VectorActivation::kSilu:
-      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return Silu(g) * u; });
+      return ForEachVec(gate, up, n, [](F g, F u) { return Silu(g) * u; });
     case VectorActivation::kGeluTanh:
-      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return GeluTanh(g) * u; });
+      return ForEachVec(gate, up, n, [](F g, F u) { return GeluTanh(g) * u; });
     case VectorActivation::kRelu:
-      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return Max(Splat(0.0f), g) * u; });
+      return ForEachVec(gate, up, n, [](F g, F u) { return F::Max(F::Set(0.0f), g) * u; });
     case VectorActivation::kSquaredRelu:
-      return ForEachVec(gate, up, n, [](Vec g, Vec u) {
-        const Vec r = Max(Splat(0.0f), g);
+      return ForEachVec(gate, up, n, [](F g, F u) {
+        const F r = F::Max(F::Set(0.0f), g);
         return r * r * u;
       });
     case VectorActivation::kSigmoid:
-      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return Sigmoid(g) * u; });
+      return ForEachVec(gate, up, n, [](F g, F u) { return Sigmoid(g) * u; });
     case VectorActivation::kTanh:
-      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return Tanh(g) * u; });
+      return ForEachVec(gate, up, n, [](F g, F u) { return Tanh(g) * u; });
     case VectorActivation::kIdentity:
-      return ForEachVec(gate, up, n, [](Vec g, Vec u) { return g * u; });
+      return ForEachVec(gate, up, n, [](F g, F u) { return g * u; });
     case VectorActivation::kGelu:
       for (std::size_t i = 0; i < n; ++i) gate[i] = GeluErf(gate[i]) * (up ? up[i] : 1.0f);
       return;
   }
 }
 
-static inline Vec Capped(Vec x, float cap) { return Splat(cap) * Tanh(x / Splat(cap)); }
+static inline F Capped(F x, float cap) { return F::Set(cap) * Tanh(x / F::Set(cap)); }
 
 static void Softcap(float* x, float cap, std::size_t n) {
-  ForEachVec(x, nullptr, n, [cap](Vec v, Vec) { return Capped(v, cap); });
+  ForEachVec(x, nullptr, n, [cap](F v, F) { return Capped(v, cap); });
 }
 
 static void AddScaled(float* x, const float* y, float scale, std::size_t n) {
-  const Vec s = Splat(scale);
+  const F s = F::Set(scale);
   std::size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) Store(x + i, Load(x + i) + s * Load(y + i));
+  for (; i + F::kLanes <= n; i += F::kLanes) (F::Load(x + i) + s * F::Load(y + i)).Store(x + i);
   for (; i < n; ++i) x[i] += scale * y[i];
 }
 
 // ---- attention ----
 
-static inline Vec LoadKv(const float* p) { return Load(p); }
-static inline Vec LoadKv(const std::uint16_t* p) { return LoadHalf(p); }
+static inline F LoadKv(const float* p) { return F::Load(p); }
+static inline F LoadKv(const std::uint16_t* p) { return F::LoadHalf(p); }
 
-constexpr std::size_t kChunkVecs = kLanes == 16 ? 4 : 2;  // accumulators a row in one pass
-constexpr std::size_t kChunk = kChunkVecs * kLanes;
+constexpr std::size_t kChunkVecs = F::kLanes == 16 ? 4 : 2;  // accumulators a row in one pass
+constexpr std::size_t kChunk = kChunkVecs * F::kLanes;
 
 // out[r][0, kChunk) = sum over k < count of a[r * a_stride + k] * b[k * b_stride + lane], added to
 // what is there when `add`. The inner product of both halves of attention.
@@ -131,33 +132,34 @@ template <std::size_t kRows, typename T>
 static inline void RowsTimesPanel(const float* a, std::size_t a_stride, const T* b,
                                   std::size_t b_stride, std::size_t count, float* out,
                                   std::size_t out_stride, bool add) {
-  Vec acc[kRows][kChunkVecs];
+  F acc[kRows][kChunkVecs];
   for (std::size_t r = 0; r < kRows; ++r)
     for (std::size_t v = 0; v < kChunkVecs; ++v)
-      acc[r][v] = add ? Load(out + r * out_stride + v * kLanes) : Splat(0.0f);
+      acc[r][v] = add ? F::Load(out + r * out_stride + v * F::kLanes) : F::Set(0.0f);
   for (std::size_t k = 0; k < count; ++k) {
-    Vec row[kChunkVecs];
-    for (std::size_t v = 0; v < kChunkVecs; ++v) row[v] = LoadKv(b + k * b_stride + v * kLanes);
+    F row[kChunkVecs];
+    for (std::size_t v = 0; v < kChunkVecs; ++v) row[v] = LoadKv(b + k * b_stride + v * F::kLanes);
     for (std::size_t r = 0; r < kRows; ++r) {
-      const Vec w = Splat(a[r * a_stride + k]);
-      for (std::size_t v = 0; v < kChunkVecs; ++v) acc[r][v] = Fma(w, row[v], acc[r][v]);
+      const F w = F::Set(a[r * a_stride + k]);
+      for (std::size_t v = 0; v < kChunkVecs; ++v) acc[r][v] = F::MulAdd(w, row[v], acc[r][v]);
     }
   }
   for (std::size_t r = 0; r < kRows; ++r)
     for (std::size_t v = 0; v < kChunkVecs; ++v)
-      Store(out + r * out_stride + v * kLanes, acc[r][v]);
+      acc[r][v].Store(out + r * out_stride + v * F::kLanes);
 }
 
 // The columns that are left when the width is not a multiple of kChunk: one vector at a time.
 template <typename T>
 static inline void RowTimesVec(const float* a, const T* b, std::size_t b_stride, std::size_t count,
                                float* out, bool add) {
-  Vec acc = add ? Load(out) : Splat(0.0f);
-  for (std::size_t k = 0; k < count; ++k) acc = Fma(Splat(a[k]), LoadKv(b + k * b_stride), acc);
-  Store(out, acc);
+  F acc = add ? F::Load(out) : F::Set(0.0f);
+  for (std::size_t k = 0; k < count; ++k)
+    acc = F::MulAdd(F::Set(a[k]), LoadKv(b + k * b_stride), acc);
+  acc.Store(out);
 }
 
-// out (rows x width) (+)= a (rows x count) * b (count x width). REQUIRES: width % kLanes == 0.
+// out (rows x width) (+)= a (rows x count) * b (count x width). REQUIRES: width % F::kLanes == 0.
 template <typename T>
 static void RowsTimes(std::size_t rows, const float* a, std::size_t a_stride, const T* b,
                       std::size_t b_stride, std::size_t count, float* out, std::size_t out_stride,
@@ -185,7 +187,7 @@ static void RowsTimes(std::size_t rows, const float* a, std::size_t a_stride, co
         break;
     }
   }
-  for (; c < width; c += kLanes)
+  for (; c < width; c += F::kLanes)
     for (std::size_t r = 0; r < rows; ++r)
       RowTimesVec(a + r * a_stride, b + c, b_stride, count, out + r * out_stride + c, add);
 }
@@ -208,8 +210,8 @@ static void SoftmaxPage(const AttentionTile& tile, std::size_t row, std::uint64_
   }
   const std::size_t lo = lo64 - page_begin, hi = hi64 - page_begin;
   if (tile.softcap > 0)
-    for (std::size_t i = 0; i < kPageTokens; i += kLanes)
-      Store(scores + i, Capped(Load(scores + i), tile.softcap));
+    for (std::size_t i = 0; i < kPageTokens; i += F::kLanes)
+      Capped(F::Load(scores + i), tile.softcap).Store(scores + i);
   if (tile.alibi != nullptr)
     for (std::size_t i = lo; i < hi; ++i)
       scores[i] -= tile.alibi[row] * static_cast<float>(tile.end[row] - 1 - (page_begin + i));
@@ -218,25 +220,27 @@ static void SoftmaxPage(const AttentionTile& tile, std::size_t row, std::uint64_
   const float lowest = -__builtin_inff();
   for (std::size_t i = 0; i < lo; ++i) scores[i] = lowest;
   for (std::size_t i = hi; i < kPageTokens; ++i) scores[i] = lowest;
-  Vec top = Load(scores);
-  for (std::size_t i = kLanes; i < kPageTokens; i += kLanes) top = Max(Load(scores + i), top);
-  const float page_max = MaxOf(top);
+  F top = F::Load(scores);
+  for (std::size_t i = F::kLanes; i < kPageTokens; i += F::kLanes)
+    top = F::Max(F::Load(scores + i), top);
+  const float page_max = top.Greatest();
   const float max = page_max > state.max ? page_max : state.max;
   if (max > state.max) {
-    float factor[kLanes];
-    Store(factor, Exp(Splat(state.max - max)));
+    float factor[F::kLanes];
+    Exp(F::Set(state.max - max)).Store(factor);
     state.sum *= factor[0];
-    const Vec f = Splat(factor[0]);
-    for (std::size_t i = 0; i < tile.value_stride; i += kLanes) Store(out + i, Load(out + i) * f);
+    const F f = F::Set(factor[0]);
+    for (std::size_t i = 0; i < tile.value_stride; i += F::kLanes)
+      (F::Load(out + i) * f).Store(out + i);
     state.max = max;
   }
-  Vec sum = Splat(0.0f);
-  for (std::size_t i = 0; i < kPageTokens; i += kLanes) {
-    const Vec e = Exp(Load(scores + i) - Splat(state.max));
-    Store(scores + i, e);
+  F sum = F::Set(0.0f);
+  for (std::size_t i = 0; i < kPageTokens; i += F::kLanes) {
+    const F e = Exp(F::Load(scores + i) - F::Set(state.max));
+    e.Store(scores + i);
     sum = sum + e;
   }
-  state.sum += Sum(sum);
+  state.sum += sum.Sum();
 }
 
 template <typename T>
@@ -262,10 +266,10 @@ static void Attend(const AttentionTile& tile) {
               tile.value_stride, filled, tile.out, tile.value_stride, tile.value_stride, true);
   }
   for (std::size_t r = 0; r < tile.rows; ++r) {
-    const Vec inverse = Splat(1.0f / state[r].sum);
+    const F inverse = F::Set(1.0f / state[r].sum);
     float* out = tile.out + r * tile.value_stride;
-    for (std::size_t i = 0; i < tile.value_stride; i += kLanes)
-      Store(out + i, Load(out + i) * inverse);
+    for (std::size_t i = 0; i < tile.value_stride; i += F::kLanes)
+      (F::Load(out + i) * inverse).Store(out + i);
   }
 }
 
@@ -275,10 +279,10 @@ static LogitStats Stats(const float* x, std::size_t n) {
   LogitStats stats;
   float max = x[0];
   std::size_t i = 0;
-  if (n >= kLanes) {
-    Vec top = Load(x);
-    for (i = kLanes; i + kLanes <= n; i += kLanes) top = Max(Load(x + i), top);
-    max = MaxOf(top);
+  if (n >= F::kLanes) {
+    F top = F::Load(x);
+    for (i = F::kLanes; i + F::kLanes <= n; i += F::kLanes) top = F::Max(F::Load(x + i), top);
+    max = top.Greatest();
   }
   for (; i < n; ++i) max = x[i] > max ? x[i] : max;
   std::size_t at = 0;
@@ -286,11 +290,11 @@ static LogitStats Stats(const float* x, std::size_t n) {
   stats.max = max;
   stats.argmax = static_cast<std::uint32_t>(at < n ? at : 0);
   DoubleSum sum;
-  for (i = 0; i + kLanes <= n; i += kLanes) sum.Add(Exp(Load(x + i) - Splat(max)));
-  float tail[kLanes];
-  for (std::size_t k = 0; k < kLanes; ++k) tail[k] = -__builtin_inff();
+  for (i = 0; i + F::kLanes <= n; i += F::kLanes) sum.Add(Exp(F::Load(x + i) - F::Set(max)));
+  float tail[F::kLanes];
+  for (std::size_t k = 0; k < F::kLanes; ++k) tail[k] = -__builtin_inff();
   for (std::size_t k = 0; i + k < n; ++k) tail[k] = x[i + k] - max;
-  sum.Add(Exp(Load(tail)));
+  sum.Add(Exp(F::Load(tail)));
   stats.sum_exp = sum.Total();
   return stats;
 }
@@ -298,16 +302,16 @@ static LogitStats Stats(const float* x, std::size_t n) {
 static double WeightedDifference(const float* a, float max_a, const float* b, std::size_t n) {
   DoubleSum sum;
   std::size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const Vec x = Load(a + i);
-    sum.Add(Exp(x - Splat(max_a)) * (x - Load(b + i)));
+  for (; i + F::kLanes <= n; i += F::kLanes) {
+    const F x = F::Load(a + i);
+    sum.Add(Exp(x - F::Set(max_a)) * (x - F::Load(b + i)));
   }
-  float as[kLanes], ds[kLanes] = {};
-  for (std::size_t k = 0; k < kLanes; ++k) as[k] = -__builtin_inff();
+  float as[F::kLanes], ds[F::kLanes] = {};
+  for (std::size_t k = 0; k < F::kLanes; ++k) as[k] = -__builtin_inff();
   for (std::size_t k = 0; i + k < n; ++k) {
     as[k] = a[i + k] - max_a;
     ds[k] = a[i + k] - b[i + k];
   }
-  sum.Add(Exp(Load(as)) * Load(ds));
+  sum.Add(Exp(F::Load(as)) * F::Load(ds));
   return sum.Total();
 }

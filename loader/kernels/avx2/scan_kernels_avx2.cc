@@ -1,5 +1,5 @@
 // AVX2 and FMA rows of the scan kernels.
-#include "loader/kernels/avx2/vec_avx2.h"
+#include "base/simd/lanes_avx2.h"
 #include "loader/kernels/scan_kernels.h"
 #include "loader/kernels/vec_math.h"
 

@@ -1,5 +1,5 @@
 // AVX2, FMA and F16C rows of the vector kernels.
-#include "loader/kernels/avx2/vec_avx2.h"
+#include "base/simd/lanes_avx2.h"
 #include "loader/kernels/vec_math.h"
 #include "loader/kernels/vector_kernels.h"
 

@@ -1,5 +1,5 @@
 // AVX-512 (F, BW, VL, DQ) rows of the scan kernels.
-#include "loader/kernels/avx512/vec_avx512.h"
+#include "base/simd/lanes_avx512.h"
 #include "loader/kernels/scan_kernels.h"
 #include "loader/kernels/vec_math.h"
 
