@@ -3,6 +3,7 @@
 // Thread rule: values; see PackedModel.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,6 +21,13 @@ struct PackedTensor {
   std::vector<codecs::PlaneSpec> specs;
   std::vector<std::vector<ByteSpan>> streams;  // of each plane, in the order of StreamSpecs
   std::shared_ptr<const void> owner;
+};
+
+// A stream that takes the place of another of the same length.
+struct NewStream {
+  std::size_t plane = 0;
+  std::size_t stream = 0;
+  std::vector<std::uint8_t> bytes;
 };
 
 // The packed model, tensors under the source's names, matrices as rows (outputs) x cols.

@@ -18,7 +18,7 @@ MAY_KNOW = [
     ("loader/weights/weights_checkpoint.cc", "raw", "a checkpoint's own values"),
     *(("calibration/torch/tune_tensor.cc", kind, "gradients by the kind's parameters")
       for kind in ("int", "entropy", "raw", "hadamard")),
-    ("tools/calibrate/tune_artifact.cc", "raw", "norms are tuned as they are stored"),
+    ("jobs/tune_job.cc", "raw", "vectors are compared where the source is kept"),
 ]
 ROOMS = ("base", "artifact", "calibration", "codecs", "inspect", "jobs", "loader", "model", "pack", "stored")
 DOC = "docs/codecs.md"

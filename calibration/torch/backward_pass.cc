@@ -82,8 +82,8 @@ class BackwardStage {
         for (auto& [name, values] : result.per_token)
           per_token[name].insert(per_token[name].end(), values.begin(), values.end());
       }
-      run_.Progress((head_ - stage_) * windows + begin + count, (head_ + 1) * windows,
-                    "windows backward, " + StageName(*run_.architecture, stage_));
+      INGOT_TRY(run_.Progress({"windows backward", (head_ - stage_) * windows + begin + count,
+                               (head_ + 1) * windows, StageName(*run_.architecture, stage_)}));
     }
     weights_.reset();
     return WritePart(squares, per_token);

@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "calibration/text_source.h"
-#include "calibration/torch/calibrate_options.h"
+#include "calibration/calibrate_options.h"
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"
 

@@ -66,8 +66,9 @@ class ForwardStage {
       INGOT_TRY(ForWindows(count, run_.fit.running,
                            [&](std::size_t i) { return RunWindow(begin + i, records[i]); }));
       sums.Add(records);
-      run_.Progress(stage_ * windows + begin + count, StageCount(*run_.architecture) * windows,
-                    "windows forward, " + StageName(*run_.architecture, stage_));
+      INGOT_TRY(run_.Progress({"windows forward", stage_ * windows + begin + count,
+                               StageCount(*run_.architecture) * windows,
+                               StageName(*run_.architecture, stage_)}));
     }
     weights_.reset();
     return sums.Finish(run_.work->Part(ForwardPart(stage_)), notes);
@@ -124,8 +125,8 @@ Status SourcePass(const RunState& run) {
       INGOT_TRY(RunSourceStage(run, stage));
       INGOT_TRY(WriteStatistics(part, {}, {}));
     }
-    run.Progress(stage + 1, stages,
-                 "stages of the source model, " + StageName(*run.architecture, stage));
+    INGOT_TRY(run.Progress(
+        {"stages of the source model", stage + 1, stages, StageName(*run.architecture, stage)}));
   }
   return OkStatus();
 }

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "calibration/calibrate_options.h"
 #include "calibration/stages.h"
 #include "calibration/text_source.h"
-#include "calibration/torch/calibrate_options.h"
 #include "calibration/torch/torch_ops.h"
 #include "calibration/work_directory.h"
 
@@ -33,8 +33,8 @@ struct RunState {
   const model::Checkpoint& summed_weights() const {
     return options->prefix != nullptr ? *options->prefix : *checkpoint;
   }
-  void Progress(std::size_t done, std::size_t total, const std::string& what) const {
-    if (options->on_progress) options->on_progress(done, total, what);
+  Status Progress(const PassProgress& now) const {
+    return options->on_progress ? options->on_progress(now) : OkStatus();
   }
 };
 

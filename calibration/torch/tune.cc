@@ -95,7 +95,7 @@ class TuneRun {
     std::size_t parameters = 0;
     bool differs = false;
     for (std::size_t layer = 0; layer < layers; ++layer) {
-      Progress(layer);
+      INGOT_TRY(Progress(layer));
       INGOT_TRY(SourceForward(layer).At(fmt::format("layer {}", layer)));
       INGOT_TRY(RunBlock(layer, result).At(fmt::format("layer {}", layer)));
       parameters += result.blocks.back().parameters;
@@ -103,7 +103,7 @@ class TuneRun {
       run_.work->RemoveActivations(SourceBorder(layer + 1));
       run_.work->RemoveActivations(TunedBorder(layer + 1));
     }
-    Progress(layers);
+    INGOT_TRY(Progress(layers));
     if (!differs)
       return InvalidArgument(
           "nothing to tune: every layer puts out exactly what the source's does");
@@ -113,9 +113,9 @@ class TuneRun {
   }
 
  private:
-  void Progress(std::size_t layer) const {
-    const std::size_t layers = run_.architecture->layers.size();
-    if (options_.on_progress) options_.on_progress(layer, layers, "layers tuned");
+  Status Progress(std::size_t layer) const {
+    if (!options_.on_progress) return OkStatus();
+    return options_.on_progress(layer, run_.architecture->layers.size());
   }
 
   Result<ActivationFile> Open(const std::string& name) const {

@@ -8,25 +8,13 @@
 // Thread rule: as calibrate.h.
 #pragma once
 
-#include <cstddef>
-#include <map>
-#include <string>
-#include <vector>
-
 #include "base/status.h"
 #include "calibration/text_source.h"
-#include "calibration/torch/tune_options.h"
-#include "calibration/torch/tune_tensor.h"
+#include "calibration/tune_options.h"
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
-
-struct TuneResult {
-  std::vector<TunedBlock> blocks;
-  std::size_t windows = 0, held_out = 0;
-  std::map<std::string, std::vector<NewStream>> streams;  // by tensor, those that changed
-};
 
 // Every fourth window is held out. Results depend on text, options and seed, never on threads or
 // memory. Errors: InvalidArgument for fewer than four windows, ids outside the vocabulary, shapes

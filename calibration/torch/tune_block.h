@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "calibration/torch/run_state.h"
-#include "calibration/torch/tune_options.h"
+#include "calibration/tune_options.h"
 #include "calibration/torch/tune_tensor.h"
 
 namespace ingot::calibration {

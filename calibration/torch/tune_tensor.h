@@ -24,13 +24,6 @@
 
 namespace ingot::calibration {
 
-// A stream that takes the place of another of the same length.
-struct NewStream {
-  std::size_t plane = 0;
-  std::size_t stream = 0;
-  std::vector<std::uint8_t> bytes;
-};
-
 class TuneTensor {
  public:
   enum class Use { kMatrix, kNorm };

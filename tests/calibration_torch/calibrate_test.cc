@@ -12,7 +12,6 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 
 #include "base/file.h"
 #include "base/parallel.h"
@@ -26,6 +25,9 @@ namespace ingot::calibration {
 namespace {
 
 namespace fs = std::filesystem;
+
+// As a caller's own: no code of this library.
+const Status kStopped{StatusCode{64}, "stopped"};
 
 std::string FixturePath(const std::string& name) {
   return std::string(INGOT_SOURCE_DIR) + "/tests/fixtures/models/" + name;
@@ -100,10 +102,12 @@ TEST_F(CalibrateTest, GoesOnWhereItWasStopped) {
   for (bool done = false; !done; ++stops) {
     ASSERT_LT(stops, 200u);
     std::size_t steps = 0;
-    options.on_progress = [&](std::size_t, std::size_t, const std::string&) {
-      if (++steps == 7) throw std::runtime_error("stopped");
-    };
-    done = Calibrate(*checkpoint_, architecture_, text_, options).ok();
+    options.on_progress = [&](const PassProgress&) { return ++steps == 7 ? kStopped : OkStatus(); };
+    const Status status = Calibrate(*checkpoint_, architecture_, text_, options);
+    done = status.ok();
+    if (!done) {
+      EXPECT_EQ(status.code(), kStopped.code()) << status.message();
+    }
     EXPECT_EQ(done, fs::exists(options.output));
   }
   EXPECT_GT(stops, 3u);
@@ -117,10 +121,11 @@ TEST_F(CalibrateTest, WorkOfOtherOptionsIsNotTakenUp) {
   const std::string whole = Run("whole.safetensors");
   CalibrateOptions options = Options("other.safetensors");
   options.seed = 4;
-  options.on_progress = [](std::size_t, std::size_t, const std::string& what) {
-    if (what.find("backward, layer") != std::string::npos) throw std::runtime_error("stopped");
+  options.on_progress = [](const PassProgress& now) {
+    return now.counted == "windows backward" && now.stage.starts_with("layer") ? kStopped
+                                                                               : OkStatus();
   };
-  EXPECT_FALSE(Calibrate(*checkpoint_, architecture_, text_, options).ok());
+  EXPECT_EQ(Calibrate(*checkpoint_, architecture_, text_, options).code(), kStopped.code());
   EXPECT_TRUE(fs::exists(options.output + ".work"));
   EXPECT_EQ(Run("other.safetensors"), whole);
 }

@@ -13,6 +13,7 @@
 #include "base/float_formats.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "calibration/torch/tune_tensor.h"
 #include "codecs/recipe.h"
 #include "tests/calibration_torch/model_and_text.h"
 
@@ -259,6 +260,21 @@ TEST_F(TuneTest, ThreadsAndMemoryDoNotChangeAByte) {
       for (std::size_t i = 0; i < streams.size(); ++i) EXPECT_EQ(streams[i].bytes, others[i].bytes);
     }
   }
+}
+
+// Its work is gone, as TearDown sees.
+TEST_F(TuneTest, StopsBeforeAnyLayerItIsToldTo) {
+  const Status stop{StatusCode{64}, "stopped"};  // as a caller's own: no code of this library
+  Open("llama");
+  const MemoryModel packed(*checkpoint_, architecture_, "int4_rtn");
+  std::vector<std::size_t> told;
+  options_.on_progress = [&](std::size_t layers, std::size_t total) {
+    EXPECT_EQ(total, architecture_.layers.size());
+    told.push_back(layers);
+    return layers == 1 ? stop : OkStatus();
+  };
+  EXPECT_EQ(Run(packed).status().code(), stop.code());
+  EXPECT_EQ(told, (std::vector<std::size_t>{0, 1}));
 }
 
 TEST_F(TuneTest, WhatCannotBeTunedIsRefused) {

@@ -22,7 +22,8 @@ void JobLine::Show(const jobs::Progress& now) {
   }
   done_ = now.done;
   if (now.unit != jobs::kBytes)
-    line_->Count(now.done, now.total, std::string(now.unit));
+    line_->Count(now.done, now.total,
+                 std::string(now.unit) + (now.item.empty() ? "" : ", " + now.item));
   else
     line_->Update(now.done, now.total, now.resumed, now.item.empty() ? phase_ : now.item);
 }

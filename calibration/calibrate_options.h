@@ -7,12 +7,22 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
+#include "base/status.h"
 #include "calibration/cost.h"
 #include "calibration/statistics_writer.h"
 #include "model/source/checkpoint.h"
 
 namespace ingot::calibration {
+
+// How far a pass is; each pass counts from 0 to its own total.
+struct PassProgress {
+  std::string_view counted;  // "windows forward": tells the pass, too
+  std::size_t done = 0;
+  std::size_t total = 0;
+  std::string stage;  // that it is in
+};
 
 struct CalibrateOptions {
   std::string output;
@@ -31,7 +41,8 @@ struct CalibrateOptions {
   // A line on what a stage's matrices need: a sum of outer products that is not positive definite,
   // an expert with too few tokens.
   std::function<void(const std::string& note)> on_note;
-  std::function<void(std::size_t done, std::size_t total, const std::string& what)> on_progress;
+  // Between windows; an error ends the run with it, and leaves what a kill leaves.
+  std::function<Status(const PassProgress&)> on_progress;
   // Before work starts: what it will take, in seconds and otherwise.
   std::function<void(const CalibrationCost&, const Concurrency&, double seconds, bool resumed)>
       on_plan;

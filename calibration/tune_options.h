@@ -1,4 +1,4 @@
-// What tuning is asked for, and what it says of a block.
+// What tuning is asked for, and what it gives. No LibTorch type shows.
 //
 // Thread rule: values.
 #pragma once
@@ -6,8 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <vector>
 
+#include "base/status.h"
 #include "calibration/packed_model.h"
 
 namespace ingot::calibration {
@@ -19,7 +22,8 @@ struct TuneOptions {
   double rate = 2e-3;              // of the first step, relative to a value; falls to 0 as a cosine
   std::uint64_t seed = 0;          // of the order of windows
   std::uint64_t memory_bytes = 0;  // 0: no bound
-  std::function<void(std::size_t done, std::size_t total, const std::string& what)> on_progress;
+  // Before each layer and after the last; an error ends the run with it, and leaves nothing.
+  std::function<Status(std::size_t layers, std::size_t total)> on_progress;
 };
 
 struct TunedBlock {
@@ -29,6 +33,12 @@ struct TunedBlock {
   double before = 0;
   double after = 0;  // of what was learned, kept or not
   bool kept = false;
+};
+
+struct TuneResult {
+  std::vector<TunedBlock> blocks;
+  std::size_t windows = 0, held_out = 0;
+  std::map<std::string, std::vector<NewStream>> streams;  // by tensor, those that changed
 };
 
 }  // namespace ingot::calibration
