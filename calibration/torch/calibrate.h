@@ -7,8 +7,8 @@
 #pragma once
 
 #include "base/status.h"
-#include "calibration/text_source.h"
 #include "calibration/calibrate_options.h"
+#include "calibration/text_source.h"
 #include "model/architecture/architecture.h"
 #include "model/source/checkpoint.h"
 
