@@ -160,6 +160,21 @@ Status Runner::MakeRoom(Sequence& sequence, std::uint64_t more) {
   return OkStatus();
 }
 
+// All get their room or none is longer than before: what a refused step expected would choose the
+// frequencies of the next one.
+Status Runner::MakeRoom(const std::vector<Part>& parts) {
+  std::vector<std::uint64_t> before;
+  for (const Part& part : parts) {
+    before.push_back(part.sequence->state_.expected_length);
+    Status made = MakeRoom(*part.sequence, part.count);
+    if (made.ok()) continue;
+    for (std::size_t i = 0; i < before.size(); ++i)
+      parts[i].sequence->state_.expected_length = before[i];
+    return made;
+  }
+  return OkStatus();
+}
+
 Status Runner::Admit(Sequence& sequence, std::span<const model::TokenId> ids) {
   INGOT_TRY(CheckIds(ids));
   INGOT_TRY(CheckLength(sequence, ids.size()));
@@ -212,7 +227,7 @@ Result<Tensor> Runner::Hidden(const model::Batch& batch, std::span<const std::ui
       return InvalidArgument("row " + std::to_string(row) + " is wanted of " +
                              std::to_string(batch.rows.size()));
   for (const Part& part : parts) INGOT_TRY(CheckLength(*part.sequence, part.count));
-  for (const Part& part : parts) INGOT_TRY(MakeRoom(*part.sequence, part.count));
+  INGOT_TRY(MakeRoom(parts));
   for (const Part& part : parts)
     if (part.sequence->stale_) INGOT_TRY(RunAgain(*part.sequence));
   const Tensor hidden = model::RunLayers(ops_, model_->architecture(), batch);

@@ -84,6 +84,7 @@ class Runner {
   Status CheckIds(std::span<const model::TokenId> ids) const;
   Status CheckLength(const Sequence& sequence, std::uint64_t more) const;
   Status MakeRoom(Sequence& sequence, std::uint64_t more);
+  Status MakeRoom(const std::vector<Part>& parts);
   Status RunAgain(Sequence& sequence);
   // The step's tokens belong to their sequences, or leave no trace.
   void Commit(const model::Batch& batch, const std::vector<Part>& parts);

@@ -107,6 +107,32 @@ INSTANTIATE_TEST_SUITE_P(Models, ForkTest,
                          testing::Values("llama", "mistral-window", "jamba", "rwkv6-hf", "retnet"),
                          FixtureTestName());
 
+// What a refused step would have been long is forgotten: the frequencies of these ropes go by it.
+TEST(RunnerTest, ARefusedStepDoesNotLengthenTheOthers) {
+  for (const char* name : {"llama-longrope", "llama-dynamic"}) {
+    const auto model = Open(name);
+    ASSERT_NE(model, nullptr);
+    RunnerOptions options;
+    options.context = 60;
+    Runner runner(model, options);
+    const auto a = runner.Open(), b = runner.Open();
+    std::vector<TokenId> ids(58);
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i * 7 % 40 + 3);
+    std::vector<TokenId> first(ids.begin(), ids.begin() + 30);
+    ASSERT_TRUE(Append(runner, *a, first).ok());
+    ASSERT_TRUE(Append(runner, *b, ids).ok());
+    const std::vector<TokenId> more(25, 5);
+    std::vector<model::Row> rows;
+    for (std::int32_t i = 0; i < 20; ++i) rows.push_back({a->number(), 30 + i});
+    for (std::int32_t i = 0; i < 5; ++i) rows.push_back({b->number(), 58 + i});
+    EXPECT_EQ(runner.Hidden({more, rows}, {}).status().code(), StatusCode::kLimit) << name;
+    Runner alone(model, options);
+    const auto c = alone.Open();
+    ASSERT_TRUE(Append(alone, *c, first).ok());
+    EXPECT_EQ(*Append(runner, *a, {9}), *Append(alone, *c, {9})) << name;
+  }
+}
+
 TEST(RunnerTest, AFullPoolIsALimitForAllOfTheStep) {
   const auto model = Open("llama");
   ASSERT_NE(model, nullptr);
