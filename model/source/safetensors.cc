@@ -92,6 +92,23 @@ Status CheckCover(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
   return OkStatus();
 }
 
+Result<Json> ParseHeader(ByteSpan file) {
+  if (file.size() < kLengthBytes)
+    return Corruption(fmt::format("{} bytes are too few for a safetensors file", file.size()));
+  const auto header_bytes = LoadLe<std::uint64_t>(file.data());
+  const std::uint64_t rest = file.size() - kLengthBytes;
+  if (header_bytes > rest)
+    return Corruption(
+        fmt::format("header claims {} bytes, but only {} follow", header_bytes, rest));
+  if (header_bytes > kMaxSafetensorsHeaderBytes)
+    return Corruption(fmt::format("header of {} bytes, at most {} allowed", header_bytes,
+                                  kMaxSafetensorsHeaderBytes));
+  INGOT_ASSIGN(Json header,
+               ParseJson(AsText(file.subspan(kLengthBytes, header_bytes))).At("header"));
+  if (!header.is_object()) return Corruption("header is not a JSON object");
+  return header;
+}
+
 }  // namespace
 
 std::uint64_t SafetensorsDtypeBytes(std::string_view dtype) {
@@ -105,20 +122,8 @@ std::uint64_t SafetensorsDtypeBytes(std::string_view dtype) {
 }
 
 Result<std::vector<SafetensorsEntry>> ParseSafetensors(ByteSpan file) {
-  if (file.size() < kLengthBytes)
-    return Corruption(fmt::format("{} bytes are too few for a safetensors file", file.size()));
-  const auto header_bytes = LoadLe<std::uint64_t>(file.data());
-  const std::uint64_t rest = file.size() - kLengthBytes;
-  if (header_bytes > rest)
-    return Corruption(
-        fmt::format("header claims {} bytes, but only {} follow", header_bytes, rest));
-  if (header_bytes > kMaxSafetensorsHeaderBytes)
-    return Corruption(fmt::format("header of {} bytes, at most {} allowed", header_bytes,
-                                  kMaxSafetensorsHeaderBytes));
-  INGOT_ASSIGN(const Json header,
-               ParseJson(AsText(file.subspan(kLengthBytes, header_bytes))).At("header"));
-  if (!header.is_object()) return Corruption("header is not a JSON object");
-  const std::uint64_t data_begin = kLengthBytes + header_bytes;
+  INGOT_ASSIGN(const Json header, ParseHeader(file));
+  const std::uint64_t data_begin = kLengthBytes + LoadLe<std::uint64_t>(file.data());
   std::vector<SafetensorsEntry> entries;
   entries.reserve(header.size());
   for (const auto& [name, value] : header.items()) {
@@ -130,6 +135,16 @@ Result<std::vector<SafetensorsEntry>> ParseSafetensors(ByteSpan file) {
   }
   INGOT_TRY(CheckCover(entries, data_begin, file.size()));
   return entries;
+}
+
+Result<std::map<std::string, std::string>> SafetensorsMetadata(ByteSpan file) {
+  std::map<std::string, std::string> metadata;
+  INGOT_ASSIGN(const Json header, ParseHeader(file));
+  const auto it = header.find("__metadata__");
+  if (it == header.end() || !it->is_object()) return metadata;
+  for (const auto& [name, value] : it->items())
+    if (value.is_string()) metadata.emplace(name, value.get<std::string>());
+  return metadata;
 }
 
 }  // namespace ingot::model

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ inline constexpr std::uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 // file, header length or JSON wrong, duplicate names, shape products past 2^63, offsets that
 // overlap, leave holes, lie out of range or disagree with the shape. Unsupported: unknown dtype.
 Result<std::vector<SafetensorsEntry>> ParseSafetensors(ByteSpan file);
+
+// __metadata__ of a whole file whose header ParseSafetensors accepts: its texts by name.
+Result<std::map<std::string, std::string>> SafetensorsMetadata(ByteSpan file);
 
 // Bytes of one element, 0 for a dtype that is not known.
 std::uint64_t SafetensorsDtypeBytes(std::string_view dtype);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -11,13 +10,12 @@
 #include <utility>
 
 #include "base/file.h"
-#include "base/float_formats.h"
 #include "model/source/asset_names.h"
 #include "model/source/checkpoint_sources.h"
 #include "model/source/hf/model_folder.h"
 #include "model/source/hf/packed_experts.h"
-#include "model/source/hf/weight_scales.h"
 #include "model/source/mapped_file.h"
+#include "model/source/quantized/quantization_methods.h"
 #include "model/source/rwkv/rwkv_layout.h"
 #include "model/source/safetensors.h"
 #include "model/source/tensor_names.h"
@@ -38,7 +36,15 @@ struct WeightFiles {
 constexpr WeightFiles kSafetensorsFiles = {"model.safetensors", "model.safetensors.index.json"};
 constexpr WeightFiles kTorchFiles = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
 constexpr std::uint64_t kMaxConfigBytes = 16u << 20;
-constexpr std::uint64_t kChunkBytes = 1u << 20;  // of codes, while scaled weights are read
+// Where else a quantized checkpoint says how it was made, in files of older tools; with the key of
+// the object inside, where there is one.
+struct QuantizationFile {
+  const char* name;
+  const char* key;
+};
+constexpr QuantizationFile kQuantizationFiles[] = {{"quantize_config.json", nullptr},
+                                                   {"quant_config.json", nullptr},
+                                                   {"hf_quant_config.json", "quantization"}};
 
 bool Exists(const std::string& path) {
   std::error_code error;
@@ -56,8 +62,8 @@ struct Place {
   std::size_t shard = 0;
   std::uint64_t offset = 0;
   DType stored = DType::kF32;
-  std::optional<WeightScales> scales;
-  std::optional<TorchEntry> strided;  // its elements have to be gathered
+  std::optional<TorchEntry> strided;    // its elements have to be gathered
+  std::unique_ptr<RowDecoder> decoder;  // of quantized weights; then the rest says nothing
 };
 
 std::optional<DType> WeightDtype(std::string_view name) {
@@ -110,20 +116,18 @@ class HfCheckpoint final : public Checkpoint {
                    StoredTensors& stored);
   // Replaces tensors that hold all experts of a layer by one for each matrix.
   Status UnpackExperts(StoredTensors& stored) const;
+  // What the checkpoint says of its quantization; null where it says nothing.
+  Result<Json> QuantizationConfig() const;
   Status ClassifyTensors(const StoredTensors& stored);
-  Result<std::optional<WeightScales>> FindScales(const StoredTensor& weight,
-                                                 const StoredTensors& stored,
-                                                 std::set<std::string>& consumed) const;
-  Result<std::vector<float>> ReadFloats(const StoredTensor& tensor) const;
+  Status AddTensors(const PartTable& parts, std::vector<QuantizedWeight> weights);
   const Place* PlaceOf(const TensorInfo& tensor) const;
-  Status ReadScaledRows(const Place& place, std::uint64_t cols, std::uint64_t begin,
-                        std::uint64_t end, MutableByteSpan out) const;
 
   std::string path_;
   std::string_view format_ = "safetensors";
   const char* index_file_ = kSafetensorsFiles.index;
   Json config_;
   std::vector<Shard> shards_;
+  std::map<std::string, std::string> metadata_;  // of all safetensors files
   std::vector<TensorInfo> tensors_;
   std::vector<Place> places_;
   std::map<std::string, std::string> assets_;
@@ -238,6 +242,10 @@ Status HfCheckpoint::OpenShard(const std::string& name,
   INGOT_ASSIGN(shard.file, File::OpenRead(file));
   INGOT_ASSIGN(shard.mapped, MappedFile::Open(file));
   INGOT_ASSIGN(std::vector<TorchEntry> entries, ParseWeights(shard.mapped.bytes(), name).At(file));
+  if (!HasTorchExtension(name)) {
+    INGOT_ASSIGN(auto metadata, SafetensorsMetadata(shard.mapped.bytes()).At(file));
+    metadata_.merge(metadata);
+  }
   for (TorchEntry& weight : entries) {
     StoredTensor entry{shards_.size(),
                        {weight.name, std::move(weight.dtype), std::move(weight.shape),
@@ -258,62 +266,6 @@ Status HfCheckpoint::OpenShard(const std::string& name,
   }
   shards_.push_back(std::move(shard));
   return OkStatus();
-}
-
-Result<std::vector<float>> HfCheckpoint::ReadFloats(const StoredTensor& tensor) const {
-  const SafetensorsEntry& entry = tensor.entry;
-  const auto dtype = WeightDtype(entry.dtype);
-  if (!dtype || DTypeBytes(*dtype) < 2)
-    return Unsupported(fmt::format("tensor '{}': scales of dtype {}", entry.name, entry.dtype));
-  const ByteSpan file = shards_[tensor.shard].mapped.bytes();
-  ByteBuffer gathered;
-  if (const auto strided = StridedEntry(tensor)) {
-    gathered = ByteBuffer(entry.bytes);
-    GatherStrided(file, *strided, 0, gathered.span());
-  }
-  const ByteSpan bytes =
-      gathered.empty() ? file.subspan(entry.offset, entry.bytes) : ByteSpan(gathered.span());
-  std::vector<float> values(entry.bytes / DTypeBytes(*dtype));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (*dtype == DType::kF32) {
-      values[i] = LoadLe<float>(bytes.data() + 4 * i);
-    } else {
-      const auto half = LoadLe<std::uint16_t>(bytes.data() + 2 * i);
-      values[i] = *dtype == DType::kF16 ? FromFp16(half) : FromBf16(half);
-    }
-  }
-  return values;
-}
-
-Result<std::optional<WeightScales>> HfCheckpoint::FindScales(
-    const StoredTensor& weight, const StoredTensors& stored,
-    std::set<std::string>& consumed) const {
-  const SafetensorsEntry& entry = weight.entry;
-  if (entry.dtype != "F8_E4M3" && entry.dtype != "I8") return std::optional<WeightScales>();
-  std::uint64_t block[2] = {128, 128};
-  if (const auto q = config_.find("quantization_config"); q != config_.end() && q->is_object())
-    if (const auto size = q->find("weight_block_size");
-        size != q->end() && size->is_array() && size->size() == 2)
-      for (int i = 0; i < 2; ++i)
-        if ((*size)[i].is_number_integer() && (*size)[i] > 0)
-          block[i] = (*size)[i].get<std::uint64_t>();
-  for (const std::string& name : ScaleNames(entry.name)) {
-    const auto it = stored.find(name);
-    if (it == stored.end()) continue;
-    TensorInfo view;
-    view.shape = entry.shape;
-    INGOT_ASSIGN(std::vector<float> values, ReadFloats(it->second));
-    const bool bitsandbytes = name.ends_with(".SCB") || name == "SCB";
-    if (bitsandbytes)
-      for (float& value : values) value /= 127.0f;
-    INGOT_ASSIGN(WeightScales scales, LayOutScales(std::move(values), it->second.entry.shape,
-                                                   view.rows(), view.cols(), block[0], block[1])
-                                          .At(fmt::format("tensor '{}'", name)));
-    consumed.insert(name);
-    if (bitsandbytes) consumed.insert(entry.name + "_format");
-    return std::optional<WeightScales>(std::move(scales));
-  }
-  return std::optional<WeightScales>();
 }
 
 Status HfCheckpoint::UnpackExperts(StoredTensors& stored) const {
@@ -342,28 +294,73 @@ Status HfCheckpoint::UnpackExperts(StoredTensors& stored) const {
   return OkStatus();
 }
 
-Status HfCheckpoint::ClassifyTensors(const StoredTensors& stored) {
-  std::set<std::string> consumed;
-  std::map<std::string, std::optional<WeightScales>> scales;
-  for (const auto& [name, tensor] : stored) {
-    INGOT_ASSIGN(scales[name],
-                 FindScales(tensor, stored, consumed).At(path_ + "/" + shards_[tensor.shard].name));
+Result<Json> HfCheckpoint::QuantizationConfig() const {
+  for (const char* key : {"quantization_config", "compression_config"})
+    if (const auto it = config_.find(key); it != config_.end() && it->is_object()) return *it;
+  for (const QuantizationFile& file : kQuantizationFiles) {
+    if (!Exists(path_ + "/" + file.name)) continue;
+    INGOT_ASSIGN(Json json, ReadJsonObject(path_, file.name));
+    if (file.key == nullptr) return json;
+    if (const auto inner = json.find(file.key); inner != json.end() && inner->is_object())
+      return Json(*inner);
   }
-  for (auto& [name, weight_scales] : scales) {  // in the order of names
-    const StoredTensor& tensor = stored.at(name);
-    const SafetensorsEntry& entry = tensor.entry;
-    const auto dtype = WeightDtype(entry.dtype);
-    if (consumed.contains(name) || (!dtype && IsKnownBuffer(name))) continue;
-    const std::string& file = shards_[tensor.shard].name;
+  return Json();
+}
+
+Status HfCheckpoint::ClassifyTensors(const StoredTensors& stored) {
+  PartTable parts;
+  for (const auto& [name, tensor] : stored) {
+    StoredPart part;
+    part.name = name;
+    part.dtype = tensor.entry.dtype;
+    part.shape = tensor.entry.shape;
+    part.offset = tensor.entry.offset;
+    part.bytes = tensor.entry.bytes;
+    part.file = &shards_[tensor.shard].file;
+    part.shard = tensor.shard;
+    part.strided = StridedEntry(tensor);
+    part.mapped = shards_[tensor.shard].mapped.bytes();
+    parts.Add(std::move(part));
+  }
+  INGOT_ASSIGN(const Json quantization, QuantizationConfig());
+  INGOT_ASSIGN(std::vector<QuantizedWeight> weights,
+               FindQuantizedWeights({quantization, metadata_, parts}).At(path_));
+  return AddTensors(parts, std::move(weights));
+}
+
+Status HfCheckpoint::AddTensors(const PartTable& parts, std::vector<QuantizedWeight> weights) {
+  std::map<std::string, std::pair<TensorInfo, Place>> all;  // in the order of names
+  for (QuantizedWeight& weight : weights) {
+    Place place;
+    place.shard = weight.shard;
+    place.decoder = std::move(weight.rows);
+    TensorInfo info = {weight.name,        std::move(weight.shape), DType::kF32,
+                       weight.stored_type, weight.stored_bytes,     shards_[weight.shard].name};
+    if (!all.emplace(weight.name, std::pair(std::move(info), std::move(place))).second)
+      return Corruption(fmt::format("{}: tensor '{}' is there twice", path_, weight.name));
+  }
+  for (const auto& [name, part] : parts.parts()) {
+    const auto dtype = WeightDtype(part.dtype);
+    if (parts.taken(name) || (!dtype && IsKnownBuffer(name))) continue;
+    const std::string& file = shards_[part.shard].name;
     if (!dtype)
-      return Unsupported(
-          fmt::format("{}/{}: tensor '{}': weights of dtype {} (known: F32, F16, BF16, "
-                      "F8_E4M3, I8)",
-                      path_, file, name, entry.dtype));
-    tensors_.push_back(
-        {name, entry.shape, weight_scales ? DType::kF32 : *dtype, entry.dtype, entry.bytes, file});
-    places_.push_back(
-        {tensor.shard, entry.offset, *dtype, std::move(weight_scales), StridedEntry(tensor)});
+      return Unsupported(fmt::format(
+          "{}/{}: tensor '{}': weights of dtype {} (known: F32, F16, BF16, F8_E4M3, I8; others "
+          "with the scales of a quant_method)",
+          path_, file, name, part.dtype));
+    Place place;
+    place.shard = part.shard;
+    place.offset = part.offset;
+    place.stored = *dtype;
+    place.strided = part.strided;
+    TensorInfo info = {name, part.shape, *dtype, part.dtype, part.bytes, file};
+    if (!all.emplace(name, std::pair(std::move(info), std::move(place))).second)
+      return Corruption(
+          fmt::format("{}/{}: tensor '{}' is there quantized, too", path_, file, name));
+  }
+  for (auto& [name, entry] : all) {
+    tensors_.push_back(std::move(entry.first));
+    places_.push_back(std::move(entry.second));
   }
   return OkStatus();
 }
@@ -412,30 +409,10 @@ const Place* HfCheckpoint::PlaceOf(const TensorInfo& tensor) const {
 
 ByteSpan HfCheckpoint::Mapped(const TensorInfo& tensor) const {
   const Place* place = PlaceOf(tensor);
-  if (place == nullptr || place->scales || place->strided) return {};
+  if (place == nullptr || place->decoder != nullptr || place->strided) return {};
   // Storages of old PyTorch files start anywhere; kernels load whole elements.
   if (format_ == "pytorch" && place->offset % DTypeBytes(place->stored) != 0) return {};
   return shards_[place->shard].mapped.bytes().subspan(place->offset, tensor.stored_bytes);
-}
-
-Status HfCheckpoint::ReadScaledRows(const Place& place, std::uint64_t cols, std::uint64_t begin,
-                                    std::uint64_t end, MutableByteSpan out) const {
-  const std::uint64_t step =
-      std::max<std::uint64_t>(1, kChunkBytes / std::max<std::uint64_t>(1, cols));
-  ByteBuffer codes(std::min(step, end - begin) * cols);
-  std::vector<float> values(codes.size());
-  for (std::uint64_t row = begin; row < end; row += step) {
-    const std::uint64_t n = std::min(step, end - row) * cols;
-    const MutableByteSpan part{codes.data(), n};
-    if (place.strided)
-      GatherStrided(shards_[place.shard].mapped.bytes(), *place.strided, row * cols, part);
-    else
-      INGOT_TRY(shards_[place.shard].file.ReadAt(place.offset + row * cols, part));
-    ApplyScales(*place.scales, place.stored, row, cols, part, {values.data(), n});
-    std::memcpy(out.data() + (row - begin) * cols * sizeof(float), values.data(),
-                n * sizeof(float));
-  }
-  return OkStatus();
 }
 
 Status HfCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, std::uint64_t end,
@@ -447,7 +424,14 @@ Status HfCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, std
     return InvalidArgument(fmt::format("tensor '{}': rows {} to {} of {} into {} bytes",
                                        tensor.name, begin, end, tensor.rows(), out.size()));
   const std::string where = fmt::format("{}/{}: tensor '{}'", path_, tensor.file, tensor.name);
-  if (place->scales) return ReadScaledRows(*place, tensor.cols(), begin, end, out).At(where);
+  if (place->decoder != nullptr) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(out.data()) % alignof(float) == 0;
+    std::vector<float> copy(aligned ? 0 : out.size() / sizeof(float));
+    float* values = aligned ? reinterpret_cast<float*>(out.data()) : copy.data();
+    INGOT_TRY(place->decoder->Read(begin, end, values).At(where));
+    if (!aligned) std::memcpy(out.data(), copy.data(), out.size());
+    return OkStatus();
+  }
   if (place->strided) {
     GatherStrided(shards_[place->shard].mapped.bytes(), *place->strided, begin * tensor.cols(),
                   out);

@@ -230,8 +230,12 @@ TEST(HfCheckpoint, OddDtypesOnlyAsBuffers) {
   dir.Write("model.safetensors", SafetensorsFile({{"w.weight", "I64", {1}, eight}}));
   EXPECT_EQ(ErrorOf(dir.path(), StatusCode::kUnsupported),
             dir.path() +
-                "/model.safetensors: tensor 'w.weight': weights of dtype I64 (known: F32, "
-                "F16, BF16, F8_E4M3, I8)");
+                "/model.safetensors: tensor 'w.weight': weights of dtype I64 (known: F32, F16, "
+                "BF16, F8_E4M3, I8; others with the scales of a quant_method)");
+  dir.Write("model.safetensors", SafetensorsFile({{"w.weight", "I8", {8}, eight}}));
+  EXPECT_EQ(ErrorOf(dir.path(), StatusCode::kUnsupported),
+            dir.path() + ": tensor 'w.weight': weights of dtype I8 without 'w.weight_scale', "
+                         "'w.weight_scale_inv' or 'w.SCB'");
 }
 
 TEST(HfCheckpoint, ScaledWeightsComeAsFloats) {
@@ -284,8 +288,8 @@ TEST(HfCheckpoint, ScaledWeightsComeAsFloats) {
                                                   {"x.weight_scale", "F32", {2}, scales({1, 2})}}));
   EXPECT_EQ(ErrorOf(dir.path(), StatusCode::kCorruption),
             dir.path() +
-                "/model.safetensors: tensor 'x.weight_scale': scales of shape [2] do not "
-                "fit 3 x 2 weights in blocks of 2 x 3");
+                ": tensor 'x.weight': tensor 'x.weight_scale': scales of shape [2] do not fit 3 x 2 "
+                "weights in blocks of 2 x 3");
 }
 
 }  // namespace

@@ -1,0 +1,125 @@
+#include "model/source/quantized/quantized_weight.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace ingot::model {
+namespace {
+
+constexpr std::uint64_t kSlabFloats = 1u << 18;  // of codes, read at once
+
+class GroupedDecoder final : public RowDecoder {
+ public:
+  explicit GroupedDecoder(GroupedWeight weight) : weight_(std::move(weight)) {}
+
+  Status Read(std::uint64_t begin, std::uint64_t end, float* out) const override {
+    const std::uint64_t cols = weight_.codes.cols();
+    const std::uint64_t step = std::max<std::uint64_t>(1, kSlabFloats / std::max(cols, kOne));
+    for (std::uint64_t row = begin; row < end; row += step)
+      INGOT_TRY(ReadSlab(row, std::min(end, row + step), out + (row - begin) * cols));
+    return OkStatus();
+  }
+
+ private:
+  static constexpr std::uint64_t kOne = 1;
+
+  Status ReadSlab(std::uint64_t begin, std::uint64_t end, float* out) const;
+
+  GroupedWeight weight_;
+};
+
+Status GroupedDecoder::ReadSlab(std::uint64_t begin, std::uint64_t end, float* out) const {
+  const std::uint64_t cols = weight_.codes.cols(), groups = weight_.scales.cols();
+  const std::uint64_t first = begin / weight_.block_rows;
+  const std::uint64_t last = CeilDiv(end, weight_.block_rows);
+  std::vector<float> scales((last - first) * groups), zeros;
+  INGOT_TRY(weight_.scales.Read(first, last, scales.data()));
+  if (weight_.scale_factor != 1)
+    for (float& scale : scales) scale *= weight_.scale_factor;
+  if (weight_.scale_divisor != 1)
+    for (float& scale : scales) scale /= weight_.scale_divisor;
+  if (weight_.zeros) {
+    zeros.resize(scales.size());
+    INGOT_TRY(weight_.zeros->Read(first, last, zeros.data()));
+  }
+  INGOT_TRY(weight_.codes.Read(begin, end, out));
+  for (std::uint64_t r = begin; r < end; ++r, out += cols) {
+    const std::uint64_t at = (r / weight_.block_rows - first) * groups;
+    for (std::uint64_t c = 0; c < cols; ++c) {
+      const std::uint64_t g =
+          weight_.group_of_col.empty() ? c / weight_.block_cols : weight_.group_of_col[c];
+      const float zero = zeros.empty() ? 0.0f : zeros[at + g];
+      float value = (out[c] - zero) * scales[at + g];
+      if (weight_.factor != 1) value *= weight_.factor;
+      out[c] = value;
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RowDecoder>> GroupedWeight::Make(GroupedWeight weight) {
+  const std::uint64_t rows = weight.codes.rows(), cols = weight.codes.cols();
+  const std::uint64_t groups = weight.scales.cols();
+  if (weight.block_rows == 0 || weight.block_cols == 0)
+    return Corruption("scales in blocks of 0 weights");
+  if (weight.scales.rows() != CeilDiv(rows, weight.block_rows))
+    return Corruption(fmt::format("{} rows of scales for {} rows in blocks of {}",
+                                  weight.scales.rows(), rows, weight.block_rows));
+  if (weight.group_of_col.empty() ? groups < CeilDiv(cols, weight.block_cols)
+                                  : weight.group_of_col.size() != cols)
+    return Corruption(fmt::format("{} groups of scales do not fit {} columns", groups, cols));
+  for (const std::uint32_t g : weight.group_of_col)
+    if (g >= groups) return Corruption(fmt::format("a column of group {} of {}", g, groups));
+  if (weight.zeros &&
+      (weight.zeros->rows() != weight.scales.rows() || weight.zeros->cols() != groups))
+    return Corruption(fmt::format("{} x {} zero points for {} x {} scales", weight.zeros->rows(),
+                                  weight.zeros->cols(), weight.scales.rows(), groups));
+  return std::unique_ptr<RowDecoder>(std::make_unique<GroupedDecoder>(std::move(weight)));
+}
+
+Result<ScaleLayout> LayOutScales(const StoredPart& scales, std::uint64_t rows, std::uint64_t cols,
+                                 std::uint64_t block_rows, std::uint64_t block_cols) {
+  const std::vector<std::uint64_t>& shape = scales.shape;
+  ScaleLayout layout;
+  const bool one_column = shape.size() == 1 || (shape.size() == 2 && shape[1] == 1);
+  if (scales.elements() == 1) {
+    layout.block_rows = std::max<std::uint64_t>(rows, 1);
+    layout.block_cols = std::max<std::uint64_t>(cols, 1);
+    return layout;
+  }
+  if (one_column && shape[0] == rows) {
+    layout.scale_rows = rows;
+    layout.block_cols = std::max<std::uint64_t>(cols, 1);
+    return layout;
+  }
+  if (shape.size() == 2) {
+    layout.scale_rows = shape[0];
+    layout.scale_cols = shape[1];
+    layout.block_rows = block_rows;
+    layout.block_cols = block_cols;
+    if (block_cols == 0 && shape[0] == rows && shape[1] != 0 && cols % shape[1] == 0) {
+      layout.block_rows = 1;
+      layout.block_cols = cols / shape[1];
+    }
+    if (layout.block_rows != 0 && layout.block_cols != 0 &&
+        shape[0] == CeilDiv(rows, layout.block_rows) &&
+        shape[1] == CeilDiv(cols, layout.block_cols))
+      return layout;
+    if (layout.block_cols != 0 && shape[0] == rows &&
+        shape[1] == CeilDiv(cols, layout.block_cols)) {
+      layout.block_rows = 1;
+      return layout;
+    }
+  }
+  const std::string blocks = block_cols == 0
+                                 ? std::string()
+                                 : fmt::format(" in blocks of {} x {}", block_rows, block_cols);
+  return Corruption(fmt::format("tensor '{}': scales of shape [{}] do not fit {} x {} weights{}",
+                                scales.name, fmt::join(shape, ", "), rows, cols, blocks));
+}
+
+}  // namespace ingot::model
