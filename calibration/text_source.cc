@@ -43,12 +43,12 @@ Result<std::vector<std::string>> ParseLines(std::string_view text) {
   return documents;
 }
 
-std::vector<model::TokenId> TokensOf(std::span<const std::string> documents,
-                                     const model::Tokenizer& tokenizer) {
+Result<std::vector<model::TokenId>> TokensOf(std::span<const std::string> documents,
+                                             const model::Tokenizer& tokenizer) {
   std::vector<model::TokenId> ids;
   for (const std::string& document : documents) {
     if (!ids.empty() && !tokenizer.eos_ids().empty()) ids.push_back(tokenizer.eos_ids().front());
-    const std::vector<model::TokenId> more = tokenizer.Encode(document, false);
+    INGOT_ASSIGN(const std::vector<model::TokenId> more, tokenizer.Encode(document, false));
     ids.insert(ids.end(), more.begin(), more.end());
   }
   return ids;
@@ -116,14 +116,16 @@ Result<TokenWindows> CutWindows(std::span<const TextSpec> texts, const model::To
   if (tokens < context)
     return InvalidArgument(
         fmt::format("{} tokens are less than one window of {}", tokens, context));
-  const std::vector<model::TokenId> with_bos = tokenizer.Encode("", true);
+  INGOT_ASSIGN(const std::vector<model::TokenId> with_bos, tokenizer.Encode("", true));
   const bool has_bos = !with_bos.empty() && with_bos.front() == tokenizer.bos_id();
   std::vector<std::vector<model::TokenId>> ids;
   std::vector<double> weights;
   std::vector<std::size_t> available;
   for (const TextSpec& text : texts) {
     INGOT_ASSIGN(const std::vector<std::string> documents, ReadDocuments(text.path));
-    ids.push_back(TokensOf(documents, tokenizer));
+    INGOT_ASSIGN(std::vector<model::TokenId> tokens,
+                 TokensOf(documents, tokenizer).At(text.path));
+    ids.push_back(std::move(tokens));
     weights.push_back(text.weight);
     available.push_back(ids.back().size() / context);
     if (available.back() == 0)

@@ -12,18 +12,19 @@ namespace ingot::jobs {
 namespace {
 
 // What the tokenizer puts before and after a text, seen around one word.
-void SplitSurroundings(const model::Tokenizer& tokenizer, EvalText& text) {
-  const std::vector<model::TokenId> word = tokenizer.Encode("a", false);
-  const std::vector<model::TokenId> all = tokenizer.Encode("a", true);
+Status SplitSurroundings(const model::Tokenizer& tokenizer, EvalText& text) {
+  INGOT_ASSIGN(const std::vector<model::TokenId> word, tokenizer.Encode("a", false));
+  INGOT_ASSIGN(const std::vector<model::TokenId> all, tokenizer.Encode("a", true));
   const auto at = std::search(all.begin(), all.end(), word.begin(), word.end());
-  if (at == all.end()) return;
+  if (at == all.end()) return OkStatus();
   text.before.assign(all.begin(), at);
   text.after.assign(at + static_cast<std::ptrdiff_t>(word.size()), all.end());
+  return OkStatus();
 }
 
 // BOS where the tokenizer puts one in front of a text, else -1.
-std::int32_t BosOf(const model::Tokenizer& tokenizer) {
-  const std::vector<model::TokenId> ids = tokenizer.Encode("", true);
+Result<std::int32_t> BosOf(const model::Tokenizer& tokenizer) {
+  INGOT_ASSIGN(const std::vector<model::TokenId> ids, tokenizer.Encode("", true));
   return !ids.empty() && ids.front() == tokenizer.bos_id() ? tokenizer.bos_id() : -1;
 }
 
@@ -43,12 +44,12 @@ Result<EvalText> ReadTexts(const loader::Model& reference, const loader::Model& 
     text.origin += std::filesystem::path(path).filename().string();
   }
   if (reference.architecture().masked) {
-    text.tokens = tokenizer->Encode(content, false);
+    INGOT_ASSIGN(text.tokens, tokenizer->Encode(content, false));
     text.mask_id = tokenizer->mask_id();
-    SplitSurroundings(*tokenizer, text);
+    INGOT_TRY(SplitSurroundings(*tokenizer, text));
   } else {
-    text.tokens = tokenizer->Encode(content, true);
-    text.bos_id = BosOf(*tokenizer);
+    INGOT_ASSIGN(text.tokens, tokenizer->Encode(content, true));
+    INGOT_ASSIGN(text.bos_id, BosOf(*tokenizer));
   }
   return text;
 }
@@ -58,7 +59,7 @@ Result<EvalText> WriteText(const std::shared_ptr<const loader::Model>& model,
   EvalText text;
   model::TokenId first = -1;
   if (const auto tokenizer = model->tokenizer(); tokenizer.ok()) {
-    text.bos_id = BosOf(**tokenizer);
+    INGOT_ASSIGN(text.bos_id, BosOf(**tokenizer));
     first = (*tokenizer)->bos_id();
     if (first < 0 && !(*tokenizer)->eos_ids().empty()) first = (*tokenizer)->eos_ids()[0];
   }

@@ -61,7 +61,7 @@ Result<FillResult> FillMasks(Session& session, std::string_view prompt) {
   const model::TokenId mask = tokenizer->mask_id();
   if (mask < 0) return Unsupported("the model's tokenizer has no mask token");
   const std::string mask_text = tokenizer->TokenBytes(mask);
-  const std::vector<model::TokenId> ids = tokenizer->Encode(prompt, true);
+  INGOT_ASSIGN(const std::vector<model::TokenId> ids, tokenizer->Encode(prompt, true));
   FillResult result;
   result.tokens = ids.size();
   for (std::size_t i = 0; i < ids.size(); ++i)

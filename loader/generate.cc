@@ -73,7 +73,7 @@ Result<GenerateResult> Generate(Session& session, std::string_view prompt,
                                 const GenerateOptions& options,
                                 const std::function<bool(std::string_view)>& piece) {
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
-  std::vector<model::TokenId> ids = tokenizer->Encode(prompt, true);
+  INGOT_ASSIGN(std::vector<model::TokenId> ids, tokenizer->Encode(prompt, true));
   if (ids.empty() && tokenizer->bos_id() >= 0) ids.push_back(tokenizer->bos_id());
   if (ids.empty())
     return InvalidArgument("the prompt is empty and the model has no BOS token to start from");

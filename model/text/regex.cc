@@ -3,6 +3,8 @@
 
 #include <pcre2.h>
 
+#include <algorithm>
+
 #include "model/text/regex_translate.h"
 #include "model/text/unicode_class.h"
 #include "model/text/utf8.h"
@@ -11,11 +13,21 @@ namespace ingot::model {
 namespace {
 
 constexpr std::size_t kMaxPatternBytes = 64 << 10;
-// Backtracking steps of one search; ordinary patterns need a few per character matched.
-constexpr std::uint32_t kMatchLimit = 2'000'000;
-constexpr std::uint32_t kHeapLimitKib = 64 << 10;
+// Backtracking steps of one search: ordinary patterns need a few per character of a match, and one
+// match may be a whole text.
+constexpr std::size_t kMatchSteps = 2'000'000;
+constexpr std::size_t kMatchStepsPerByte = 32;
+constexpr std::size_t kMatchStepsMax = 1'000'000'000;
+// Memory of the interpreter, which keeps a frame per step that it may go back to.
+constexpr std::uint32_t kHeapLimitKib = 256 << 10;
 constexpr std::size_t kJitStackStart = 32 << 10;
 constexpr std::size_t kJitStackMax = 8 << 20;
+constexpr int kBackwards = 1;  // beside PCRE2's codes, which are negative
+
+std::uint32_t StepsFor(std::size_t subject_bytes) {
+  return static_cast<std::uint32_t>(
+      std::min(kMatchStepsMax, kMatchSteps + kMatchStepsPerByte * subject_bytes));
+}
 
 }  // namespace
 
@@ -24,7 +36,6 @@ RegexScratch::RegexScratch()
       context_(pcre2_match_context_create(nullptr)),
       stack_(pcre2_jit_stack_create(kJitStackStart, kJitStackMax, nullptr)) {
   INGOT_CHECK(data_ != nullptr && context_ != nullptr);
-  pcre2_set_match_limit(context_, kMatchLimit);
   pcre2_set_heap_limit(context_, kHeapLimitKib);
   // Without a stack of its own (no JIT on this machine) PCRE2 uses 32 KiB of the machine's.
   if (stack_ != nullptr) pcre2_jit_stack_assign(context_, nullptr, stack_);
@@ -114,20 +125,49 @@ std::size_t Regex::NextStart(std::string_view text, std::size_t position) {
                                 : position + 1;
 }
 
-std::optional<Match> Regex::Search(std::string_view subject, std::size_t from,
-                                   RegexScratch& scratch) const {
+Regex::Outcome Regex::Search(std::string_view subject, std::size_t from, RegexScratch& scratch,
+                             Match& match) const {
   const auto* text = reinterpret_cast<PCRE2_SPTR>(subject.data());
+  pcre2_set_match_limit(scratch.context_, StepsFor(subject.size()));
   int count = pcre2_match(code_.get(), text, subject.size(), from, PCRE2_NO_UTF_CHECK,
                           scratch.data_, scratch.context_);
   if (count == PCRE2_ERROR_JIT_STACKLIMIT) {  // the interpreter keeps its frames on the heap
     count = pcre2_match(code_.get(), text, subject.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                         scratch.data_, scratch.context_);
   }
-  if (count < 0) return std::nullopt;
+  if (count == PCRE2_ERROR_NOMATCH) return Outcome::kNone;
   const PCRE2_SIZE* span = pcre2_get_ovector_pointer(scratch.data_);
   // \K in a lookahead can put the start behind the end.
-  if (span[0] > span[1] || span[0] < from) return std::nullopt;
-  return Match{span[0], span[1]};
+  const bool backwards = count >= 0 && (span[0] > span[1] || span[0] < from);
+  if (count < 0 || backwards) {
+    scratch.error_ = backwards ? kBackwards : count;
+    return Outcome::kFailed;
+  }
+  match = {span[0], span[1]};
+  return Outcome::kFound;
+}
+
+Status Regex::SearchError(std::string_view subject, std::size_t from,
+                          const RegexScratch& scratch) {
+  const std::string place = "regular expression at byte " + std::to_string(from) + " of a text of " +
+                            std::to_string(subject.size()) + ": ";
+  switch (scratch.error_) {
+    case kBackwards:
+      return Unsupported(place + "a match ends before it begins");
+    case PCRE2_ERROR_MATCHLIMIT:
+    case PCRE2_ERROR_DEPTHLIMIT:
+      return LimitExceeded(place + "no match found or ruled out in " +
+                           std::to_string(StepsFor(subject.size())) + " steps");
+    case PCRE2_ERROR_HEAPLIMIT:
+    case PCRE2_ERROR_NOMEMORY:
+      return LimitExceeded(place + "a match needs more than " +
+                           std::to_string(kHeapLimitKib >> 10) + " MiB");
+    default:
+      break;
+  }
+  PCRE2_UCHAR message[160] = "";
+  pcre2_get_error_message(scratch.error_, message, sizeof(message));
+  return Unsupported(place + reinterpret_cast<const char*>(message));
 }
 
 }  // namespace ingot::model

@@ -13,6 +13,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kMaxAddedTokens = 1 << 20;
 constexpr std::size_t kMaxContentBytes = 1 << 10;
+constexpr std::size_t kMaxTrieBytes = 64 << 20;  // of all patterns
 
 Result<AddedToken> ParseToken(const Json& spec) {
   AddedToken token;
@@ -100,7 +101,11 @@ Result<AddedTokens> AddedTokens::Parse(const Json* list, const TokenModel& model
     added.by_id_[id] = std::move(token);
   }
   special_order.insert(special_order.end(), order.begin(), order.end());
-  RegexScratch scratch;
+  TextScratch scratch;
+  std::size_t bytes = 0;
+  for (const std::string& content : special_order) bytes += content.size();
+  scratch.growth.Begin(bytes);
+  bytes = 0;
   for (const std::string& content : special_order) {
     const TokenId id = added.FindId(content);
     AddedToken& token = added.by_id_.at(id);
@@ -109,9 +114,14 @@ Result<AddedTokens> AddedTokens::Parse(const Json* list, const TokenModel& model
       added.raw_.Add(content, id);
     } else {
       std::string storage;
-      if (normalizer != nullptr) token.decoded = normalizer->Apply(content, storage, scratch);
+      if (normalizer != nullptr) {
+        INGOT_ASSIGN(token.decoded, normalizer->Apply(content, storage, scratch));
+      }
       added.normalized_.Add(token.decoded, id);
     }
+    bytes += token.decoded.size();
+    if (bytes > kMaxTrieBytes)
+      return LimitExceeded("added tokens of more than " + std::to_string(kMaxTrieBytes) + " bytes");
   }
   return added;
 }

@@ -31,8 +31,8 @@ class BertNormalizer : public Normalizer {
     }
   }
 
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch& scratch) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     storage.clear();
     storage.reserve(text.size() + text.size() / 8);
     std::string run, decomposed;
@@ -42,9 +42,10 @@ class BertNormalizer : public Normalizer {
       i = end;
       if (i == text.size()) break;
       i = Collect(text, i, run);
-      AppendRun(run, decomposed, scratch, storage);
+      INGOT_TRY(AppendRun(run, decomposed, scratch, storage));
     }
-    return storage;
+    INGOT_TRY(scratch.growth.Take(text.size(), storage.size()));
+    return std::string_view(storage);
   }
 
  private:
@@ -80,15 +81,15 @@ class BertNormalizer : public Normalizer {
     return i;
   }
 
-  void AppendRun(std::string_view run, std::string& decomposed, RegexScratch& scratch,
-                 std::string& out) const {
+  Status AppendRun(std::string_view run, std::string& decomposed, TextScratch& scratch,
+                   std::string& out) const {
     if (steps_.strip_accents) {
       decomposed.clear();
-      run = decompose_->Apply(run, decomposed, scratch);
+      INGOT_ASSIGN(run, decompose_->Apply(run, decomposed, scratch));
     }
     if (!steps_.strip_accents && !steps_.lowercase) {
       out += run;
-      return;
+      return OkStatus();
     }
     for (std::size_t i = 0; i < run.size();) {
       const std::size_t at = i;
@@ -102,6 +103,7 @@ class BertNormalizer : public Normalizer {
         if (c == 0x130) AppendUtf8(0x307, out);
       }
     }
+    return OkStatus();
   }
 
   Steps steps_;

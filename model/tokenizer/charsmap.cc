@@ -70,11 +70,12 @@ class Precompiled : public Normalizer {
  public:
   explicit Precompiled(Charsmap map) : map_(std::move(map)) {}
 
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch&) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     storage.clear();
     storage.reserve(text.size() + text.size() / 8);
     for (std::size_t i = 0; i < text.size();) {
+      if (!scratch.growth.Fits(text.size(), storage.size())) break;
       const std::size_t end = GraphemeEnd(text, i);
       const bool whole = end - i < kMaxGraphemeBytes;
       if (const auto found = whole ? map_.Find(text.substr(i, end - i)) : std::nullopt) {
@@ -90,7 +91,8 @@ class Precompiled : public Normalizer {
         storage += map_.Find(text.substr(at, i - at)).value_or(text.substr(at, i - at));
       }
     }
-    return storage;
+    INGOT_TRY(scratch.growth.Take(text.size(), storage.size()));
+    return std::string_view(storage);
   }
 
  private:

@@ -19,13 +19,14 @@ using Json = nlohmann::json;
 class Prepend : public Normalizer {
  public:
   explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch&) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     if (text.empty() || prefix_.empty()) return text;
+    INGOT_TRY(scratch.growth.Take(text.size(), prefix_.size() + text.size()));
     storage.reserve(prefix_.size() + text.size());
     storage.assign(prefix_);
     storage += text;
-    return storage;
+    return std::string_view(storage);
   }
 
  private:
@@ -36,8 +37,8 @@ class Prepend : public Normalizer {
 class ReplaceLiteral : public Normalizer {
  public:
   ReplaceLiteral(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch&) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     std::size_t at = text.find(from_);
     if (at == std::string_view::npos) return text;
     storage.clear();
@@ -47,9 +48,11 @@ class ReplaceLiteral : public Normalizer {
       storage.append(text, done, at - done);
       storage += to_;
       done = at + from_.size();
+      if (!scratch.growth.Fits(text.size(), storage.size())) break;
     }
     storage.append(text, done);
-    return storage;
+    INGOT_TRY(scratch.growth.Take(text.size(), storage.size()));
+    return std::string_view(storage);
   }
 
  private:
@@ -59,18 +62,20 @@ class ReplaceLiteral : public Normalizer {
 class ReplaceRegex : public Normalizer {
  public:
   ReplaceRegex(Regex regex, std::string to) : regex_(std::move(regex)), to_(std::move(to)) {}
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch& scratch) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     if (text.empty()) return text;
     storage.clear();
     std::size_t done = 0;
-    regex_.ForEachMatch(text, scratch, [&](Match match) {
+    INGOT_TRY(regex_.ForEachMatch(text, scratch.regex, [&](Match match) {
+      if (!scratch.growth.Fits(text.size(), storage.size())) return;
       storage.append(text, done, match.begin - done);
       storage += to_;
       done = match.end;
-    });
+    }));
     storage.append(text, done);
-    return storage;
+    INGOT_TRY(scratch.growth.Take(text.size(), storage.size()));
+    return std::string_view(storage);
   }
 
  private:
@@ -80,8 +85,8 @@ class ReplaceRegex : public Normalizer {
 
 class Lowercase : public Normalizer {
  public:
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch&) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     storage.clear();
     storage.reserve(text.size());
     for (std::size_t i = 0; i < text.size();) {
@@ -89,14 +94,16 @@ class Lowercase : public Normalizer {
       AppendUtf8(LowercaseOf(c), storage);
       if (c == 0x130) AppendUtf8(0x307, storage);
     }
-    return storage;
+    INGOT_TRY(scratch.growth.Take(text.size(), storage.size()));
+    return std::string_view(storage);
   }
 };
 
 class StripEnds : public Normalizer {
  public:
   StripEnds(bool left, bool right) : left_(left), right_(right) {}
-  std::string_view Apply(std::string_view text, std::string&, RegexScratch&) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string&,
+                                 TextScratch&) const override {
     while (left_ && !text.empty()) {
       std::size_t next = 0;
       if (!IsWhitespace(NextCodePoint(text, next))) break;
@@ -117,14 +124,14 @@ class StripEnds : public Normalizer {
 
 class StripAccents : public Normalizer {
  public:
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch&) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch&) const override {
     storage.clear();
     for (std::size_t i = 0; i < text.size();) {
       const std::size_t at = i;
       if (!IsStrippedMark(NextCodePoint(text, i))) storage.append(text, at, i - at);
     }
-    return storage;
+    return std::string_view(storage);
   }
 };
 
@@ -132,13 +139,13 @@ class NormalizerSequence : public Normalizer {
  public:
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> steps)
       : steps_(std::move(steps)) {}
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch& scratch) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     // The text of one step lies in one buffer while the next writes the other.
     std::string other;
     for (const auto& step : steps_) {
       std::string next;
-      const std::string_view result = step->Apply(text, next, scratch);
+      INGOT_ASSIGN(const std::string_view result, step->Apply(text, next, scratch));
       const bool moved = !next.empty() && result.data() >= next.data() &&
                          result.data() <= next.data() + next.size();
       if (moved) {

@@ -18,35 +18,37 @@ using Json = nlohmann::json;
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-void SpansOfRegex(std::string_view text, const Regex& regex, bool invert, RegexScratch& scratch,
-                  std::vector<Span>& spans) {
+Status SpansOfRegex(std::string_view text, const Regex& regex, bool invert, RegexScratch& scratch,
+                    std::vector<Span>& spans) {
   std::size_t done = 0;
-  regex.ForEachMatch(text, scratch, [&](Match match) {
+  INGOT_TRY(regex.ForEachMatch(text, scratch, [&](Match match) {
     if (done != match.begin) spans.push_back({done, match.begin, invert});
     spans.push_back({match.begin, match.end, !invert});
     done = match.end;
-  });
+  }));
   if (done != text.size()) spans.push_back({done, text.size(), invert});
+  return OkStatus();
 }
 
 // A pre-tokenizer that cuts without changing the text.
 class Splitter : public PreTokenizer {
  public:
   explicit Splitter(SplitBehavior behavior) : behavior_(behavior) {}
-  void Apply(PieceList& list, RegexScratch& scratch) const override {
+  Status Apply(PieceList& list, TextScratch& scratch) const override {
     list.next.clear();
     std::vector<Span> spans;
     for (const Piece& piece : list.pieces) {
       spans.clear();
-      Spans(piece.text, scratch, spans);
+      INGOT_TRY(Spans(piece.text, scratch.regex, spans));
       EmitSplit(piece, spans, behavior_, list.next);
     }
     list.pieces.swap(list.next);
+    return OkStatus();
   }
 
  protected:
-  virtual void Spans(std::string_view text, RegexScratch& scratch,
-                     std::vector<Span>& spans) const = 0;
+  virtual Status Spans(std::string_view text, RegexScratch& scratch,
+                       std::vector<Span>& spans) const = 0;
 
  private:
   SplitBehavior behavior_;
@@ -58,9 +60,9 @@ class RegexSplit : public Splitter {
       : Splitter(behavior), regex_(std::move(regex)), invert_(invert) {}
 
  protected:
-  void Spans(std::string_view text, RegexScratch& scratch,
-             std::vector<Span>& spans) const override {
-    SpansOfRegex(text, regex_, invert_, scratch, spans);
+  Status Spans(std::string_view text, RegexScratch& scratch,
+               std::vector<Span>& spans) const override {
+    return SpansOfRegex(text, regex_, invert_, scratch, spans);
   }
 
  private:
@@ -75,8 +77,9 @@ class ClassSplit : public Splitter {
       : Splitter(behavior), in_class_(in_class) {}
 
  protected:
-  void Spans(std::string_view text, RegexScratch&, std::vector<Span>& spans) const override {
+  Status Spans(std::string_view text, RegexScratch&, std::vector<Span>& spans) const override {
     SpansOfCharacters(text, in_class_, spans);
+    return OkStatus();
   }
 
  private:
@@ -89,7 +92,7 @@ class WordSplit : public Splitter {
   WordSplit() : Splitter(SplitBehavior::kRemoved) {}
 
  protected:
-  void Spans(std::string_view text, RegexScratch&, std::vector<Span>& spans) const override {
+  Status Spans(std::string_view text, RegexScratch&, std::vector<Span>& spans) const override {
     int previous = -1;
     for (std::size_t i = 0; i < text.size();) {
       const std::size_t at = i;
@@ -102,6 +105,7 @@ class WordSplit : public Splitter {
       }
       previous = kind;
     }
+    return OkStatus();
   }
 };
 
@@ -116,21 +120,24 @@ class ByteLevel : public PreTokenizer {
   ByteLevel(bool add_prefix_space, std::unique_ptr<RegexSplit> split, bool leave_bytes)
       : add_prefix_space_(add_prefix_space), split_(std::move(split)), leave_bytes_(leave_bytes) {}
 
-  void Apply(PieceList& list, RegexScratch& scratch) const override {
+  Status Apply(PieceList& list, TextScratch& scratch) const override {
     if (add_prefix_space_) {
       for (Piece& piece : list.pieces) {
         if (piece.text.front() == ' ') continue;
+        INGOT_TRY(scratch.growth.Take(piece.text.size(), piece.text.size() + 1));
         list.storage.push_back(" " + std::string(piece.text));
         piece.text = list.storage.back();
       }
     }
-    if (split_ != nullptr) split_->Apply(list, scratch);
-    if (leave_bytes_) return;
+    if (split_ != nullptr) INGOT_TRY(split_->Apply(list, scratch));
+    if (leave_bytes_) return OkStatus();
     for (Piece& piece : list.pieces) {
       std::string& mapped = list.storage.emplace_back();
       AppendByteLevel(piece.text, mapped);
+      INGOT_TRY(scratch.growth.Take(piece.text.size(), mapped.size()));
       piece.text = mapped;
     }
+    return OkStatus();
   }
   bool EndsInBytes() const override { return leave_bytes_; }
 
@@ -147,11 +154,12 @@ class Metaspace : public PreTokenizer {
   Metaspace(std::string replacement, PrependScheme scheme, bool split)
       : replacement_(std::move(replacement)), scheme_(scheme), split_(split) {}
 
-  void Apply(PieceList& list, RegexScratch&) const override {
+  Status Apply(PieceList& list, TextScratch& scratch) const override {
     list.next.clear();
     for (const Piece& piece : list.pieces) {
       std::string& text = list.storage.emplace_back();
       Replace(piece, text);
+      INGOT_TRY(scratch.growth.Take(piece.text.size(), text.size()));
       if (split_) {
         Split({text, piece.at_start}, list.next);
       } else {
@@ -159,6 +167,7 @@ class Metaspace : public PreTokenizer {
       }
     }
     list.pieces.swap(list.next);
+    return OkStatus();
   }
 
  private:
@@ -203,8 +212,9 @@ class PreTokenizerSequence : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> steps)
       : steps_(std::move(steps)) {}
-  void Apply(PieceList& list, RegexScratch& scratch) const override {
-    for (const auto& step : steps_) step->Apply(list, scratch);
+  Status Apply(PieceList& list, TextScratch& scratch) const override {
+    for (const auto& step : steps_) INGOT_TRY(step->Apply(list, scratch));
+    return OkStatus();
   }
   bool EndsInBytes() const override { return !steps_.empty() && steps_.back()->EndsInBytes(); }
 

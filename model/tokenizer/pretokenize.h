@@ -9,16 +9,17 @@
 #include <vector>
 
 #include "base/status.h"
-#include "model/text/regex.h"
 #include "model/tokenizer/piece.h"
+#include "model/tokenizer/text_scratch.h"
 
 namespace ingot::model {
 
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  // Splits every piece. Empty pieces are dropped.
-  virtual void Apply(PieceList& list, RegexScratch& scratch) const = 0;
+  // Splits every piece. Empty pieces are dropped. Limit as Normalizer::Apply has it; the list is
+  // then spoilt.
+  virtual Status Apply(PieceList& list, TextScratch& scratch) const = 0;
   // True where the last step only puts the text into the byte alphabet; Apply then leaves it out
   // and the model works on the bytes.
   virtual bool EndsInBytes() const { return false; }

@@ -20,7 +20,7 @@ class RwkvTokenizer final : public Tokenizer {
     if (config_.eos_ids.empty()) config_.eos_ids.push_back(kEndOfText);
   }
 
-  std::vector<TokenId> Encode(std::string_view text, bool add_special) const override {
+  Result<std::vector<TokenId>> Encode(std::string_view text, bool add_special) const override {
     std::vector<TokenId> ids;
     if (add_special && config_.add_bos.value_or(false) && config_.bos_id >= 0)
       ids.push_back(config_.bos_id);

@@ -23,7 +23,7 @@ class SentencePieceTokenizer : public Tokenizer {
  public:
   static Result<std::unique_ptr<Tokenizer>> Make(const std::map<std::string, std::string>& assets);
 
-  std::vector<TokenId> Encode(std::string_view text, bool add_special) const override;
+  Result<std::vector<TokenId>> Encode(std::string_view text, bool add_special) const override;
   std::string Decode(std::span<const TokenId> ids, bool skip_special) const override;
   std::unique_ptr<TextStream> StartText(bool skip_special) const override;
   std::string TokenBytes(TokenId id) const override;
@@ -44,7 +44,7 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   friend class SentencePieceStream;
-  void EncodePart(std::string_view text, std::vector<TokenId>& out) const;
+  Status EncodePart(std::string_view text, std::vector<TokenId>& out) const;
   void AddControlSymbols();
   // Whether an added token begins at `position`; the longest wins.
   const AddedToken* AddedAt(std::string_view text, std::size_t position, TokenId& id) const;
@@ -169,11 +169,13 @@ void SentencePieceTokenizer::AddControlSymbols() {
   }
 }
 
-void SentencePieceTokenizer::EncodePart(std::string_view text, std::vector<TokenId>& out) const {
+Status SentencePieceTokenizer::EncodePart(std::string_view text, std::vector<TokenId>& out) const {
   std::vector<int> ids;
-  if (model_.Encode({text.data(), text.size()}, &ids).ok()) {
-    out.insert(out.end(), ids.begin(), ids.end());
-  }
+  if (const auto status = model_.Encode({text.data(), text.size()}, &ids); !status.ok())
+    return Unsupported("tokenizer.model: a text of " + std::to_string(text.size()) +
+                       " bytes is not encoded: " + std::string(status.message()));
+  out.insert(out.end(), ids.begin(), ids.end());
+  return OkStatus();
 }
 
 const AddedToken* SentencePieceTokenizer::AddedAt(std::string_view text, std::size_t position,
@@ -189,7 +191,8 @@ const AddedToken* SentencePieceTokenizer::AddedAt(std::string_view text, std::si
   return longest;
 }
 
-std::vector<TokenId> SentencePieceTokenizer::Encode(std::string_view text, bool add_special) const {
+Result<std::vector<TokenId>> SentencePieceTokenizer::Encode(std::string_view text,
+                                                            bool add_special) const {
   std::vector<TokenId> ids;
   if (add_special && add_bos_) ids.push_back(config_.bos_id);
   std::string repaired;
@@ -203,12 +206,12 @@ std::vector<TokenId> SentencePieceTokenizer::Encode(std::string_view text, bool 
       ++i;
       continue;
     }
-    if (done < i) EncodePart(text.substr(done, i - done), ids);
+    if (done < i) INGOT_TRY(EncodePart(text.substr(done, i - done), ids));
     ids.push_back(id);
     i += token->content.size();
     done = i;
   }
-  if (done < text.size()) EncodePart(text.substr(done), ids);
+  if (done < text.size()) INGOT_TRY(EncodePart(text.substr(done), ids));
   if (add_special && add_eos_) ids.push_back(config_.eos_ids.front());
   return ids;
 }

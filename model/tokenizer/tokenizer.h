@@ -40,8 +40,9 @@ class Tokenizer {
   // Ids of `text`. Special tokens written out in the text are recognised. With add_special the
   // post-processor's tokens (BOS, EOS) are put around it, as `tokenizers`'
   // encode(add_special_tokens=...) does. Text that is not UTF-8 has its bad bytes replaced by
-  // U+FFFD.
-  virtual std::vector<TokenId> Encode(std::string_view text, bool add_special) const = 0;
+  // U+FFFD. Limit where the tokenizer's rules need too many steps for this text or make too much of
+  // it: no ids are left out silently.
+  virtual Result<std::vector<TokenId>> Encode(std::string_view text, bool add_special) const = 0;
 
   // Text of ids; special tokens are left out when skip_special. Bad sequences become U+FFFD.
   virtual std::string Decode(std::span<const TokenId> ids, bool skip_special) const = 0;

@@ -28,7 +28,7 @@ constexpr std::size_t kMaxJsonBytes = 256 << 20;
 
 // What an Encode needs; kept between calls, so that the word cache stays warm.
 struct EncodeState {
-  RegexScratch regex;
+  TextScratch text;
   WordCache cache;
   PieceList list;
 };
@@ -58,7 +58,7 @@ class JsonTokenizer : public Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> Make(const TokenizerDocument& document,
                                                  const std::map<std::string, std::string>& assets);
 
-  std::vector<TokenId> Encode(std::string_view text, bool add_special) const override;
+  Result<std::vector<TokenId>> Encode(std::string_view text, bool add_special) const override;
   std::string Decode(std::span<const TokenId> ids, bool skip_special) const override;
   std::unique_ptr<TextStream> StartText(bool skip_special) const override;
   std::string TokenBytes(TokenId id) const override;
@@ -89,8 +89,9 @@ class JsonTokenizer : public Tokenizer {
     if (token.empty()) return std::nullopt;
     return std::string(token);
   }
-  void EncodeText(std::string_view text, bool at_start, EncodeState& state,
-                  std::vector<TokenId>& out) const;
+  Status EncodeInto(std::string_view text, EncodeState& state, std::vector<TokenId>& ids) const;
+  Status EncodePart(std::string_view text, bool at_start, EncodeState& state,
+                    std::vector<TokenId>& out) const;
 
   std::unique_ptr<Normalizer> normalizer_;
   std::unique_ptr<PreTokenizer> pre_tokenizer_;
@@ -179,22 +180,19 @@ Result<std::unique_ptr<Tokenizer>> JsonTokenizer::Make(
   return std::unique_ptr<Tokenizer>(std::move(made));
 }
 
-void JsonTokenizer::EncodeText(std::string_view text, bool at_start, EncodeState& state,
-                               std::vector<TokenId>& out) const {
+Status JsonTokenizer::EncodePart(std::string_view text, bool at_start, EncodeState& state,
+                                 std::vector<TokenId>& out) const {
   PieceList& list = state.list;
   list.pieces.assign(1, {text, at_start});
   list.storage.clear();
-  if (pre_tokenizer_ != nullptr) pre_tokenizer_->Apply(list, state.regex);
+  if (pre_tokenizer_ != nullptr) INGOT_TRY(pre_tokenizer_->Apply(list, state.text));
   for (const Piece& piece : list.pieces) model_->Tokenize(piece.text, state.cache, out);
+  return OkStatus();
 }
 
-std::vector<TokenId> JsonTokenizer::Encode(std::string_view text, bool add_special) const {
-  std::vector<TokenId> ids;
-  if (add_special) ids = around_.before;
-  std::string repaired;
-  text = RepairUtf8(text, repaired);
-  ids.reserve(ids.size() + text.size() / 3);
-  std::unique_ptr<EncodeState> state = states_.Take();
+Status JsonTokenizer::EncodeInto(std::string_view text, EncodeState& state,
+                                 std::vector<TokenId>& ids) const {
+  state.text.growth.Begin(text.size());
   std::vector<TextSection> raw, sections;
   added_.CutRaw(text, true, raw);
   for (const TextSection& section : raw) {
@@ -203,20 +201,33 @@ std::vector<TokenId> JsonTokenizer::Encode(std::string_view text, bool add_speci
       continue;
     }
     std::string storage;
-    const std::string_view normalized =
-        normalizer_ == nullptr ? section.text
-                               : normalizer_->Apply(section.text, storage, state->regex);
+    std::string_view normalized = section.text;
+    if (normalizer_ != nullptr) {
+      INGOT_ASSIGN(normalized, normalizer_->Apply(section.text, storage, state.text));
+    }
     sections.clear();
     added_.CutNormalized(normalized, section.at_start, sections);
     for (const TextSection& part : sections) {
       if (part.id >= 0) {
         ids.push_back(part.id);
       } else {
-        EncodeText(part.text, part.at_start, *state, ids);
+        INGOT_TRY(EncodePart(part.text, part.at_start, state, ids));
       }
     }
   }
+  return OkStatus();
+}
+
+Result<std::vector<TokenId>> JsonTokenizer::Encode(std::string_view text, bool add_special) const {
+  std::vector<TokenId> ids;
+  if (add_special) ids = around_.before;
+  std::string repaired;
+  text = RepairUtf8(text, repaired);
+  ids.reserve(ids.size() + text.size() / 3);
+  std::unique_ptr<EncodeState> state = states_.Take();
+  Status status = EncodeInto(text, *state, ids);
   states_.Return(std::move(state));
+  if (!status.ok()) return std::move(status).At("tokenizer.json");
   if (add_special) ids.insert(ids.end(), around_.after.begin(), around_.after.end());
   return ids;
 }

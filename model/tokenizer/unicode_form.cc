@@ -18,8 +18,8 @@ class UnicodeForm : public Normalizer {
   UnicodeForm(bool compose, bool compatibility)
       : compose_(compose), compatibility_(compatibility) {}
 
-  std::string_view Apply(std::string_view text, std::string& storage,
-                         RegexScratch&) const override {
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
     bool copied = false;
     std::size_t done = 0;  // text before it is in storage, once copied
     std::size_t i = SkipAscii(text, 0);
@@ -44,7 +44,8 @@ class UnicodeForm : public Normalizer {
     }
     if (!copied) return text;
     storage.append(text, done);
-    return storage;
+    INGOT_TRY(scratch.growth.Take(text.size(), storage.size()));
+    return std::string_view(storage);
   }
 
  private:

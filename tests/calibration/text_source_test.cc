@@ -19,7 +19,8 @@ class ByteTokenizer final : public model::Tokenizer {
   explicit ByteTokenizer(bool special) : special_(special) {
     if (special) eos_ = {257};
   }
-  std::vector<model::TokenId> Encode(std::string_view text, bool add_special) const override {
+  Result<std::vector<model::TokenId>> Encode(std::string_view text,
+                                             bool add_special) const override {
     std::vector<model::TokenId> ids;
     if (add_special && special_) ids.push_back(256);
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));

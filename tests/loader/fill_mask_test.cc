@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "files/atomic_file.h"
 #include "loader/generate.h"
+#include "tests/model/tokenizer/encoded.h"
 
 namespace ingot::loader {
 namespace {
@@ -62,7 +63,7 @@ TEST_F(FillMaskTest, PutsTheLikeliestTokensInPlace) {
   ASSERT_EQ(filled->masks.size(), 2u);
   // By hand: the same ids, the argmax of the mask's logits.
   const model::Tokenizer& tokenizer = **model_->tokenizer();
-  const std::vector<model::TokenId> ids = tokenizer.Encode(prompt, true);
+  const std::vector<model::TokenId> ids = model::Encoded(tokenizer, prompt, true);
   ASSERT_EQ(ids, (std::vector<model::TokenId>{2, 6, 4, 8, 1, 10, 4, 1, 3}));
   session.Reset();
   const auto hidden = session.Hidden(ids, 0);

@@ -25,13 +25,13 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::vector<ingot::model::TokenId> EncodeAll(const ingot::model::Tokenizer& tokenizer,
-                                             std::string_view text, bool special, bool lines) {
+ingot::Result<std::vector<ingot::model::TokenId>> EncodeAll(
+    const ingot::model::Tokenizer& tokenizer, std::string_view text, bool special, bool lines) {
   if (!lines) return tokenizer.Encode(text, special);
   std::vector<ingot::model::TokenId> all;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    const auto ids = tokenizer.Encode(text.substr(0, end), special);
+    INGOT_ASSIGN(const auto ids, tokenizer.Encode(text.substr(0, end), special));
     all.insert(all.end(), ids.begin(), ids.end());
     text.remove_prefix(std::min(end + 1, text.size()));
   }
@@ -93,6 +93,11 @@ int main(int argc, char** argv) {
   if (repeat > 0)
     std::fprintf(stderr, "load %.4f encode %.6f load_cpu %.4f encode_cpu %.6f\n", loaded, best,
                  loaded_cpu, best_cpu);
-  for (const auto id : EncodeAll(**tokenizer, *text, special, lines)) std::printf("%d\n", id);
+  const auto ids = EncodeAll(**tokenizer, *text, special, lines);
+  if (!ids.ok()) {
+    std::fprintf(stderr, "tokenize: %s\n", ids.status().message().c_str());
+    return 1;
+  }
+  for (const auto id : *ids) std::printf("%d\n", id);
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "model/tokenizer/charsmap.h"
 #include "model/tokenizer/tokenizer.h"
+#include "tests/model/tokenizer/encoded.h"
 
 namespace ingot::model {
 namespace {
@@ -63,10 +64,10 @@ TEST(VocabTxt, IsBertsTokenizerJson) {
       const auto lines = Must(
           {{"vocab.txt", Lines(spec["model"]["vocab"], end)}, {"tokenizer_config.json", config}});
       ASSERT_TRUE(whole != nullptr && lines != nullptr);
-      const Ids ids = whole->Encode(Torture(), false);
-      EXPECT_EQ(lines->Encode(Torture(), false), ids);
-      EXPECT_EQ(lines->Encode("a [MASK] b", true), [&] {
-        Ids around = whole->Encode("a [MASK] b", false);
+      const Ids ids = Encoded(*whole, Torture(), false);
+      EXPECT_EQ(Encoded(*lines, Torture(), false), ids);
+      EXPECT_EQ(Encoded(*lines, "a [MASK] b", true), [&] {
+        Ids around = Encoded(*whole, "a [MASK] b", false);
         around.insert(around.begin(), 2);
         around.push_back(3);
         return around;
@@ -101,13 +102,13 @@ TEST(VocabMerges, IsRobertasAndGpt2sTokenizerJson) {
                        (at = text.find("</s>")) != std::string::npos ||
                        (at = text.find("<mask>")) != std::string::npos;)
     text.erase(at, 1);
-  EXPECT_EQ(roberta->Encode(text, false), whole->Encode(text, false));
-  const Ids filled = roberta->Encode("a <mask> b", true);
+  EXPECT_EQ(Encoded(*roberta, text, false), Encoded(*whole, text, false));
+  const Ids filled = Encoded(*roberta, "a <mask> b", true);
   EXPECT_EQ(filled.front(), bos);
   EXPECT_EQ(filled.back(), bos + 1);
   EXPECT_EQ(std::count(filled.begin(), filled.end(), bos + 2), 1);
   // The space before the mask goes with it.
-  EXPECT_EQ(filled, roberta->Encode("a<mask> b", true));
+  EXPECT_EQ(filled, Encoded(*roberta, "a<mask> b", true));
   EXPECT_EQ(roberta->mask_id(), bos + 2);
 
   Assets gpt2 = files;
@@ -115,8 +116,8 @@ TEST(VocabMerges, IsRobertasAndGpt2sTokenizerJson) {
       R"({"tokenizer_class":"GPT2Tokenizer","add_prefix_space":true,"add_bos_token":true,"bos_token":"</s>"})";
   const auto opt = Must(gpt2);
   ASSERT_NE(opt, nullptr);
-  EXPECT_EQ(opt->Encode("a", true).front(), bos + 1);
-  EXPECT_EQ(opt->Encode("a", true).size(), opt->Encode("a", false).size() + 1);
+  EXPECT_EQ(Encoded(*opt, "a", true).front(), bos + 1);
+  EXPECT_EQ(Encoded(*opt, "a", true).size(), Encoded(*opt, "a", false).size() + 1);
   gpt2["tokenizer_config.json"] = R"({"tokenizer_class":"Qwen2Tokenizer"})";
   EXPECT_NE(MessageOf(gpt2).find("Qwen2Tokenizer needs its tokenizer.json"), std::string::npos);
 }
@@ -149,9 +150,9 @@ TEST(WordPieceModel, RefusesWhatCannotWork) {
   const auto made = Must({{"tokenizer.json", WithModel(R"({"type":"WordPiece","unk_token":"u",
       "max_input_chars_per_word":4,"vocab":{"u":0,"a":1,"##a":2,"##\u00e9":3,"ab":4}})")}});
   ASSERT_NE(made, nullptr);
-  EXPECT_EQ(made->Encode("aa\xC3\xA9", false), (Ids{1, 2, 3}));
-  EXPECT_EQ(made->Encode("aaaaa", false), Ids{0});  // longer than four characters
-  EXPECT_EQ(made->Encode("abab", false), Ids{0});   // "##ab" is not there
+  EXPECT_EQ(Encoded(*made, "aa\xC3\xA9", false), (Ids{1, 2, 3}));
+  EXPECT_EQ(Encoded(*made, "aaaaa", false), Ids{0});  // longer than four characters
+  EXPECT_EQ(Encoded(*made, "abab", false), Ids{0});   // "##ab" is not there
 }
 
 TEST(UnigramModel, RefusesWhatCannotWork) {
@@ -172,9 +173,9 @@ TEST(UnigramModel, RefusesWhatCannotWork) {
   const auto made = Must({{"tokenizer.json", WithModel(R"({"type":"Unigram","unk_id":0,"vocab":
       [["<unk>",0],["a",-1.5],["aa",-3E0],["b",-1],["ab",-1.0e+0]]})")}});
   ASSERT_NE(made, nullptr);
-  EXPECT_EQ(made->Encode("aa", false), Ids{2});
-  EXPECT_EQ(made->Encode("aab", false), (Ids{1, 4}));
-  EXPECT_EQ(made->Encode("axyb", false), (Ids{1, 0, 3}));  // unknown neighbours are one token
+  EXPECT_EQ(Encoded(*made, "aa", false), Ids{2});
+  EXPECT_EQ(Encoded(*made, "aab", false), (Ids{1, 4}));
+  EXPECT_EQ(Encoded(*made, "axyb", false), (Ids{1, 0, 3}));  // unknown neighbours are one token
 }
 
 TEST(Charsmap, DamagedOnesFindNothingOrAreRefused) {

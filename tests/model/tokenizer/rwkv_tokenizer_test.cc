@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "model/tokenizer/rwkv_vocabulary.h"
 #include "model/tokenizer/tokenizer.h"
+#include "tests/model/tokenizer/encoded.h"
 
 namespace ingot::model {
 namespace {
@@ -44,7 +45,7 @@ int CheckDigests(const Tokenizer& tokenizer, const std::string& vocabulary) {
     const auto text = ReadFileToString(
         (name == "torture.txt" ? kFixtures : std::string(INGOT_SHARED_DIR) + "/text/") + name);
     if (!text.ok()) continue;
-    const std::vector<TokenId> ids = tokenizer.Encode(*text, true);
+    const std::vector<TokenId> ids = Encoded(tokenizer, *text, true);
     EXPECT_EQ(ids.size(), row["count"].get<std::size_t>()) << name;
     EXPECT_EQ(Fnv1a(ids), row["fnv1a"].get<std::string>()) << name;
     EXPECT_TRUE(tokenizer.Decode(ids, false) == *text) << name;
@@ -78,7 +79,7 @@ TEST(RwkvTokenizerTest, DecodingNeverSplitsACharacter) {
   const auto tokenizer = Make(Sample());
   ASSERT_NE(tokenizer, nullptr);
   const std::string text = "caf\xC3\xA9 \xE4\xB8\x96\xE7\x95\x8C \xF0\x9F\x98\x80!";
-  const std::vector<TokenId> ids = tokenizer->Encode(text, false);
+  const std::vector<TokenId> ids = Encoded(*tokenizer, text, false);
   StreamDecoder stream(*tokenizer, true);
   std::string joined;
   for (const TokenId id : ids) {
@@ -90,7 +91,7 @@ TEST(RwkvTokenizerTest, DecodingNeverSplitsACharacter) {
   }
   EXPECT_EQ(joined + stream.Finish(), text);
   // A character cut off ends as U+FFFD, one that others break into too.
-  const TokenId lead = tokenizer->Encode("\xC3\xA9", false)[0];
+  const TokenId lead = Encoded(*tokenizer, "\xC3\xA9", false)[0];
   if (tokenizer->TokenBytes(lead) == "\xC3") {
     EXPECT_EQ(tokenizer->Decode(std::vector<TokenId>{lead}, false), "\xEF\xBF\xBD");
   }
@@ -117,7 +118,7 @@ TEST(RwkvTokenizerTest, AddedTokensOfAConfigAreFoundInText) {
   ASSERT_TRUE(made.ok()) << made.status().message();
   const Tokenizer& tokenizer = **made;
   EXPECT_EQ(tokenizer.vocab_size(), 70001u);
-  EXPECT_EQ(tokenizer.Encode("<|end|>A<|end|><|of|>", false),
+  EXPECT_EQ(Encoded(tokenizer, "<|end|>A<|end|><|of|>", false),
             (std::vector<TokenId>{0, 'A' + 1, 70000}));
   EXPECT_EQ(tokenizer.Decode(std::vector<TokenId>{70000, 'A' + 1}, false), "<|end|><|of|>A");
 }

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "model/tokenizer/tokenizer.h"
+#include "tests/model/tokenizer/encoded.h"
 
 namespace ingot::model {
 namespace {
@@ -72,7 +73,7 @@ TEST(TokenizerDigests, EveryTextByEveryTokenizer) {
     ASSERT_NE(tokenizers[name], nullptr) << name;
     const auto text = ReadText(row["text"]);
     ASSERT_TRUE(text.ok()) << row;
-    const Ids ids = tokenizers[name]->Encode(*text, false);
+    const Ids ids = Encoded(*tokenizers[name], *text, false);
     EXPECT_EQ(ids.size(), row["count"].get<std::size_t>()) << row;
     EXPECT_EQ(Fnv1a(ids), row["fnv1a"]) << row;
   }
@@ -94,7 +95,7 @@ TEST(TokenizerDigests, TortureByEveryKind) {
     const auto tokenizer =
         Tokenizer::FromAssets({{"tokenizer.json", Json::parse(*file)["tokenizer"].dump()}});
     ASSERT_TRUE(tokenizer.ok()) << name << ": " << tokenizer.status().message();
-    const Ids ids = (*tokenizer)->Encode(*text, false);
+    const Ids ids = Encoded(**tokenizer, *text, false);
     EXPECT_EQ(ids.size(), row["count"].get<std::size_t>()) << name;
     EXPECT_EQ(Fnv1a(ids), row["fnv1a"]) << name;
     EXPECT_EQ(Fnv1a((*tokenizer)->Decode(ids, false)), row["decoded"]) << name;
@@ -112,8 +113,8 @@ TEST(TokenizerModelFile, SurroundsAndDecodes) {
   EXPECT_TRUE(tokenizer->IsSpecial(0) && tokenizer->IsSpecial(1) && tokenizer->IsSpecial(2));
   EXPECT_FALSE(tokenizer->IsSpecial(3) || tokenizer->IsSpecial(-1) || tokenizer->IsSpecial(512));
   const std::string text = "Once upon a time, caf\xC3\xA9 \xF0\x9F\x98\x80  \n x";
-  const Ids ids = tokenizer->Encode(text, false);
-  const Ids around = tokenizer->Encode(text, true);
+  const Ids ids = Encoded(*tokenizer, text, false);
+  const Ids around = Encoded(*tokenizer, text, true);
   ASSERT_EQ(around.size(), ids.size() + 1);
   EXPECT_EQ(around[0], 1);
   EXPECT_EQ(Ids(around.begin() + 1, around.end()), ids);
@@ -191,7 +192,7 @@ TEST(TokenizerThreads, EncodeFromFour) {
       for (int round = 0; round < 20; ++round) {
         for (const Json& item : spec["cases"]) {
           if (!item.contains("text")) continue;
-          const Ids ids = (*tokenizer)->Encode(item["text"].get_ref<const std::string&>(), false);
+          const Ids ids = Encoded(**tokenizer, item["text"].get_ref<const std::string&>(), false);
           if (ids != item["ids"].get<Ids>()) ++count;
           if ((*tokenizer)->Decode(ids, true) != item["skipped"]) ++count;
         }
@@ -211,7 +212,7 @@ TEST(TokenizerDocument, ReadsEscapesAndRefusesWhatJsonRefuses) {
       load(R"("voc\u0061b" : { "a":0, "\u00e9" :1,"\ud83d\ude00":2,"a\u00e9":3, "\"\\":-0 },
                             "merges":["#version: 0.2","a \u00e9"])");
   ASSERT_TRUE(good.ok()) << good.status().message();
-  EXPECT_EQ((*good)->Encode("a\xC3\xA9\xF0\x9F\x98\x80", false), (Ids{3, 2}));
+  EXPECT_EQ(Encoded(**good, "a\xC3\xA9\xF0\x9F\x98\x80", false), (Ids{3, 2}));
   const char* bad[] = {
       R"("vocab":{"a":0,},"merges":[])",
       R"("vocab":{"a":0 "b":1},"merges":[])",

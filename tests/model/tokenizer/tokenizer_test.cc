@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/file.h"
+#include "tests/model/tokenizer/encoded.h"
 
 namespace ingot::model {
 namespace {
@@ -48,8 +49,8 @@ TEST_P(Fixture, AgreesWithTheReference) {
     if (item.contains("text")) {
       const std::string input = item["text"];
       ids = item["ids"].get<Ids>();
-      EXPECT_EQ((*tokenizer)->Encode(input, false), ids) << input;
-      EXPECT_EQ((*tokenizer)->Encode(input, true), item["special"].get<Ids>()) << input;
+      EXPECT_EQ(Encoded(**tokenizer, input, false), ids) << input;
+      EXPECT_EQ(Encoded(**tokenizer, input, true), item["special"].get<Ids>()) << input;
       EXPECT_EQ((*tokenizer)->Decode(ids, true), item["skipped"]) << input;
       EXPECT_EQ(Streamed(**tokenizer, ids, true), item["skipped"]) << input;
     } else {
@@ -83,12 +84,48 @@ TEST(TokenizerErrors, NameWhatIsWrong) {
       std::string::npos);
 }
 
-TEST(TokenizerErrors, CatastrophicPatternEnds) {
-  const auto made = Tokenizer::FromAssets(
-      {{"tokenizer.json",
-        R"({"model":{"vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(a+)+$b"},"behavior":"Isolated","invert":false}})"}});
-  ASSERT_TRUE(made.ok()) << made.status().message();
-  EXPECT_EQ((*made)->Encode(std::string(2000, 'a'), false).size(), 2000u);
+// A BPE of one letter with one more part.
+Result<std::unique_ptr<Tokenizer>> WithPart(const std::string& part) {
+  return Tokenizer::FromAssets(
+      {{"tokenizer.json", R"({"model":{"vocab":{"a":0},"merges":[]},)" + part + "}"}});
+}
+
+TEST(TokenizerErrors, CatastrophicPatternIsAnError) {
+  for (const char* part :
+       {R"("pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?:a|aa)+[bc]"},"behavior":"Isolated","invert":false})",
+        R"("normalizer":{"type":"Replace","pattern":{"Regex":"(?:a|aa)+[bc]"},"content":"x"})"}) {
+    const auto made = WithPart(part);
+    ASSERT_TRUE(made.ok()) << made.status().message();
+    const auto ids = (*made)->Encode(std::string(100, 'a'), false);
+    ASSERT_FALSE(ids.ok()) << part;
+    EXPECT_EQ(ids.status().code(), StatusCode::kLimit);
+    EXPECT_NE(ids.status().message().find("steps"), std::string::npos) << ids.status().message();
+    // What it knows how to cut is still cut by the same tokenizer.
+    EXPECT_EQ(Encoded(**made, "a", false), Ids{0});
+  }
+}
+
+TEST(TokenizerErrors, TextThatGrowsIsAnError) {
+  const std::string wide = R"({"type":"Replace","pattern":{"String":"a"},"content":"aaaaaaaaaa"})";
+  std::string many = wide;
+  for (int i = 0; i < 11; ++i) many += "," + wide;
+  const std::string bytes = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":false})";
+  std::string doubled = bytes;
+  for (int i = 0; i < 40; ++i) doubled += "," + bytes;
+  for (const std::string& part :
+       {R"("normalizer":{"type":"Sequence","normalizers":[)" + many + "]}",
+        R"("normalizer":{"type":"Replace","pattern":{"Regex":"a"},"content":")" +
+            std::string(2 << 20, 'b') + "\"}",
+        R"("normalizer":{"type":"Prepend","prepend":")" + std::string(2 << 20, 'b') + "\"}",
+        R"("pre_tokenizer":{"type":"Sequence","pretokenizers":[)" + doubled + "]}"}) {
+    const auto made = WithPart(part);
+    ASSERT_TRUE(made.ok()) << made.status().message();
+    const auto ids = (*made)->Encode("\xC3\xA9 a", false);
+    ASSERT_FALSE(ids.ok()) << part.substr(0, 90);
+    EXPECT_EQ(ids.status().code(), StatusCode::kLimit);
+    EXPECT_NE(ids.status().message().find("1048832 bytes"), std::string::npos)
+        << ids.status().message();
+  }
 }
 
 TEST(TokenizerShared, MeetsThePublishedCases) {
@@ -113,7 +150,7 @@ TEST(TokenizerShared, MeetsThePublishedCases) {
       std::getline(lines, line);
       std::istringstream numbers(line);
       const Ids expected{std::istream_iterator<TokenId>(numbers), {}};
-      EXPECT_EQ((*tokenizer)->Encode(input->substr(begin, end - begin), false), expected)
+      EXPECT_EQ(Encoded(**tokenizer, input->substr(begin, end - begin), false), expected)
           << name << " " << count;
       ++count;
     }

@@ -11,6 +11,7 @@
 #include "model/source/gguf/gguf_pretokenizers.h"
 #include "model/tokenizer/tokenizer.h"
 #include "tests/model/source_builders.h"
+#include "tests/model/tokenizer/encoded.h"
 
 namespace ingot::model {
 namespace {
@@ -39,7 +40,7 @@ void CheckVocabulary(const std::string& path) {
     std::istringstream numbers(line);
     std::vector<TokenId> ids;
     for (TokenId id; numbers >> id;) ids.push_back(id);
-    EXPECT_EQ((*tokenizer)->Encode(text, false), ids) << "'" << text << "'";
+    EXPECT_EQ(Encoded(**tokenizer, text, false), ids) << "'" << text << "'";
   }
 }
 
@@ -107,7 +108,7 @@ TEST(GgufTokenizer, EveryPreTokenizerIsUnderstood) {
     ASSERT_TRUE(assets.ok()) << assets.status().message();
     const auto tokenizer = Tokenizer::FromAssets(*assets);
     ASSERT_TRUE(tokenizer.ok()) << name << ": " << tokenizer.status().message();
-    EXPECT_EQ((*tokenizer)->Decode((*tokenizer)->Encode("ab<|end|>ba", false), false),
+    EXPECT_EQ((*tokenizer)->Decode(Encoded(**tokenizer, "ab<|end|>ba", false), false),
               "ab<|end|>ba")
         << name;
   }
