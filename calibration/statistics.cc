@@ -12,7 +12,7 @@
 #include "base/digest.h"
 #include "base/parallel.h"
 #include "model/source/safetensors.h"
-#include "model/text/json_text.h"
+#include "untrusted/json_guard.h"
 
 namespace ingot::calibration {
 namespace {
@@ -129,7 +129,7 @@ Status Statistics::ReadMetadata() {
   const ByteSpan bytes = file_.bytes();
   const auto header_bytes = LoadLe<std::uint64_t>(bytes.data());
   const ByteSpan header = bytes.subspan(sizeof(std::uint64_t), header_bytes);
-  INGOT_ASSIGN(const Json json, model::ParseJson(AsText(header)).At("header"));
+  INGOT_ASSIGN(const Json json, untrusted::ParseJson(AsText(header), {}).At("header"));
   if (!json.is_object()) return Corruption("the header is not an object");
   metadata_ = json.value("__metadata__", Json::object());
   if (!metadata_.is_object()) return Corruption("the metadata are not an object");
@@ -138,7 +138,7 @@ Status Statistics::ReadMetadata() {
   if (metadata_.value("format", "") != kStatisticsFormat)
     return Corruption(fmt::format("no statistics file: its metadata does not say format '{}'",
                                   kStatisticsFormat));
-  INGOT_ASSIGN(const Json inputs, model::ParseJson(metadata_.value("inputs", "{}")).At("inputs"));
+  INGOT_ASSIGN(const Json inputs, untrusted::ParseJson(metadata_.value("inputs", "{}"), {}).At("inputs"));
   if (!inputs.is_object()) return Corruption("'inputs' is not an object");
   for (const auto& [weight, input] : inputs.items()) {
     if (!input.is_string()) return Corruption("'inputs' of " + weight + " is not a name");

@@ -13,7 +13,7 @@
 #include "files/atomic_file.h"
 #include "model/source/mapped_file.h"
 #include "model/source/safetensors.h"
-#include "model/text/json_text.h"
+#include "untrusted/json_guard.h"
 
 namespace ingot::calibration {
 namespace {
@@ -147,7 +147,8 @@ Result<StatisticsMetadata> ReadPartMetadata(const std::string& path) {
   const auto header_bytes = LoadLe<std::uint64_t>(mapped.bytes().data());
   INGOT_ASSIGN(
       const nlohmann::json header,
-      model::ParseJson(AsText(mapped.bytes().subspan(sizeof header_bytes, header_bytes))).At(path));
+      untrusted::ParseJson(AsText(mapped.bytes().subspan(sizeof header_bytes, header_bytes)), {})
+          .At(path));
   StatisticsMetadata metadata;
   // Named, for it must outlive the loop over it.
   const nlohmann::json entries = header.value("__metadata__", nlohmann::json::object());

@@ -8,22 +8,11 @@
 #include <numeric>
 #include <utility>
 
-#include "base/file.h"
 #include "model/text/json_text.h"
-#include "model/text/utf8.h"
+#include "untrusted/text_input.h"
 
 namespace ingot::calibration {
 namespace {
-
-Status CheckUtf8(std::string_view text) {
-  for (std::size_t at = 0; (at = model::SkipAscii(text, at)) < text.size();) {
-    const model::Utf8Step step = model::ClassifyUtf8(text.substr(at));
-    if (step.kind != model::Utf8Kind::kCharacter)
-      return InvalidArgument(fmt::format("not UTF-8 at byte {}: convert it first", at));
-    at += step.bytes;
-  }
-  return OkStatus();
-}
 
 Result<std::vector<std::string>> ParseLines(std::string_view text) {
   std::vector<std::string> documents;
@@ -73,17 +62,15 @@ Result<TextSpec> ParseTextSpec(std::string_view argument) {
 }
 
 Result<std::vector<std::string>> ReadDocuments(const std::string& path) {
-  INGOT_ASSIGN(std::string text, ReadFileToString(path));
-  INGOT_TRY(CheckUtf8(text).At(path));
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  INGOT_ASSIGN(std::string text, untrusted::ReadText(path));
   std::vector<std::string> documents;
   if (path.ends_with(".jsonl")) {
-    INGOT_ASSIGN(documents, ParseLines(text).At(path));
+    INGOT_ASSIGN(documents, ParseLines(text).At(untrusted::TextName(path)));
   } else {
     documents.push_back(std::move(text));
   }
   std::erase(documents, "");
-  if (documents.empty()) return InvalidArgument(path + ": the text is empty");
+  if (documents.empty()) return InvalidArgument(untrusted::TextName(path) + ": the text is empty");
   return documents;
 }
 
@@ -123,13 +110,13 @@ Result<TokenWindows> CutWindows(std::span<const TextSpec> texts, const model::To
   std::vector<std::size_t> available;
   for (const TextSpec& text : texts) {
     INGOT_ASSIGN(const std::vector<std::string> documents, ReadDocuments(text.path));
-    INGOT_ASSIGN(std::vector<model::TokenId> tokens,
-                 TokensOf(documents, tokenizer).At(text.path));
+    const std::string name = untrusted::TextName(text.path);
+    INGOT_ASSIGN(std::vector<model::TokenId> tokens, TokensOf(documents, tokenizer).At(name));
     ids.push_back(std::move(tokens));
     weights.push_back(text.weight);
     available.push_back(ids.back().size() / context);
     if (available.back() == 0)
-      return InvalidArgument(fmt::format("{}: {} tokens are less than one window of {}", text.path,
+      return InvalidArgument(fmt::format("{}: {} tokens are less than one window of {}", name,
                                          ids.back().size(), context));
   }
   TokenWindows result;
@@ -142,10 +129,11 @@ Result<TokenWindows> CutWindows(std::span<const TextSpec> texts, const model::To
           result.windows.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(context));
       if (has_bos) window.front() = tokenizer.bos_id();
     }
-    const std::size_t slash = texts[i].path.rfind('/');
-    result.sources.push_back(fmt::format(
-        "{}: {} of {} windows", texts[i].path.substr(slash == std::string::npos ? 0 : slash + 1),
-        shares[i], available[i]));
+    const std::string name = untrusted::TextName(texts[i].path);
+    const std::size_t slash = name.rfind('/');
+    result.sources.push_back(fmt::format("{}: {} of {} windows",
+                                         name.substr(slash == std::string::npos ? 0 : slash + 1),
+                                         shares[i], available[i]));
   }
   return result;
 }

@@ -25,9 +25,9 @@ struct TextSpec {
 // itself ends in a colon and a number is reached by a weight behind it.
 Result<TextSpec> ParseTextSpec(std::string_view argument);
 
-// The documents of a file: one for plain text, one a line for *.jsonl (the "text" of each object).
-// NotFound, Io; InvalidArgument where it is empty, not UTF-8 (names the byte), or a line is no
-// object with a text (names the line); Limit past 1 GiB.
+// The documents of a text as untrusted::ReadText reads it (a file, a pipe, "-"): one for plain text,
+// one a line for *.jsonl (the "text" of each object). Its errors; InvalidArgument where it is empty
+// or a line is no object with a text (names the line).
 Result<std::vector<std::string>> ReadDocuments(const std::string& path);
 
 // Windows of `context` tokens each, text by text.

@@ -1,15 +1,12 @@
 #include "calibration/work_directory.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <filesystem>
 #include <utility>
 
 #include "base/bytes.h"
 #include "files/atomic_file.h"
+#include "files/owned_file.h"
 
 namespace ingot::calibration {
 namespace {
@@ -39,16 +36,6 @@ bool IsFresh(const std::string& path) {
   for (const auto& entry : fs::directory_iterator(path, error))
     if (!files::IsTemporaryName(entry.path().filename().string())) return false;
   return !error;
-}
-
-// What lies in a directory of somebody else's, or one that others may write, is not resumed from.
-Status CheckOwn(const std::string& path) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "stat");
-  if (S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() && (info.st_mode & 022) == 0)
-    return OkStatus();
-  return InvalidArgument(
-      fmt::format("{}: is no directory of yours, or others can write it: move it away", path));
 }
 
 Status FromError(const std::error_code& error, const std::string& path, std::string_view action) {
@@ -95,7 +82,8 @@ Result<std::unique_ptr<WorkDirectory>> WorkDirectory::Open(const std::string& pa
   const bool made = fs::create_directories(path, error);
   INGOT_TRY(FromError(error, path, "cannot create"));
   if (made) fs::permissions(path, fs::perms(0700), error);
-  INGOT_TRY(CheckOwn(path));
+  // What lies in a directory of somebody else's, or one that others may write, is not resumed from.
+  INGOT_TRY(files::CheckOwnDirectory(path));
   std::unique_ptr<WorkDirectory> work(new WorkDirectory(path));
   const std::string key_path = path + "/" + std::string(kKeyFile);
   const std::string key = std::string(kKeyMagic) + fingerprint + " " + BootId();

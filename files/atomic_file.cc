@@ -2,15 +2,20 @@
 
 #include <sys/stat.h>
 
+#include <utility>
+
+#include "files/output.h"
+
 namespace ingot::files {
 
 Result<AtomicFile> AtomicFile::Create(const std::string& path) {
+  INGOT_ASSIGN(std::string target, ResolveTarget(path));
   File file;
-  INGOT_ASSIGN(Temporary temporary, Temporary::MakeFile(path, file));
+  INGOT_ASSIGN(Temporary temporary, Temporary::MakeFile(target, file));
   const mode_t mask = ::umask(0);
   ::umask(mask);
   ::fchmod(file.fd(), 0666 & ~mask);
-  return AtomicFile(path, std::move(temporary), std::move(file));
+  return AtomicFile(std::move(target), std::move(temporary), std::move(file));
 }
 
 Status AtomicFile::Append(ByteSpan bytes) {

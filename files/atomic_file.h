@@ -18,6 +18,8 @@ namespace ingot::files {
 // uncommitted, it removes what it wrote and `path` is untouched.
 class AtomicFile {
  public:
+  // A link is followed: what it leads to is replaced. InvalidArgument where something else than a
+  // regular file is there.
   static Result<AtomicFile> Create(const std::string& path);
 
   File& file() { return file_; }

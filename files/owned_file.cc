@@ -32,6 +32,16 @@ Result<File> OpenOwned(const std::string& path) {
   return file;
 }
 
+Status CheckOwnDirectory(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path, "stat");
+  if (S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() &&
+      (info.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+    return OkStatus();
+  return InvalidArgument(
+      fmt::format("{}: is no directory of yours, or others can write it: move it away", path));
+}
+
 bool IsNamed(const File& file, const std::string& path) {
   struct stat ours {
   }, named{};

@@ -15,6 +15,10 @@ namespace ingot::files {
 // name only, that nobody else may write: it is left as it is.
 Result<File> OpenOwned(const std::string& path);
 
+// InvalidArgument unless `path` is a directory, no link to one, of the caller's that nobody else may
+// write: what lies in it was put there by the caller.
+Status CheckOwnDirectory(const std::string& path);
+
 // Whether `path` is still the name of this open file.
 bool IsNamed(const File& file, const std::string& path);
 

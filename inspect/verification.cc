@@ -11,7 +11,8 @@ Result<Verification> VerifyArtifact(const std::string& path, const artifact::Ver
   options.allow_delta = true;
   Verification verification;
   if (path == "-") {
-    INGOT_ASSIGN(verification.damage, artifact::VerifyPipe(STDIN_FILENO, options));
+    INGOT_ASSIGN(verification.damage,
+                 artifact::VerifyPipe(STDIN_FILENO, options).At("standard input"));
     return verification;
   }
   INGOT_TRY(CheckNotAModel(path));

@@ -8,6 +8,7 @@
 #include "jobs/calibration_setup.h"
 #include "jobs/self_text.h"
 #include "jobs/sequential_prefix.h"
+#include "pack/source_files.h"
 
 namespace ingot::jobs {
 namespace {
@@ -67,6 +68,7 @@ Status RunCalibrateJob(const CalibrateJobOptions& job, const Calibrator& calibra
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(job.model));
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*checkpoint));
   INGOT_TRY(calibrator.check(architecture));
+  INGOT_TRY(pack::CheckNotSource(*checkpoint, job.output));
   INGOT_ASSIGN(const calibration::TokenWindows text, TextOf(job, *checkpoint, monitor));
   calibration::CalibrateOptions options = OptionsOf(job, backward_tokens, text, monitor);
   if (job.sequential.empty() || job.plan_only)

@@ -98,6 +98,7 @@ loader::EvalOptions OptionsOf(const EvalJobOptions& job, bool masked, std::size_
   options.bos_id = text.bos_id;
   options.max_tokens = job.tokens;
   options.cache_path = job.cache;
+  options.replace_cache = job.force;
   if (!job.cache.empty()) options.cache_key = CacheKey(job, options, text);
   return options;
 }

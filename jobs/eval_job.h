@@ -28,6 +28,7 @@ struct EvalJobOptions {
   std::size_t masked = 32;             // an encoder's: tokens of a window masked in turn, 0: all
   std::uint64_t seed = 1;              // of the written text, or of the masked tokens
   std::string cache;                   // keeps the reference's answers; empty: none
+  bool force = false;                  // replaces a cache of other answers
   int levels = -1;                     // to use; -1: all
   std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
   const artifact::VerifyingKey* key = nullptr;

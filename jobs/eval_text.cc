@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "base/file.h"
+#include "untrusted/text_input.h"
 
 namespace ingot::jobs {
 namespace {
@@ -38,10 +38,10 @@ Result<EvalText> ReadTexts(const loader::Model& reference, const loader::Model& 
   std::string content;
   EvalText text;
   for (const std::string& path : texts) {
-    INGOT_ASSIGN(const std::string part, ReadFileToString(path));
+    INGOT_ASSIGN(const std::string part, untrusted::ReadText(path));
     content += part;
     text.origin += text.origin.empty() ? "" : ", ";
-    text.origin += std::filesystem::path(path).filename().string();
+    text.origin += std::filesystem::path(untrusted::TextName(path)).filename().string();
   }
   if (reference.architecture().masked) {
     INGOT_ASSIGN(text.tokens, tokenizer->Encode(content, false));

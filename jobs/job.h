@@ -40,7 +40,8 @@ class CancelToken {
 
 // How a job ends whose token was cancelled: between two slabs, windows, matrices or chunks, leaving
 // what a kill leaves there: a spool from which the same job resumes, or nothing.
-inline Status Cancelled() { return {StatusCode::kCancelled, "cancelled"}; }
+inline constexpr StatusCode kCancelled{64};  // outside the enumeration: only who cancels meets it
+inline Status Cancelled() { return {kCancelled, "cancelled"}; }
 
 struct Monitor {
   std::function<void(const Progress&)> progress;    // each may be empty

@@ -10,10 +10,10 @@
 #include <string>
 #include <utility>
 
-#include "base/file.h"
 #include "files/temporary.h"
 #include "model/source/checkpoint.h"
 #include "pack/slab_source.h"
+#include "untrusted/text_input.h"
 
 namespace ingot::jobs {
 namespace {
@@ -35,7 +35,7 @@ Result<Work> Prepare(const PackJobOptions& options, bool sweeps, const Monitor& 
   Work work{options, nullptr, {}, {}};
   INGOT_TRY(monitor.Check());
   for (const std::string& text : options.measure.texts)
-    INGOT_TRY(ReadFileToString(text).status().At("--measure"));
+    INGOT_TRY(untrusted::ReadText(text).status().At("--measure"));
   INGOT_ASSIGN(work.checkpoint, model::Checkpoint::Open(options.model));
   if (options.calibrate) {
     // Beside the artifact, so that the next pack of this model can take it.

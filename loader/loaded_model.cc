@@ -129,7 +129,7 @@ Result<std::shared_ptr<const Model>> Model::OpenPipe(int fd, const ModelOptions&
   open.allow_truncated = options.allow_truncated;
   INGOT_ASSIGN(std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::OpenPipe(fd, open));
-  return FromArtifact(std::move(reader), options).At("pipe");
+  return FromArtifact(std::move(reader), options);
 }
 
 Result<const model::Tokenizer*> Model::tokenizer() const {

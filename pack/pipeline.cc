@@ -15,6 +15,7 @@
 #include "artifact/reader.h"
 #include "artifact/writer.h"
 #include "base/parallel.h"
+#include "files/temporary.h"
 #include "pack/guide_cache.h"
 #include "pack/provenance.h"
 #include "pack/slab_queue.h"
@@ -326,6 +327,17 @@ bool NeverSucceeds(StatusCode code) {
          code == StatusCode::kCorruption || code == StatusCode::kLimit;
 }
 
+// A failure of the system's that leaves a spool says so: the work is not lost.
+Status WithSpool(Status status, const std::string& target) {
+  const std::string spool = target + ".spool";
+  const std::vector<std::string> kept = files::Resumables();
+  if (status.code() != StatusCode::kIo || std::ranges::find(kept, spool) == kept.end())
+    return status;
+  return {status.code(),
+          fmt::format("{}; what is done stays in {}, and the same command resumes from it",
+                      status.message(), spool)};
+}
+
 // What options.measure says of the artifact's draft; null without it.
 Result<Json> Measured(const PackOptions& options, artifact::ArtifactWriter& writer,
                       const std::function<void(artifact::Manifest&)>& patch) {
@@ -395,8 +407,9 @@ Result<PackReport> Pack(const model::Checkpoint& checkpoint, const PackPlan& pla
       const std::unique_ptr<artifact::ArtifactWriter> writer,
       artifact::ArtifactWriter::Open(options.target, std::move(artifact_plan), options.force));
   auto report = PackInto(*writer, checkpoint, plan, options, in_flight);
-  if (!report.ok() && NeverSucceeds(report.status().code())) writer->Discard();
-  return report;
+  if (report.ok()) return report;
+  if (NeverSucceeds(report.status().code())) writer->Discard();
+  return WithSpool(std::move(report).status(), options.target);
 }
 
 }  // namespace ingot::pack

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,10 +16,57 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kShownBytes = 80;  // of a key, in an error
 
+// A text in which numbers that JSON does not have are objects, and where its bytes come from.
+struct TaggedText {
+  std::string text;  // empty: nothing had to be replaced
+  struct Replaced {
+    std::size_t end;    // in `text`
+    std::size_t added;  // bytes, by it and all before it
+  };
+  std::vector<Replaced> replaced;
+
+  // The byte of the original, both counted from 1.
+  std::size_t Original(std::size_t byte) const {
+    std::size_t added = 0;
+    for (const Replaced& one : replaced) {
+      if (one.end >= byte) break;
+      added = one.added;
+    }
+    return byte - std::min(byte, added);
+  }
+};
+
+TaggedText TagFloats(std::string_view text) {
+  static constexpr std::string_view kFloats[] = {"-Infinity", "Infinity", "NaN"};
+  TaggedText tagged;
+  std::size_t copied = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (quoted) {
+      if (text[i] == '\\') ++i;
+      continue;
+    }
+    for (const std::string_view name : kFloats) {
+      if (!text.substr(i).starts_with(name)) continue;
+      tagged.text +=
+          fmt::format("{}{{\"__float__\": \"{}\"}}", text.substr(copied, i - copied), name);
+      copied = i + name.size();
+      tagged.replaced.push_back({tagged.text.size(), tagged.text.size() - copied});
+      i = copied - 1;
+      break;
+    }
+  }
+  if (copied > 0) tagged.text += text.substr(copied);
+  return tagged;
+}
+
 // Builds the tree bottom-up from parser events; `open_` holds the containers not yet closed.
 class TreeBuilder : public nlohmann::json_sax<Json> {
  public:
-  explicit TreeBuilder(const JsonLimits& limits) : limits_(limits) {}
+  // `tagged`: what is parsed is its text, null: the original.
+  TreeBuilder(const JsonLimits& limits, const TaggedText* tagged)
+      : limits_(limits), tagged_(tagged) {}
 
   bool null() override { return Add(Json(nullptr)); }
   bool boolean(bool value) override { return Add(Json(value)); }
@@ -35,7 +83,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   bool key(string_t& name) override {
     if (!Fits(name) || !Count()) return false;
     Json& object = *open_.back();
-    if (object.contains(name))
+    if (limits_.dialect == JsonDialect::kStrict && object.contains(name))
       return Fail(
           Corruption(fmt::format("duplicate key '{}'", Printable(name.substr(0, kShownBytes)))));
     slot_ = &object[std::move(name)];
@@ -46,7 +94,8 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
                    const nlohmann::detail::exception& error) override {
     // Only numbers out of range come with another id than a syntax error.
     return Fail(Corruption(fmt::format(
-        "{} at byte {}", error.id >= 400 ? "number out of range" : "not valid JSON", byte)));
+        "{} at byte {}", error.id >= 400 ? "number out of range" : "not valid JSON",
+        tagged_ == nullptr ? byte : tagged_->Original(byte))));
   }
 
   const Status& status() const { return status_; }
@@ -103,12 +152,19 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   }
 
   const JsonLimits& limits_;
+  const TaggedText* tagged_;
   std::uint64_t values_ = 0;
   Json root_;
   std::vector<Json*> open_;  // stable: a container grows only while it is the innermost
   Json* slot_ = nullptr;     // where the value of the last key goes
   Status status_;
 };
+
+Result<Json> Parse(std::string_view text, const JsonLimits& limits, const TaggedText* tagged) {
+  TreeBuilder builder(limits, tagged);
+  if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.TakeRoot();
+  return builder.status().ok() ? Corruption("not valid JSON") : builder.status();
+}
 
 }  // namespace
 
@@ -118,9 +174,10 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) {
     return Corruption(fmt::format("not valid JSON at byte {}: a NUL", nul + 1));
   if (text.starts_with("\xEF\xBB\xBF"))
     return Corruption("not valid JSON at byte 1: a byte order mark");
-  TreeBuilder builder(limits);
-  if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.TakeRoot();
-  return builder.status().ok() ? Corruption("not valid JSON") : builder.status();
+  Result<Json> json = Parse(text, limits, nullptr);
+  if (json.ok() || limits.dialect == JsonDialect::kStrict) return json;
+  const TaggedText tagged = TagFloats(text);
+  return tagged.replaced.empty() ? std::move(json) : Parse(tagged.text, limits, &tagged);
 }
 
 }  // namespace ingot::untrusted

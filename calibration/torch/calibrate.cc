@@ -15,6 +15,7 @@
 #include "calibration/statistics.h"
 #include "calibration/torch/passes.h"
 #include "calibration/torch/torch_boundary.h"
+#include "untrusted/json_guard.h"
 
 namespace ingot::calibration {
 namespace {
@@ -140,15 +141,28 @@ Result<TokenValues> ReadTokenValues(const RunState& run) {
   return tokens;
 }
 
+// A field of a part's metadata, which is JSON. A part is a file: it may be damaged.
+Result<nlohmann::json> PartJson(const StatisticsMetadata& part, const char* key,
+                                const std::string& path) {
+  const auto at = part.find(key);
+  if (at == part.end())
+    return Corruption(fmt::format("{}: has no \"{}\": delete it and run again", path, key));
+  return untrusted::ParseJson(at->second, {}).At(fmt::format("{}: {}", path, key));
+}
+
 // Puts the parts together.
 Status Assemble(const RunState& run, StatisticsMetadata metadata) {
-  nlohmann::json inputs = nlohmann::json::object(), notes = nlohmann::json::array();
+  nlohmann::json inputs = nlohmann::json::object(), all_notes = nlohmann::json::array();
   std::vector<std::string> parts;
   for (std::size_t stage = 0; stage < StageCount(*run.architecture); ++stage) {
     parts.push_back(run.work->Part(ForwardPart(stage)));
     INGOT_ASSIGN(const StatisticsMetadata part, ReadPartMetadata(parts.back()));
-    inputs.update(nlohmann::json::parse(part.at("inputs")));
-    for (const auto& note : nlohmann::json::parse(part.at("notes"))) notes.push_back(note);
+    INGOT_ASSIGN(const nlohmann::json of_part, PartJson(part, "inputs", parts.back()));
+    INGOT_ASSIGN(const nlohmann::json notes, PartJson(part, "notes", parts.back()));
+    if (!of_part.is_object() || !notes.is_array())
+      return Corruption(parts.back() + ": its inputs or notes are damaged: delete it");
+    inputs.update(of_part);
+    for (const auto& note : notes) all_notes.push_back(note);
     if (!run.kept.empty()) parts.push_back(run.work->Part(BackwardPart(stage)));
   }
   if (!run.options->gradients_from.empty()) {
@@ -156,7 +170,7 @@ Status Assemble(const RunState& run, StatisticsMetadata metadata) {
     parts.push_back(run.work->Part(kTakenGradients));
   }
   metadata["inputs"] = inputs.dump();
-  if (!notes.empty()) metadata["notes"] = notes.dump();
+  if (!all_notes.empty()) metadata["notes"] = all_notes.dump();
   std::vector<NamedTable> tables;
   if (!run.kept.empty()) {
     INGOT_ASSIGN(const TokenValues tokens, ReadTokenValues(run));

@@ -165,7 +165,8 @@ class Evaluation {
   Status OpenCache(std::size_t positions) {
     if (options_.cache_path.empty()) return OkStatus();
     INGOT_ASSIGN(cache_in_, ReferenceCacheReader::Open(options_.cache_path, options_.cache_key,
-                                                       reference_.vocab_size(), positions));
+                                                       reference_.vocab_size(), positions,
+                                                       options_.replace_cache));
     if (cache_in_) return OkStatus();
     INGOT_ASSIGN(auto writer, ReferenceCacheWriter::Create(options_.cache_path, options_.cache_key,
                                                            reference_.vocab_size(), positions));

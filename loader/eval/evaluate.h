@@ -72,6 +72,7 @@ struct EvalOptions {
   // exactly.
   std::string cache_path;
   std::string cache_key;  // names reference, text and options
+  bool replace_cache = false;  // one that holds other answers is replaced, not refused
   // After every window; may be empty. An error that it returns ends the evaluation.
   std::function<Status(std::size_t windows_done, std::size_t windows)> progress;
 };

@@ -26,7 +26,8 @@ std::string Head(const std::string& key, std::size_t vocabulary, std::size_t pos
 Result<std::optional<ReferenceCacheReader>> ReferenceCacheReader::Open(const std::string& path,
                                                                        const std::string& key,
                                                                        std::size_t vocabulary,
-                                                                       std::size_t positions) {
+                                                                       std::size_t positions,
+                                                                       bool replace) {
   std::optional<ReferenceCacheReader> none;
   auto file = File::OpenRead(path);
   if (!file.ok()) {
@@ -39,6 +40,10 @@ Result<std::optional<ReferenceCacheReader>> ReferenceCacheReader::Open(const std
   INGOT_TRY(file->ReadAt(0, {reinterpret_cast<std::uint8_t*>(head.data()), head.size()}).At(path));
   if (!head.starts_with(kMagic) && !head.empty())
     return InvalidArgument(path + ": is no cache of a reference's answers; choose another name");
+  if (head != expected && !head.empty() && !replace)
+    return InvalidArgument(path +
+                           ": holds a reference's answers to another text, model or windows; "
+                           "--force replaces it");
   if (head != expected) return none;
   const auto body = CheckedMul(positions, 16 + vocabulary * 2);
   if (!body || *body != bytes - expected.size())

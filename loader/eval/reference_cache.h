@@ -29,11 +29,12 @@ struct ReferencePosition {
 
 class ReferenceCacheReader {
  public:
-  // nullopt: no file, or one of another key or shape. Errors: a damaged one, and any other file.
+  // nullopt: no file, or with `replace` one of another key or shape. Errors: a damaged one, one of
+  // another key without `replace`, and any other file.
   static Result<std::optional<ReferenceCacheReader>> Open(const std::string& path,
                                                           const std::string& key,
                                                           std::size_t vocabulary,
-                                                          std::size_t positions);
+                                                          std::size_t positions, bool replace);
   // Positions in order; `logits` is valid until the next call.
   Result<ReferencePosition> Next();
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "model/text/json_text.h"
+#include "untrusted/json_guard.h"
 
 namespace ingot::model {
 namespace {
@@ -103,8 +103,9 @@ Result<Json> ParseHeader(ByteSpan file) {
   if (header_bytes > kMaxSafetensorsHeaderBytes)
     return Corruption(fmt::format("header of {} bytes, at most {} allowed", header_bytes,
                                   kMaxSafetensorsHeaderBytes));
-  INGOT_ASSIGN(Json header,
-               ParseJson(AsText(file.subspan(kLengthBytes, header_bytes))).At("header"));
+  INGOT_ASSIGN(
+      Json header,
+      untrusted::ParseJson(AsText(file.subspan(kLengthBytes, header_bytes)), {}).At("header"));
   if (!header.is_object()) return Corruption("header is not a JSON object");
   return header;
 }

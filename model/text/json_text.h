@@ -1,4 +1,4 @@
-// JSON of source models, that of Python's json module too. Thread rule: pure functions.
+// JSON of source models. Thread rule: pure functions.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -8,11 +8,8 @@
 
 namespace ingot::model {
 
-// Parses one JSON document of a source model, within the limits of untrusted/json_guard.h.
+// Parses one JSON document of a source model as Python's json module reads it (JsonDialect::kPython
+// of untrusted/json_guard.h), within the limits there.
 Result<nlohmann::json> ParseJson(std::string_view text);
-
-// The same for what Python's json module writes: bare Infinity, -Infinity and NaN become
-// {"__float__": "Infinity"} and so on, as transformers 5 writes them itself.
-Result<nlohmann::json> ParsePythonJson(std::string_view text);
 
 }  // namespace ingot::model

@@ -88,7 +88,7 @@ class Commands(Case):
         target = self.work / "none"
         for option, value in (("--bpw", "nan"), ("--bpw", "-3"), ("--max-kl", "inf"), ("--rate", "0"),
                               ("--group", "x")):
-            self.fails(USAGE, f"{option}: '{value}' is not a number above 0", "pack", self.model, "-o", target, option,
+            self.fails(USAGE, f"{option}: '{value}' is not a (whole )?number above 0", "pack", self.model, "-o", target, option,
                        value)
         self.assertFalse(target.exists())
 
@@ -432,6 +432,8 @@ class Resources(Case):
                         limit_file_bytes=limit)
             self.assertEqual(run.returncode, FAILED, run.stderr)
             self.assertRegex(run.stderr.decode(), r"\Aingot: [^\n]*(large|space)[^\n]*\n\Z")
+            if pathlib.Path(f"{target}.spool").exists():
+                self.assertRegex(run.stderr.decode(), r"full\.ingot\.spool, and the same command resumes from it")
             self.assertEqual(target.read_bytes(), before)
         again = self.pack("full.ingot", "--codec", "int8_rtn")
         fresh = self.pack("fresh.ingot", "--codec", "int8_rtn")

@@ -14,7 +14,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ingot::model;
-  const auto config = ParsePythonJson(ingot::AsText({data, size}));
+  const auto config = ParseJson(ingot::AsText({data, size}));
   if (!config.ok()) return 0;
   const auto architecture = BuildArchitecture(
       *config, [size](std::string_view name) { return (name.size() + size) % 3 != 0; });

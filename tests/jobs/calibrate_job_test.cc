@@ -81,7 +81,7 @@ TEST_F(CalibrateJob, AnArchitectureThatCannotRunIsToldBeforeAnyTextIsRead) {
 
 TEST_F(CalibrateJob, CancelledItEndsBetweenWindows) {
   Recorder recorder([](const Progress& now) { return now.done == 3; });
-  EXPECT_EQ(RunCalibrateJob(Options(), Fake(), recorder.monitor()).code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunCalibrateJob(Options(), Fake(), recorder.monitor()).code(), kCancelled);
   EXPECT_EQ(recorder.seen.size(), 3u);
 }
 
@@ -95,7 +95,7 @@ TEST_F(CalibrateJob, ASequentialPrefixIsDecodedAndGoesWithTheStatistics) {
   CalibrateJobOptions options = Options();
   options.sequential = pack.output;
   Recorder stopped([](const Progress& now) { return now.phase == "windows forward"; });
-  EXPECT_EQ(RunCalibrateJob(options, Fake(), stopped.monitor()).code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunCalibrateJob(options, Fake(), stopped.monitor()).code(), kCancelled);
   EXPECT_EQ(stopped.phases.front(), "decoding the prefix");
   EXPECT_EQ(Leftovers().size(), 2u);  // the next run finds the decoded prefix
   Recorder resumed;

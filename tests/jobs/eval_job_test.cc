@@ -65,7 +65,7 @@ TEST_F(EvalJob, CancelledInEitherPhaseItEnds) {
   options.tokens = 128;
   for (const char* phase : {"sampling", "evaluating"}) {
     Recorder recorder([&](const Progress& now) { return now.phase == phase; });
-    EXPECT_EQ(RunEvalJob(options, recorder.monitor()).status().code(), StatusCode::kCancelled) << phase;
+    EXPECT_EQ(RunEvalJob(options, recorder.monitor()).status().code(), kCancelled) << phase;
     EXPECT_EQ(recorder.phases.back(), phase);
     EXPECT_LT(recorder.seen.back().done, recorder.seen.back().total);
   }

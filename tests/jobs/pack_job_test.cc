@@ -60,7 +60,7 @@ TEST_F(PackJob, CancelledAnywhereItLosesNothingAndResumes) {
       return static_cast<double>(now.done) >= share * static_cast<double>(now.total);
     });
     const auto cancelled = RunPackJob(Options("m.ingot"), stopped.monitor());
-    EXPECT_EQ(cancelled.status().code(), StatusCode::kCancelled) << cancelled.status().message();
+    EXPECT_EQ(cancelled.status().code(), kCancelled) << cancelled.status().message();
     EXPECT_FALSE(std::filesystem::exists(Path("m.ingot")));
     const std::uint64_t done = stopped.seen.back().done;
 
@@ -77,7 +77,7 @@ TEST_F(PackJob, CancelledAnywhereItLosesNothingAndResumes) {
 TEST_F(PackJob, CancelledBeforeItBeginsItLeavesNothing) {
   Recorder recorder;
   recorder.token.Cancel();
-  EXPECT_EQ(RunPackJob(Options("m.ingot"), recorder.monitor()).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunPackJob(Options("m.ingot"), recorder.monitor()).status().code(), kCancelled);
   EXPECT_TRUE(recorder.seen.empty());
   EXPECT_TRUE(Leftovers().empty());
 }
@@ -87,7 +87,7 @@ TEST_F(PackJob, CancelledWhileMeasuringItResumesWithEverySlab) {
   options.measure.texts = {text_};
   options.measure.tokens = 1600;
   Recorder stopped([](const Progress& now) { return now.phase == "measuring"; });
-  EXPECT_EQ(RunPackJob(options, stopped.monitor()).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunPackJob(options, stopped.monitor()).status().code(), kCancelled);
   EXPECT_FALSE(std::filesystem::exists(Path("m.ingot")));
 
   Recorder resumed;
@@ -117,7 +117,7 @@ TEST_F(PackJob, ABudgetIsSpentAndItsMatricesCounted) {
 
   Recorder stopped([](const Progress& now) { return now.phase == "budget"; });
   options.output = Path("other.ingot");
-  EXPECT_EQ(RunPackJob(options, stopped.monitor()).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunPackJob(options, stopped.monitor()).status().code(), kCancelled);
   EXPECT_EQ(stopped.seen.size(), 1u);
   EXPECT_FALSE(std::filesystem::exists(Path("other.ingot")));
 }

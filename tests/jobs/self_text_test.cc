@@ -43,7 +43,7 @@ TEST_F(SelfText, WindowsStartWithBosAndAreTheSameForASeed) {
 
 TEST_F(SelfText, CancelledItLeavesNothing) {
   Recorder recorder([](const Progress&) { return true; });
-  EXPECT_EQ(RunSelfTextJob(Options(), recorder.monitor()).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunSelfTextJob(Options(), recorder.monitor()).status().code(), kCancelled);
   EXPECT_TRUE(Leftovers().empty());
 }
 

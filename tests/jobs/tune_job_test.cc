@@ -136,7 +136,7 @@ TEST_F(TuneJob, CancelledItLeavesNothing) {
     Recorder recorder([&](const Progress& now) {
       return now.phase == "tuning" && now.done == (at_the_end ? now.total : 1);
     });
-    EXPECT_EQ(RunTuneJob(Options(), Fake(), recorder.monitor()).status().code(), StatusCode::kCancelled);
+    EXPECT_EQ(RunTuneJob(Options(), Fake(), recorder.monitor()).status().code(), kCancelled);
     EXPECT_EQ(Leftovers(), std::vector<std::string>{"m.ingot"});
   }
 }

@@ -56,13 +56,13 @@ TEST_F(ArtifactJob, AnOpenArtifactIsVerifiedAsFarAsItIsThere) {
   EXPECT_TRUE(damage->empty());
   recorder.ExpectMonotone();
   Recorder stopped([](const Progress&) { return true; });
-  EXPECT_EQ(RunVerifyJob(**reader, size, stopped.monitor()).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunVerifyJob(**reader, size, stopped.monitor()).status().code(), kCancelled);
   EXPECT_EQ(stopped.seen.size(), 1u);
 }
 
 TEST_F(ArtifactJob, CancelledVerifyEndsBetweenChunks) {
   Recorder recorder([](const Progress&) { return true; });
-  EXPECT_EQ(RunVerifyJob({artifact_}, recorder.monitor()).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(RunVerifyJob({artifact_}, recorder.monitor()).status().code(), kCancelled);
   EXPECT_EQ(recorder.seen.size(), 1u);
 }
 
@@ -89,7 +89,7 @@ TEST_F(ArtifactJob, ExportGivesTheSourceBack) {
 TEST_F(ArtifactJob, CancelledExportLeavesNothing) {
   Recorder recorder([](const Progress& now) { return now.done * 2 > now.total; });
   EXPECT_EQ(RunExportJob({artifact_, Path("back")}, recorder.monitor()).status().code(),
-            StatusCode::kCancelled);
+            kCancelled);
   EXPECT_EQ(Leftovers(), std::vector<std::string>{"m.ingot"});
 }
 

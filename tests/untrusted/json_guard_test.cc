@@ -54,6 +54,33 @@ TEST(JsonGuard, NoKeyTwice) {
   EXPECT_TRUE(ParseJson(R"({"a":{"x":1},"x":2})", {}).ok());
 }
 
+TEST(JsonGuard, AsPythonReads) {
+  JsonLimits python;
+  python.dialect = JsonDialect::kPython;
+  const auto json = ParseJson(
+      R"({"a\"NaN": [NaN, Infinity, -Infinity], "b": {"x": 1, "x": [2]}, "b2": "NaN", "b": 3})",
+      python);
+  ASSERT_TRUE(json.ok()) << json.status().message();
+  EXPECT_EQ((*json)["a\"NaN"][0]["__float__"], "NaN");
+  EXPECT_EQ((*json)["a\"NaN"][1]["__float__"], "Infinity");
+  EXPECT_EQ((*json)["a\"NaN"][2]["__float__"], "-Infinity");
+  EXPECT_EQ((*json)["b"], 3);
+  EXPECT_EQ((*json)["b2"], "NaN");
+  EXPECT_EQ((*ParseJson(R"({"x": {"y": 1}, "x": {"z": 1}})", python))["x"].dump(), R"({"z":1})");
+  // An error's byte is the original's, before and behind what was replaced.
+  EXPECT_EQ(ParseJson("[NaN, Infinity, nope]", python).status().message(),
+            "not valid JSON at byte 18");
+  EXPECT_EQ(ParseJson("[nope, NaN]", python).status().message(), "not valid JSON at byte 3");
+  for (const char* bad : {"-NaN", "[NaNs]", "[+Infinity]", "{NaN: 1}", "[infinity]", "\xEF\xBB\xBF{}",
+                          "[1e999]", "{\"a\": Infinity"})
+    EXPECT_EQ(ParseJson(bad, python).status().code(), StatusCode::kCorruption) << bad;
+  for (const char* strict : {"[NaN]", "[Infinity]", "[-Infinity]"})
+    EXPECT_FALSE(ParseJson(strict, {}).ok()) << strict;
+  // What is replaced counts like any other value.
+  python.values = 4;
+  EXPECT_EQ(ParseJson("[NaN, NaN]", python).status().code(), StatusCode::kLimit);
+}
+
 TEST(JsonGuard, NumbersOutOfRange) {
   EXPECT_EQ(Message("[1e999]"), "number out of range at byte 6");
 }

@@ -4,17 +4,18 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <exception>
-#include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "calibration/torch/calibrate.h"
+#include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/calibrate_job.h"
 #include "tools/calibrate/tune_artifact.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
 #include "tools/cli/signals.h"
 #include "untrusted/printable.h"
 
@@ -26,7 +27,7 @@ constexpr std::size_t kNotesShown = 8;
 struct CalibrateCommand {
   jobs::CalibrateJobOptions options;
   std::string memory;
-  bool quiet = false;
+  bool force = false, quiet = false;
 };
 
 void PrintPlan(const jobs::CalibrationPlan& plan) {
@@ -64,6 +65,13 @@ Status RunCalibrate(const CalibrateCommand& command) {
     INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory));
   }
   options.tool = "ingot-calibrate " INGOT_VERSION;
+  std::optional<files::Output> output;  // --plan-only writes none
+  if (!options.plan_only) {
+    auto opened = files::Output::Open(options.output, {.force = command.force, .streams = false});
+    if (!opened.ok()) return std::move(opened).status();
+    output.emplace(*std::move(opened));
+    options.output = output->path();
+  }
   JobLine line({.progress = command.quiet});
   options.plan = [&](const jobs::CalibrationPlan& plan) {
     line.Clear();
@@ -80,19 +88,25 @@ void AddOptions(CLI::App& app, CalibrateCommand& command) {
   app.add_option("--text", c.texts,
                  "FILE[:WEIGHT], plain text or .jsonl, several; or 'self': sampled from the model "
                  "(the default)");
-  app.add_option("--tokens", c.tokens, "tokens forward")->capture_default_str();
+  app.add_option("--tokens", c.tokens, "tokens forward")
+      ->transform(WholeNumber(1))
+      ->capture_default_str();
   app.add_option("--backward-tokens", c.backward_tokens, "of these, tokens with gradients; 0: none")
+      ->transform(WholeNumber())
       ->default_str(std::to_string(jobs::kBackwardTokens));
   app.add_option("--context", c.context, "tokens a window")
-      ->check(CLI::Range(2, 1 << 20))
+      ->transform(WholeNumber(2, 1 << 20))
       ->capture_default_str();
-  app.add_option("--seed", c.seed, "of what is sampled")->capture_default_str();
+  app.add_option("--seed", c.seed, "of what is sampled")
+      ->transform(Seed())
+      ->capture_default_str();
   app.add_option("--memory", command.memory, "most memory, like 3GiB (half of the machine's)");
   app.add_option("--sequential", c.sequential,
                  "ARTIFACT of this model: inputs are taken as its quantized weights make them");
   app.add_option("--fisher-from", c.gradients_from,
                  "STATS of this model whose gradients are taken over instead of run anew");
   app.add_flag("--plan-only", c.plan_only, "say what it will take and stop");
+  app.add_flag("--force", command.force, "replace an existing output");
   app.add_flag("-q,--quiet", command.quiet, "no plan and no progress");
   AddThreadsOption(&app);
 }
@@ -120,12 +134,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const ingot::files::SignalGuard guard(ingot::cli::EndBySignal);
-  try {
-    return ingot::cli::Main(argc, argv);
-  } catch (const std::bad_alloc&) {
-    std::fputs("ingot: out of memory\n", stderr);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "ingot: internal error: %s\n", error.what());
-  }
-  return ingot::cli::kFailed;
+  int exit_code = ingot::cli::kOk;
+  ingot::cli::RunMain(ingot::cli::Main, argc, argv, exit_code);
+  return exit_code;
 }

@@ -6,10 +6,13 @@
 #include <string>
 
 #include "calibration/torch/tune.h"
+#include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/tune_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -34,7 +37,7 @@ void PrintReport(const std::string& output, const jobs::TuneJobResult& result) {
   fmt::print(
       "{}: {}; {} of {} layers tuned, {} values; error of a layer's output on held-out text "
       "{:.3g} -> {:.3g}\nroot blake3:{}\n",
-      output, inspect::HumanBytes(result.report.file_bytes), kept, result.tuned.blocks.size(),
+      untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes), kept, result.tuned.blocks.size(),
       parameters, before / blocks, after / blocks, result.report.root_hex);
 }
 
@@ -43,6 +46,9 @@ Status RunTune(const TuneCommand& command) {
   if (!command.memory.empty()) {
     INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory).At("--memory"));
   }
+  INGOT_ASSIGN(const files::Output output,
+               files::Output::Open(options.output, {.force = options.force, .streams = false}));
+  options.output = output.path();
   INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
   options.sign = PointerTo(key);
   options.tool = "ingot-calibrate " INGOT_VERSION;
@@ -61,17 +67,20 @@ void AddOptions(CLI::App& app, TuneCommand& command) {
   app.add_option("--text", c.texts, "FILE[:WEIGHT], plain text or .jsonl, several")->required();
   app.add_option("-o,--output", c.output, "the tuned artifact")->required();
   app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
+      ->transform(WholeNumber(1))
       ->capture_default_str();
   app.add_option("--context", c.context, "tokens a window")
-      ->check(CLI::Range(2, 1 << 20))
+      ->transform(WholeNumber(2, 1 << 20))
       ->capture_default_str();
   app.add_option("--epochs", c.epochs, "times over the text")
-      ->check(CLI::Range(1, 1000))
+      ->transform(WholeNumber(1, 1000))
       ->capture_default_str();
   app.add_option("--rate", c.rate, "first step, relative to a value")
-      ->check(CLI::PositiveNumber)
+      ->check(AboveZero())
       ->capture_default_str();
-  app.add_option("--seed", c.seed, "of the order of windows")->capture_default_str();
+  app.add_option("--seed", c.seed, "of the order of windows")
+      ->transform(Seed())
+      ->capture_default_str();
   app.add_option("--memory", command.memory, "most memory, like 3GiB (half of the machine's)");
   AddSigningKeyOptions(&app, "--sign", command.sign);
   app.add_flag("--force", c.force, "replace an existing output");

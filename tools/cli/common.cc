@@ -1,5 +1,6 @@
 #include "tools/cli/common.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -9,12 +10,16 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
+#include <exception>
+#include <iostream>
 #include <map>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "base/parallel.h"
 #include "inspect/text_format.h"
+#include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -94,7 +99,7 @@ void AddThreadsOption(CLI::App* command) {
           "--threads", [](const std::size_t& threads) { SetThreads(threads); },
           "worker threads, 0: one per processor")
       ->type_name("N")
-      ->check(CLI::Range(0, 4096));
+      ->transform(WholeNumber(0, 4096));
 }
 
 void AddVerifyingKeyOptions(CLI::App* command, KeyOption& key) {
@@ -135,18 +140,26 @@ void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes) {
       ->type_name("SIZE");
 }
 
-Status CheckOutputFile(const std::string& path) {
-  namespace fs = std::filesystem;
-  if (path.empty()) return InvalidArgument("-o: the file to write has no name");
-  std::error_code ignored;
-  if (path.ends_with('/') || fs::is_directory(path, ignored))
-    return InvalidArgument(path + ": is a directory, -o takes a file");
-  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored))
-    return InvalidArgument(path + ": is a device or a pipe, -o takes a file");
-  const fs::path parent = fs::path(path).parent_path();
-  if (!parent.empty() && !fs::is_directory(parent, ignored))
-    return NotFound(parent.string() + ": no such directory for -o");
-  return OkStatus();
+void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code) {
+  // A closed standard stream's number must not go to a file that is opened: what is printed would
+  // land in it. Reading from it then finds nothing, and writing to it fails.
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  try {
+    exit_code = run(argc, argv);
+    std::cout.flush();  // CLI11's help
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return;
+    if (exit_code == kOk) exit_code = Fail(IoError("cannot write to standard output"));
+    return;
+  } catch (const std::bad_alloc&) {
+    std::fputs("ingot: out of memory\n", stderr);
+  } catch (const std::system_error& error) {  // fmt's, of a print
+    std::fprintf(stderr, "ingot: cannot write to standard output: %s\n",
+                 error.code().message().c_str());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "ingot: internal error: %s\n", error.what());
+  }
+  exit_code = kFailed;
 }
 
 ProgressLine::ProgressLine(bool quiet) : enabled_(!quiet && ::isatty(STDERR_FILENO) == 1) {}

@@ -21,6 +21,10 @@ int ExitCodeOf(StatusCode code);
 int Fail(const Status& status);
 void Warn(const std::string& message);
 
+// A program's main: `run` with what every program must not leave out. exit_code is what it returned,
+// or 1 with a line where it threw or what it printed could not be written.
+void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code);
+
 // A subcommand stores its exit code here when CLI11 calls it.
 struct Outcome {
   int exit_code = kOk;
@@ -56,9 +60,6 @@ const T* PointerTo(const std::optional<T>& value) {
 
 // --max-decoded of commands that decode an artifact.
 void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes);
-// Where a file is to be written: refuses "", directories, devices and pipes, and what lies in no
-// directory, before work.
-Status CheckOutputFile(const std::string& path);
 // A line on stderr that is rewritten in place: bytes, MB/s, time left, what is being done. Silent
 // where stderr is no terminal, and with -q.
 class ProgressLine {

@@ -10,6 +10,7 @@
 #include "jobs/eval_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -118,7 +119,7 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
       ->allow_extra_args(false);
   CLI::Option* context = c->add_option("--context", o->context, "tokens of a window")
                              ->type_name("N")
-                             ->check(CLI::Range(2, 1 << 20))
+                             ->transform(WholeNumber(2, 1 << 20))
                              ->capture_default_str();
   c->add_option(
        "--windows", o->windows,
@@ -127,24 +128,29 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
       ->capture_default_str();
   c->add_option("--stride", o->job.stride, "of strided windows, 0: half of the context")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->transform(WholeNumber())
       ->capture_default_str();
   c->add_option("--tokens", o->job.tokens,
                 "use the first N tokens of the text; 0: all, 2048 where it is sampled")
       ->type_name("N")
+      ->transform(WholeNumber())
       ->capture_default_str();
   c->add_option("--masked", o->job.masked,
                 "an encoder's: tokens of each window that are masked in turn, drawn by --seed; 0: "
                 "all of them")
       ->type_name("N")
+      ->transform(WholeNumber())
       ->capture_default_str();
   c->add_option("--cache", o->job.cache, "keep the reference's answers in this file")
       ->type_name("FILE");
+  c->add_flag("--force", o->job.force, "replace a --cache that holds other answers");
   c->add_option("--seed", o->job.seed, "of the sampled text, or of the masked tokens")
+      ->type_name("N")
+      ->transform(Seed())
       ->capture_default_str();
   c->add_option("--levels", o->job.levels, "refinement levels to use, by default all")
       ->type_name("N")
-      ->check(CLI::Range(1, 64));
+      ->transform(WholeNumber(1, 64));
   AddMaxDecodedOption(c, o->job.max_decoded_bytes);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("--json", o->json, "one JSON object");

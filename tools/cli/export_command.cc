@@ -7,6 +7,7 @@
 #include "jobs/export_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
@@ -33,7 +34,7 @@ Status RunExport(const ExportCommand& command) {
   INGOT_ASSIGN(const pack::ExportReport report, jobs::RunExportJob(job, line.monitor()));
   line.Clear();
   if (!command.quiet)
-    fmt::print("{}: {} of weights ({}) in {} file{}\n", command.output,
+    fmt::print("{}: {} of weights ({}) in {} file{}\n", untrusted::Printable(command.output),
                inspect::HumanBytes(report.bytes),
                report.dtype == "source" ? "bit-exact, in the source's format" : report.dtype,
                report.files, report.files == 1 ? "" : "s");

@@ -5,13 +5,17 @@
 #include <string>
 
 #include "calibration/imatrix.h"
+#include "files/output.h"
+#include "pack/source_files.h"
 #include "tools/cli/common.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
 
 struct ImatrixCommand {
   std::string input, model, output;
+  bool force = false;
 };
 
 Result<model::Architecture> ArchitectureOf(const model::Checkpoint& checkpoint) {
@@ -19,23 +23,37 @@ Result<model::Architecture> ArchitectureOf(const model::Checkpoint& checkpoint) 
       checkpoint.config(), [&](std::string_view name) { return checkpoint.Find(name) != nullptr; });
 }
 
+// What was written; it does not mix with a result that goes to standard output.
+void PrintDone(const ImatrixCommand& command, const files::Output& output, const std::string& what) {
+  fmt::print(output.is_stream() ? stderr : stdout, "{}: {}\n", untrusted::Printable(command.output),
+             what);
+}
+
 Status Export(const ImatrixCommand& command) {
+  INGOT_ASSIGN(files::Output output,
+               files::Output::Open(command.output, {.force = command.force}));
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
+  INGOT_TRY(pack::CheckNotSource(*checkpoint, output.path()));
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*checkpoint));
   INGOT_ASSIGN(const auto statistics, calibration::Statistics::Open(command.input));
   INGOT_ASSIGN(const std::size_t tensors,
-               calibration::ExportImatrix(*statistics, *checkpoint, architecture, command.output));
-  fmt::print("{}: {} tensors\n", command.output, tensors);
+               calibration::ExportImatrix(*statistics, *checkpoint, architecture, output.path()));
+  INGOT_TRY(output.Finish());
+  PrintDone(command, output, fmt::format("{} tensors", tensors));
   return OkStatus();
 }
 
 Status Import(const ImatrixCommand& command) {
+  INGOT_ASSIGN(files::Output output,
+               files::Output::Open(command.output, {.force = command.force}));
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
+  INGOT_TRY(pack::CheckNotSource(*checkpoint, output.path()));
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*checkpoint));
   INGOT_ASSIGN(
       const std::size_t matrices,
-      calibration::ImportImatrix(command.input, *checkpoint, architecture, command.output));
-  fmt::print("{}: diagonals of {} matrices\n", command.output, matrices);
+      calibration::ImportImatrix(command.input, *checkpoint, architecture, output.path()));
+  INGOT_TRY(output.Finish());
+  PrintDone(command, output, fmt::format("diagonals of {} matrices", matrices));
   return OkStatus();
 }
 
@@ -43,7 +61,9 @@ void AddOptions(CLI::App* app, ImatrixCommand& c, const char* input) {
   app->add_option("input", c.input, input)->required();
   app->add_option("model", c.model, "the model: a Hugging Face directory or a GGUF file")
       ->required();
-  app->add_option("-o,--output", c.output, "the file to write")->required();
+  app->add_option("-o,--output", c.output, "the file to write, or - for standard output")
+      ->required();
+  app->add_flag("--force", c.force, "replace an existing file");
 }
 
 }  // namespace

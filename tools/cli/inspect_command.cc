@@ -18,6 +18,7 @@
 #include "tools/cli/job_line.h"
 #include "tools/cli/source_text.h"
 #include "untrusted/printable.h"
+#include "untrusted/text_input.h"
 
 namespace ingot::cli {
 namespace {
@@ -100,7 +101,7 @@ struct VerifyOptions {
 
 Status RunVerify(const VerifyOptions& options) {
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(options.key));
-  const std::string name = options.file == "-" ? "stdin" : options.file;
+  const std::string name = untrusted::TextName(options.file);
   JobLine line({.progress = options.quiet || options.json});
   INGOT_ASSIGN(const inspect::Verification verification,
                jobs::RunVerifyJob({options.file, PointerTo(key)}, line.monitor()));

@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <exception>
-#include <new>
 #include <string>
 #include <string_view>
 
@@ -53,9 +51,6 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return OnParseError(app, error, argc > 1 ? argv[1] : "");
   }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    if (outcome.exit_code == kOk) outcome.exit_code = Fail(IoError("cannot write to stdout"));
-  }
   return outcome.exit_code;
 }
 
@@ -64,12 +59,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const ingot::files::SignalGuard guard(ingot::cli::EndBySignal);
-  try {
-    return ingot::cli::Main(argc, argv);
-  } catch (const std::bad_alloc&) {
-    std::fputs("ingot: out of memory\n", stderr);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "ingot: internal error: %s\n", error.what());
-  }
-  return ingot::cli::kFailed;
+  int exit_code = ingot::cli::kOk;
+  ingot::cli::RunMain(ingot::cli::Main, argc, argv, exit_code);
+  return exit_code;
 }

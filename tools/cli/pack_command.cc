@@ -11,6 +11,7 @@
 
 #include "artifact/reader.h"
 #include "codecs/recipe.h"
+#include "files/output.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "jobs/pack_job.h"
@@ -26,6 +27,7 @@ namespace {
 
 struct PackCommand {
   jobs::PackJobOptions job;
+  std::string output;  // as it was named
   std::string memory = "1GiB";
   KeyOption sign;
   std::vector<std::string> calib, tune;
@@ -34,7 +36,8 @@ struct PackCommand {
 };
 
 // What was made, from the finished file itself.
-Status Report(const PackCommand& command, const pack::PackReport& report, double seconds) {
+Status Report(const PackCommand& command, const pack::PackReport& report, double seconds,
+              std::FILE* to) {
   INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(command.job.output, {}));
   inspect::Summary summary = inspect::Summarize(*reader, nullptr);
   if (command.json) {
@@ -42,23 +45,24 @@ Status Report(const PackCommand& command, const pack::PackReport& report, double
     json.erase("tensors");
     json["seconds"] = seconds;
     json["resumed_bytes"] = report.resumed_bytes;
-    fmt::print("{}\n", untrusted::PrintableJson(json));
+    fmt::print(to, "{}\n", untrusted::PrintableJson(json));
     return OkStatus();
   }
   const std::uint64_t packed = report.source_bytes - report.resumed_bytes;
   fmt::print(
+      to,
       "{}: {}, {:.3f} bpw over linear weights, {:.3f} over all; {:.2f}x smaller than the "
       "source's weights ({})\n",
-      untrusted::Printable(command.job.output), inspect::HumanBytes(summary.file_bytes),
+      untrusted::Printable(command.output), inspect::HumanBytes(summary.file_bytes),
       summary.role("linear").stored_bits_per_weight(), summary.total.stored_bits_per_weight(),
       static_cast<double>(report.source_bytes) / static_cast<double>(summary.file_bytes),
       inspect::HumanBytes(report.source_bytes));
-  fmt::print("root blake3:{}{}\n", summary.root_digest,
+  fmt::print(to, "root blake3:{}{}\n", summary.root_digest,
              summary.signatures.empty()
                  ? "; not signed"
                  : fmt::format("; signed with {} key {}", summary.signatures[0].kind,
                                summary.signatures[0].key_id));
-  fmt::print("{:.1f} s, {:.0f} MB/s of source{}\n", seconds,
+  fmt::print(to, "{:.1f} s, {:.0f} MB/s of source{}\n", seconds,
              static_cast<double>(packed) / 1e6 / std::max(seconds, 1e-9),
              report.resumed_bytes > 0 ? fmt::format("; {} were there from an earlier run",
                                                     inspect::HumanBytes(report.resumed_bytes))
@@ -99,7 +103,15 @@ Status RunPack(PackCommand& command) {
   ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   const auto start = std::chrono::steady_clock::now();
-  if (!command.dry_run && !command.plan_only) INGOT_TRY(CheckOutputFile(command.job.output));
+  std::optional<files::Output> output;  // absent: nothing is written
+  if (!command.dry_run && !command.plan_only) {
+    const bool beside = !command.calib.empty() || !command.tune.empty();
+    auto opened = files::Output::Open(
+        command.output, {.force = command.job.force, .streams = !beside});
+    if (!opened.ok()) return std::move(opened).status();
+    output.emplace(*std::move(opened));
+    command.job.output = output->path();
+  }
   std::optional<artifact::SigningKey> key;
   INGOT_TRY(Resolve(command, key));
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
@@ -119,10 +131,11 @@ Status RunPack(PackCommand& command) {
   }
   INGOT_ASSIGN(const jobs::PackJobResult result, jobs::RunPackJob(command.job, line.monitor()));
   line.Clear();
+  INGOT_TRY(output->Finish());
   if (command.quiet && !command.json) return OkStatus();
   const auto seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return Report(command, result.report, seconds);
+  return Report(command, result.report, seconds, output->is_stream() ? stderr : stdout);
 }
 
 std::string CodecHelp() {
@@ -150,15 +163,16 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   CLI::App* c = app.add_subcommand("pack", "compress a model into an artifact");
   c->add_option("MODEL", o->job.model, "Hugging Face directory, or .gguf file")->required();
   CLI::Option* output =
-      c->add_option("-o,--output", o->job.output, "artifact to write")->type_name("FILE");
+      c->add_option("-o,--output", o->output, "artifact to write, or - for standard output")
+          ->type_name("FILE");
   c->add_option("--target", o->job.target, TargetHelp())->type_name("NAME");
   c->add_option("--codec", o->job.recipe.codec, CodecHelp())->type_name("NAME");
   c->add_option("--group", o->job.recipe.group, "weights that share a scale")
       ->type_name("G")
-      ->check(AboveZero());
+      ->transform(WholeNumber(1));
   c->add_option("--bits", o->job.recipe.bits, "bits of a weight")
       ->type_name("B")
-      ->check(AboveZero());
+      ->transform(WholeNumber(1));
   c->add_option("--levels", o->job.recipe.levels, "symmetric, asymmetric, normal or log")
       ->type_name("KIND");
   c->add_option("--scales", o->job.recipe.scales, "f16, or q8 (8 bits under one f16 a row)")
@@ -197,7 +211,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("TEXT...");
   c->add_option("--measure-tokens", o->job.measure.tokens, "of these texts, at most")
       ->type_name("N")
-      ->check(AboveZero())
+      ->transform(WholeNumber(1))
       ->capture_default_str();
   c->add_option("--tune", o->tune,
                 "then fit scales, zeros and norms by gradient over these texts (see tune)")
@@ -220,6 +234,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   OnRun(c, outcome, [o, output]() -> Status {
     if (output->count() == 0 && !o->dry_run && !o->plan_only)
       return InvalidArgument("-o FILE is required (or --dry-run)");
+    o->job.output = o->output;
     if (output->count() == 0 && !o->calib.empty())
       return InvalidArgument("--calib keeps its statistics beside the artifact: give -o FILE");
     return RunPack(*o);

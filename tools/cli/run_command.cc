@@ -5,15 +5,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <string>
 
 #include "inspect/summary.h"
 #include "loader/ingot.h"
 #include "tools/cli/common.h"
+#include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
+#include "untrusted/text_input.h"
 
 namespace ingot::cli {
 namespace {
@@ -31,8 +31,8 @@ struct RunCommand {
 Result<std::string> PromptOf(const RunCommand& command) {
   if (command.prompt != "-") return command.prompt;
   if (command.file == "-")
-    return InvalidArgument("the artifact and the prompt cannot both come from stdin");
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+    return InvalidArgument("the artifact and the prompt cannot both come from standard input");
+  return untrusted::ReadText(command.prompt);
 }
 
 bool OnTerminal() { return ::isatty(STDOUT_FILENO) == 1; }
@@ -63,7 +63,7 @@ Status RunEncoder(const RunCommand& command, loader::Session& session, std::stri
                   double load_seconds) {
   INGOT_ASSIGN(const loader::FillResult result, loader::FillMasks(session, prompt));
   if (!WriteText(result.text) || !WriteText(OnTerminal() ? "\n" : ""))
-    return IoError("cannot write to stdout");
+    return IoError("cannot write to standard output");
   if (command.quiet) return OkStatus();
   std::string line;
   for (const loader::FilledMask& mask : result.masks)
@@ -83,14 +83,15 @@ Status RunModel(const RunCommand& command) {
   options.max_decoded_bytes = command.max_decoded;
   options.compute = command.exact ? loader::Compute::kExact : loader::Compute::kFast;
   options.allow_truncated = true;
+  const std::string name = untrusted::TextName(command.file);
   const auto start = std::chrono::steady_clock::now();
   INGOT_ASSIGN(const auto model, command.file == "-"
-                                     ? loader::Model::OpenPipe(STDIN_FILENO, options)
+                                     ? loader::Model::OpenPipe(STDIN_FILENO, options).At(name)
                                      : loader::Model::Open(command.file, options));
   if (const artifact::ArtifactReader* reader = model->artifact();
       reader != nullptr && command.levels < 0)
     if (const std::string note = inspect::MissingLevels(*reader); !note.empty())
-      Warn(command.file + ": " + note);
+      Warn(name + ": " + note);
   const double load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   loader::SessionOptions session_options;
@@ -103,7 +104,7 @@ Status RunModel(const RunCommand& command) {
                  written = WriteText(piece);
                  return written;
                }));
-  if (!written) return IoError("cannot write to stdout");
+  if (!written) return IoError("cannot write to standard output");
   if (OnTerminal()) fmt::print("\n");
   if (result.stop == loader::StopReason::kContextFull) Warn("the context is full");
   if (result.beyond_trained_length) Warn("the text is longer than the model was trained for");
@@ -117,15 +118,24 @@ void AddSamplerOptions(CLI::App* c, RunCommand& o) {
   s.top_k = 40;
   s.top_p = 0.95;
   c->add_flag("--greedy", o.greedy, "always the likeliest token");
-  c->add_option("--temperature", s.temperature, "0: greedy")->capture_default_str();
-  c->add_option("--top-k", s.top_k, "keep the K likeliest tokens, 0: all")->capture_default_str();
+  c->add_option("--temperature", s.temperature, "0: greedy")
+      ->check(RealNumber(0, 1e6, /*above=*/false, "from 0 to 1000000"))
+      ->capture_default_str();
+  c->add_option("--top-k", s.top_k, "keep the K likeliest tokens, 0: all")
+      ->transform(WholeNumber())
+      ->capture_default_str();
   c->add_option("--top-p", s.top_p, "then the fewest that hold this probability")
+      ->check(RealNumber(0, 1, /*above=*/true, "above 0 and at most 1"))
       ->capture_default_str();
   c->add_option("--min-p", s.min_p, "then those with this share of the likeliest one's probability")
+      ->check(FromZeroToOne())
       ->capture_default_str();
   c->add_option("--repeat-penalty", s.repetition_penalty, "of tokens seen before, 1: none")
+      ->check(RealNumber(0, 1e6, /*above=*/true, "above 0 and at most 1000000"))
       ->capture_default_str();
-  c->add_option("--seed", s.seed, "the same seed gives the same text")->capture_default_str();
+  c->add_option("--seed", s.seed, "the same seed gives the same text")
+      ->transform(Seed())
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -142,14 +152,17 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
       ->required();
   c->add_option("-n,--tokens", o->generate.max_tokens, "tokens to generate, at most")
       ->type_name("N")
+      ->transform(WholeNumber())
       ->capture_default_str();
   AddSamplerOptions(c, *o);
   c->add_flag("--ignore-eos", o->ignore_eos, "go on after the end of the text");
   c->add_flag("--exact", o->exact, "float32 activations instead of int8 ones");
   c->add_option("--levels", o->levels, "refinement levels to load, by default all")
       ->type_name("N")
-      ->check(CLI::Range(1, 64));
+      ->transform(WholeNumber(1, 64));
   c->add_option("--context", o->context, "longest sequence in tokens, 0: as needed")
+      ->type_name("N")
+      ->transform(WholeNumber())
       ->capture_default_str();
   AddMaxDecodedOption(c, o->max_decoded);
   AddVerifyingKeyOptions(c, o->key);

@@ -6,6 +6,7 @@
 #include "artifact/signature.h"
 #include "inspect/summary.h"
 #include "tools/cli/common.h"
+#include "untrusted/printable.h"
 
 namespace ingot::cli {
 
@@ -17,10 +18,12 @@ void AddKeygenCommand(CLI::App& app, Outcome& outcome) {
       ->required();
   command->add_flag("-q,--quiet", *quiet, "print nothing");
   OnRun(command, outcome, [prefix, quiet]() -> Status {
+    if (prefix->empty()) return InvalidArgument("PREFIX: the key pair to write has no name");
     INGOT_TRY(artifact::GenerateEd25519(*prefix));
     INGOT_ASSIGN(const auto key, artifact::VerifyingKey::Load(*prefix + ".pub"));
     if (!*quiet)
-      fmt::print("{0}.key (keep it secret), {0}.pub: ed25519 key {1}\n", *prefix, key.key_id());
+      fmt::print("{0}.key (keep it secret), {0}.pub: ed25519 key {1}\n",
+                 untrusted::Printable(*prefix), key.key_id());
     return OkStatus();
   });
 }
@@ -42,7 +45,7 @@ void AddSignCommand(CLI::App& app, Outcome& outcome) {
     INGOT_ASSIGN(const auto key, LoadSigningKey(options->key));
     INGOT_TRY(artifact::SignFile(options->file, *key));
     if (!options->quiet)
-      fmt::print("{}: signed with {} key {}\n", options->file,
+      fmt::print("{}: signed with {} key {}\n", untrusted::Printable(options->file),
                  artifact::SignatureKindName(key->kind()), key->key_id());
     return OkStatus();
   });

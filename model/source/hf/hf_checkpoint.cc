@@ -137,7 +137,7 @@ Result<Json> ReadJsonObject(const std::string& folder, const std::string& name) 
   const std::string path = folder + "/" + name;
   INGOT_TRY(CheckInFolder(folder, name));
   INGOT_ASSIGN(const std::string text, ReadFileToString(path, kMaxConfigBytes));
-  INGOT_ASSIGN(Json json, ParsePythonJson(text).At(path));
+  INGOT_ASSIGN(Json json, ParseJson(text).At(path));
   if (!json.is_object()) return Corruption(path + ": not a JSON object");
   return json;
 }

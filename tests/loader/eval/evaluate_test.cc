@@ -170,6 +170,11 @@ TEST(Evaluate, CacheGivesTheSameAnswerWithoutTheReference) {
 
   EvalOptions other = options;
   other.cache_key = "k2";
+  const auto refused = Evaluate(reference, artifact, ids, other);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.status().message().find("--force"), std::string::npos);
+  other.replace_cache = true;
   const auto third = Evaluate(reference, artifact, ids, other);
   ASSERT_TRUE(third.ok());
   EXPECT_FALSE(third->reference_from_cache);

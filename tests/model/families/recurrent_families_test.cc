@@ -113,13 +113,13 @@ TEST(RecurrentFamilies, Mamba2TimeStepLimits) {
 
 TEST(RecurrentFamilies, PythonsInfinityIsRead) {
   const auto json =
-      ParsePythonJson(R"({"a\"Infinity": [0.0, Infinity], "b": -Infinity, "c": "NaN"})");
+      ParseJson(R"({"a\"Infinity": [0.0, Infinity], "b": -Infinity, "c": "NaN"})");
   ASSERT_TRUE(json.ok()) << json.status().message();
   EXPECT_EQ((*json)["a\"Infinity"][1]["__float__"], "Infinity");
   EXPECT_EQ((*json)["b"]["__float__"], "-Infinity");
   EXPECT_EQ((*json)["c"], "NaN");
-  EXPECT_FALSE(ParsePythonJson("{\"a\": Infinity").ok());
-  EXPECT_FALSE(ParsePythonJson("{\"a\": nope}").ok());
+  EXPECT_FALSE(ParseJson("{\"a\": Infinity").ok());
+  EXPECT_FALSE(ParseJson("{\"a\": nope}").ok());
 }
 
 TEST(RecurrentFamilies, JambaMixesByLayer) {
