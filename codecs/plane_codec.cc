@@ -4,6 +4,7 @@
 #include <array>
 #include <numeric>
 
+#include "codecs/planes/dependent_plane.h"
 #include "codecs/planes/entropy_plane.h"
 #include "codecs/planes/fp8_plane.h"
 #include "codecs/planes/int_plane.h"
@@ -25,6 +26,7 @@ constexpr std::array kKinds = {
     PlaneKind{kRawSplitKind, RawSplitStreams, RawSplitValidate, RawSplitDecodeRows,
               PlaneRole::kReplaces, RawSplitCodeBits},
     PlaneKind{kEntropyKind, EntropyStreams, EntropyValidate, EntropyDecodeRows},
+    PlaneKind{kDependentKind, DependentStreams, DependentValidate, DependentDecodeRows},
     PlaneKind{kRemainder16Kind, RemainderStreams, RemainderValidate, RemainderDecodeRows,
               PlaneRole::kReplaces, RemainderCodeBits},
     PlaneKind{kRemainder32Kind, RemainderStreams, RemainderValidate, RemainderDecodeRows,

@@ -4,6 +4,8 @@
 #include <array>
 #include <string>
 
+#include "codecs/encoders/dependent_makers.h"
+
 namespace ingot::codecs {
 namespace {
 
@@ -79,6 +81,11 @@ constexpr std::array kRecipes = {
            .summary = "integers of any rate (--rate, --step), entropy-coded: smallest on disk",
            .make = MakeEntropy,
            .keys = {.rate = true},
+           .ladder = RecipeLadder::kSteps},
+    Recipe{.name = "entropy_v2",
+           .summary = "entropy_v1 by a trellis (--bits of state, 8): .2 bit smaller, packs slower",
+           .make = MakeDependent,
+           .keys = {.bits = true, .rate = true},
            .ladder = RecipeLadder::kSteps},
     Recipe{.name = "lossless_v1",
            .summary = "bit-exact; exponents apart, for entropy coding",

@@ -15,6 +15,7 @@
 #include "codecs/encoders/entropy_rate.h"
 #include "codecs/plane_codec.h"
 #include "codecs/planes/int_levels.h"
+#include "codecs/step_recipe.h"
 #include "pack/guide_cache.h"
 #include "pack/monotone_cubic.h"
 #include "pack/pipeline.h"
@@ -127,12 +128,13 @@ Result<calibration::Candidates> EntropyCandidates(
     INGOT_TRY(ReadSlab(checkpoint, tensor, slab, out).status());
   }
   INGOT_ASSIGN(const auto prepared, codecs::EntropyGuide::Make(guide));
+  INGOT_ASSIGN(const codecs::EntropyMethod method, codecs::StepMethodOf(ladder.front()));
   std::vector<double> steps;
   for (const codecs::RecipeOptions& recipe : ladder) steps.push_back(recipe.step);
   INGOT_ASSIGN(
       const std::vector<codecs::EntropyEstimate> estimates,
       codecs::EstimateEntropy({tensor.source.dtype, tensor.rows, tensor.cols, bytes.span()},
-                              *prepared, steps));
+                              *prepared, method, steps));
   calibration::Candidates candidates;
   for (const codecs::EntropyEstimate& estimate : estimates)
     candidates.push_back({estimate.stored_bytes, estimate.predicted_loss});

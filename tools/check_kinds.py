@@ -12,12 +12,12 @@ import sys
 SHARED = {"remainder16": "remainder", "remainder32": "remainder", "hadamard": "transform", "column_scale": "transform"}
 # Sources that may know a kind beside its own and the encoders: (path, kind, why).
 MAY_KNOW = [
-    ("loader/planes/resident_entropy.cc", "int", "entropy planes become int and sparse ones when loaded"),
-    ("loader/planes/resident_entropy.cc", "sparse", "entropy planes become int and sparse ones when loaded"),
+    ("loader/planes/turned_planes.cc", "int", "entropy and dependent planes become int and sparse ones when loaded"),
+    ("loader/planes/turned_planes.cc", "sparse", "entropy and dependent planes become int and sparse ones when loaded"),
     ("loader/planes/turn_raw.cc", "raw", "what planes that keep the source become when loaded"),
     ("loader/weights/weights_checkpoint.cc", "raw", "a checkpoint's own values"),
     *(("calibration/torch/tune_tensor.cc", kind, "gradients by the kind's parameters")
-      for kind in ("int", "entropy", "raw", "hadamard")),
+      for kind in ("int", "entropy", "dependent", "raw", "hadamard")),
     ("jobs/tune_job.cc", "raw", "vectors are compared where the source is kept"),
 ]
 ROOMS = ("base", "artifact", "calibration", "codecs", "inspect", "jobs", "loader", "model", "pack", "stored")

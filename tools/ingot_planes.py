@@ -142,32 +142,67 @@ def plane_fp8(attributes, streams, total):
     return total + F8_E4M3[codes] * spread(scales, attributes["block"], cols)
 
 
-def plane_entropy(attributes, streams, total):
-    rows, cols = total.shape
+def entropy_parts(attributes, streams, shape, most):
+    """Sections 11 and 14: records as (class, factor) of rows and of each band's columns, and the codes as stored."""
+    rows, cols = shape
     band = attributes["band"]
-    need(isinstance(band, int) and band >= 1, "entropy band")
+    need(isinstance(band, int) and band >= 1, "band")
     bands = -(-rows // band)
     lines = as_rows(streams["rows"], "<u2", rows, 1), as_rows(streams["columns"], "<u2", bands, cols)
     factors = []
     for records in lines:
-        need(not records.size or 0x40 <= (records & 0x7ff).min() and (records & 0x7ff).max() < 0x7c0,
-             "entropy factor")
+        need(not records.size or 0x40 <= (records & 0x7ff).min() and (records & 0x7ff).max() < 0x7c0, "factor")
         factors.append(((records & 0x7ff) << 4).astype(np.uint16).view(np.float16).astype(np.float32))
     symbols = as_rows(streams["codes"], np.uint8, rows, cols).ravel()
     codes = symbols.astype(np.int64) - 128
     escaped, escapes = np.flatnonzero(symbols == 0), streams["escapes"].view("<i4").astype(np.int64)
-    need(len(escaped) == len(escapes), "entropy escapes")
-    need(not len(escapes) or 128 <= abs(escapes).min() and abs(escapes).max() <= 1 << 23, "escape")
+    need(len(escaped) == len(escapes), "escapes")
+    need(not len(escapes) or 128 <= abs(escapes).min() and abs(escapes).max() <= most, "escape")
     codes[escaped] = escapes
-    value = np.empty((rows, cols), np.float32)
+    # (rows of the band, its classes, its codes where they belong, factors of its rows and columns)
+    parts = []
     for b in range(bands):
         part = slice(b * band, min(rows, (b + 1) * band))
         classes = (lines[0][part] >> 11) + (lines[1][b] >> 11)
         # By class, then row, then column.
         order = np.argsort(classes.ravel(), kind="stable")
-        levels = np.empty(classes.size, np.float32)
-        levels[order] = codes[part.start * cols:part.stop * cols]
-        value[part] = levels.reshape(classes.shape) * factors[0][part] * factors[1][b]
+        placed = np.empty(classes.size, np.int64)
+        placed[order] = codes[part.start * cols:part.stop * cols]
+        parts.append((part, classes, placed.reshape(classes.shape), factors[0][part], factors[1][b]))
+    return parts
+
+
+def plane_entropy(attributes, streams, total):
+    need(set(attributes) == {"band"}, "entropy attributes")
+    value = np.empty(total.shape, np.float32)
+    for part, _, codes, of_rows, of_columns in entropy_parts(attributes, streams, total.shape, 1 << 23):
+        value[part] = codes.astype(np.float32) * of_rows * of_columns
+    return total + value
+
+
+# h0 and h1 by states, in octal.
+TRELLIS = {4: ("5", "2"), 8: ("13", "4"), 16: ("23", "4"), 32: ("45", "10"), 64: ("103", "24"), 128: ("235", "126"),
+           256: ("515", "362"), 512: ("1017", "342"), 1024: ("2463", "1636"), 2048: ("6141", "3414"),
+           4096: ("17133", "5526")}
+
+
+def plane_dependent(attributes, streams, total):
+    need(set(attributes) == {"band", "states", "restart", "scalar"}, "dependent attributes")
+    need(attributes["states"] in TRELLIS, "states")
+    restart, scalar = attributes["restart"], attributes["scalar"]
+    need(isinstance(restart, int) and restart >= 1 and isinstance(scalar, int) and 0 <= scalar <= 63, "dependent range")
+    h0, h1 = (int(octal, 8) // 2 for octal in TRELLIS[attributes["states"]])
+    value = np.empty(total.shape, np.float32)
+    for part, classes, codes, of_rows, of_columns in entropy_parts(attributes, streams, total.shape, 1 << 21):
+        levels = np.empty(codes.shape, np.float32)
+        state = np.zeros(codes.shape[1], np.int64)
+        for i, k in enumerate(codes):
+            if i % restart == 0:
+                state[:] = 0
+            moves, odd = classes[i] >= scalar, state & 1
+            levels[i] = np.where(moves, (4 * k + 1) * (1 - 2 * odd), 4 * k)
+            state = np.where(moves, state // 2 ^ odd * h0 ^ (k & 1) * h1, state)
+        value[part] = levels * of_rows * of_columns
     return total + value
 
 
@@ -303,6 +338,7 @@ PLANES = {
     "fp8": plane_fp8,
     "sparse": plane_sparse,
     "entropy": plane_entropy,
+    "dependent": plane_dependent,
     "raw": plane_raw,
     "raw_split": plane_raw_split,
     "remainder16": plane_remainder(["low", "high"], 16),

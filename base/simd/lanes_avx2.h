@@ -50,6 +50,14 @@ struct F {
   static F IfGreater(F a, F b, F then, F otherwise) {
     return {_mm256_blendv_ps(otherwise.x, then.x, _mm256_cmp_ps(a.x, b.x, _CMP_GT_OQ))};
   }
+  static std::uint32_t GreaterMask(F a, F b) {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.x, b.x, _CMP_GT_OQ)));
+  }
+  static F XorLanes(F v, std::uint32_t flip) {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i from = _mm256_xor_si256(index, _mm256_set1_epi32(static_cast<int>(flip)));
+    return {_mm256_permutevar8x32_ps(v.x, from)};
+  }
   static F Round(F a) {
     return {_mm256_round_ps(a.x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }

@@ -47,6 +47,12 @@ struct F {
   static F IfGreater(F a, F b, F then, F otherwise) {
     return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.x, b.x, _CMP_GT_OQ), otherwise.x, then.x)};
   }
+  static std::uint32_t GreaterMask(F a, F b) { return _mm512_cmp_ps_mask(a.x, b.x, _CMP_GT_OQ); }
+  static F XorLanes(F v, std::uint32_t flip) {
+    const __m512i index = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i from = _mm512_xor_si512(index, _mm512_set1_epi32(static_cast<int>(flip)));
+    return {_mm512_permutexvar_ps(from, v.x)};
+  }
   static F Round(F a) { return {_mm512_roundscale_ps(a.x, 0)}; }
   static F Pow2(F n) { return {_mm512_scalef_ps(_mm512_set1_ps(1.0f), n.x)}; }
   friend F operator+(F a, F b) { return {_mm512_add_ps(a.x, b.x)}; }

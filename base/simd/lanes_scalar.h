@@ -47,6 +47,10 @@ struct F {
   static F Max(F a, F b) { return {a.x > b.x ? a.x : b.x}; }
   // a > b ? then : otherwise.
   static F IfGreater(F a, F b, F then, F otherwise) { return a.x > b.x ? then : otherwise; }
+  // Bit i: a > b in lane i.
+  static std::uint32_t GreaterMask(F a, F b) { return a.x > b.x ? 1u : 0u; }
+  // Lane i is v's lane i ^ flip. REQUIRES: flip < kLanes.
+  static F XorLanes(F v, std::uint32_t) { return v; }
   // To the nearest whole number, of two the even one.
   static F Round(F a) { return {std::nearbyint(a.x)}; }
   // 2^n. REQUIRES: whole numbers in [-126, 127].

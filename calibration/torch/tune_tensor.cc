@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "base/float_formats.h"
 #include "base/parallel.h"
 #include "codecs/plane_codec.h"
+#include "codecs/planes/dependent_plane.h"
 #include "codecs/planes/entropy_plane.h"
 #include "codecs/planes/int_plane.h"
 #include "codecs/planes/raw_plane.h"
@@ -22,6 +24,53 @@ std::uint64_t RowGrain(std::uint64_t cols) {
   return std::max<std::uint64_t>(1, kTaskWeights / std::max<std::uint64_t>(cols, 1));
 }
 
+// The whole numbers of entropy and dependent planes, row by row, in the order of band.order().
+class EntropyRowReader {
+ public:
+  EntropyRowReader(const codecs::PlaneSpec& spec, std::uint64_t cols) : cols_(cols) {
+    if (spec.kind == "dependent") {
+      dependent_ = *codecs::DependentLayout::Parse(spec, cols);
+      layout_ = dependent_->entropy;
+    } else {
+      layout_ = *codecs::EntropyLayout::Parse(spec, cols);
+    }
+  }
+
+  const codecs::EntropyLayout& layout() const { return layout_; }
+  // From a band's first row on, rows that are read at no cost for those before them.
+  std::uint64_t rows_together() const { return dependent_ ? dependent_->restart : kSumRows; }
+
+  template <typename Take>
+  void Read(const codecs::EntropyBand& band, std::uint64_t first, std::uint64_t last,
+            Take&& take) const {
+    std::vector<std::int32_t> codes(cols_);
+    if (dependent_) {
+      codecs::DependentReader reader(band, *dependent_, first);
+      for (std::uint64_t r = first; r < last; ++r) {
+        reader.Next();
+        std::copy(reader.levels().begin(), reader.levels().end(), codes.begin());
+        for (const auto& far : reader.far()) codes[far.place] = far.level;
+        take(r, codes.data());
+      }
+      return;
+    }
+    std::vector<std::uint8_t> bytes(cols_);
+    codecs::EntropyCursors cursors = band.Seek(first);
+    for (std::uint64_t r = first; r < last; ++r) {
+      const codecs::EntropyCursors before = cursors;
+      band.ReadBytes(r, cursors, bytes.data());
+      for (std::uint64_t p = 0; p < cols_; ++p)
+        codes[p] = bytes[p] != 0 ? bytes[p] - 128 : band.Escape(r, before, p);
+      take(r, codes.data());
+    }
+  }
+
+ private:
+  std::uint64_t cols_;
+  codecs::EntropyLayout layout_;
+  std::optional<codecs::DependentLayout> dependent_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<TuneTensor>> TuneTensor::Make(PackedTensor packed, Use use, double offset) {
@@ -35,6 +84,11 @@ Result<std::unique_ptr<TuneTensor>> TuneTensor::Make(PackedTensor packed, Use us
     INGOT_TRY(kind->validate(tensor->views_[i]).At(place));
   }
   INGOT_TRY(codecs::CheckPlaneList(tensor->views_));
+  tensor->rows_together_ = RowGrain(p.cols);
+  for (const codecs::PlaneSpec& spec : p.specs)
+    if (spec.kind == "dependent")
+      tensor->rows_together_ =
+          std::max(tensor->rows_together_, EntropyRowReader(spec, p.cols).rows_together());
   INGOT_TRY(tensor->AddFields(use, offset));
   return tensor;
 }
@@ -65,7 +119,7 @@ Status TuneTensor::AddFields(Use use, double offset) {
   if (!one_level || !adds_only) return OkStatus();
   for (std::size_t p = 0; p < packed_.specs.size(); ++p) {
     if (packed_.specs[p].kind == "int") INGOT_TRY(AddInt(p));
-    if (packed_.specs[p].kind == "entropy") {
+    if (packed_.specs[p].kind == "entropy" || packed_.specs[p].kind == "dependent") {
       AddField(p, 1, Format::kRecord);
       AddField(p, 2, Format::kRecord);
     }
@@ -172,8 +226,9 @@ std::vector<NewStream> TuneTensor::Changed() const {
 }
 
 void TuneTensor::Decode(float* out) const {
-  ParallelFor(packed_.rows, RowGrain(packed_.cols), [&](std::size_t begin, std::size_t end) {
-    DecodeRows(begin, end, out + begin * packed_.cols);
+  ParallelFor(CeilDiv(packed_.rows, rows_together_), 1, [&](std::size_t begin, std::size_t end) {
+    const std::uint64_t first = begin * rows_together_;
+    DecodeRows(first, std::min(end * rows_together_, packed_.rows), out + first * packed_.cols);
   });
 }
 
@@ -195,7 +250,9 @@ void TuneTensor::Gradient(float* weights, std::span<float> out) const {
   std::fill(out.begin(), out.end(), 0.0f);
   for (std::size_t p = 0; p < packed_.specs.size(); ++p) {
     if (packed_.specs[p].kind == "int" && !fields_.empty()) IntGradient(p, weights, out);
-    if (packed_.specs[p].kind == "entropy" && !fields_.empty()) EntropyGradient(p, weights, out);
+    const std::string& kind = packed_.specs[p].kind;
+    if ((kind == "entropy" || kind == "dependent") && !fields_.empty())
+      EntropyGradient(p, weights, out);
     if (packed_.specs[p].kind == "raw" && !fields_.empty())
       std::copy_n(weights, out.size(), out.begin());
   }
@@ -244,41 +301,36 @@ void TuneTensor::IntGradient(std::size_t plane, const float* weights, std::span<
   });
 }
 
-// w = code * row factor * column factor of the row's band.
+// w = code (or level) * row factor * column factor of the row's band.
 void TuneTensor::EntropyGradient(std::size_t plane, const float* weights,
                                  std::span<float> out) const {
-  const auto layout = codecs::EntropyLayout::Parse(packed_.specs[plane], packed_.cols);
-  INGOT_CHECK(layout.ok());
+  const EntropyRowReader source(packed_.specs[plane], packed_.cols);
   const codecs::PlaneView& view = views_[plane];
   const Field& rows = *FieldOf(plane, 1);
   const Field& columns = *FieldOf(plane, 2);
-  const std::uint64_t cols = packed_.cols;
+  const std::uint64_t cols = packed_.cols, rows_together = source.rows_together();
   for (std::uint64_t top = 0, index = 0; top < packed_.rows; ++index) {
-    const codecs::EntropyBand band(view, *layout, top);
-    const std::uint64_t blocks = CeilDiv(band.row_end() - top, kSumRows);
+    const codecs::EntropyBand band(view, source.layout(), top);
+    const std::uint64_t blocks = CeilDiv(band.row_end() - top, rows_together);
     std::vector<std::vector<double>> sums(blocks);
     ParallelFor(blocks, 1, [&](std::size_t begin, std::size_t end) {
-      std::vector<std::uint8_t> bytes(cols);
       for (std::size_t b = begin; b < end; ++b) {
         sums[b].assign(cols, 0.0);
-        codecs::EntropyCursors cursors = band.Seek(top + b * kSumRows);
-        const std::uint64_t last = std::min(top + (b + 1) * kSumRows, band.row_end());
-        for (std::uint64_t r = top + b * kSumRows; r < last; ++r) {
-          const codecs::EntropyCursors before = cursors;
-          band.ReadBytes(r, cursors, bytes.data());
+        const std::uint64_t first = top + b * rows_together;
+        const std::uint64_t last = first + std::min(rows_together, band.row_end() - first);
+        source.Read(band, first, last, [&](std::uint64_t r, const std::int32_t* codes) {
           const float* w = weights + r * cols;
           const double factor = codecs::EntropyFactor(band.row_record(r));
           double row = 0;
           for (std::uint64_t p = 0; p < cols; ++p) {
-            if (bytes[p] == 128) continue;
-            const std::int32_t code = bytes[p] != 0 ? bytes[p] - 128 : band.Escape(r, before, p);
+            if (codes[p] == 0) continue;
             const std::uint32_t j = band.order()[p];
-            const double product = static_cast<double>(w[j]) * code;
+            const double product = static_cast<double>(w[j]) * codes[p];
             row += product * codecs::EntropyFactor(band.column_record(j));
             sums[b][j] += product * factor;
           }
           out[rows.begin + r] = static_cast<float>(row);
-        }
+        });
       }
     });
     for (std::uint64_t j = 0; j < cols; ++j) {

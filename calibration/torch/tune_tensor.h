@@ -2,11 +2,11 @@
 // type shows.
 //
 // Moved are: of `int` planes the group scales (f16), or the row scales and the 8-bit group scales
-// under them (q8), and the zero points; of `entropy` planes the row and column factors; of a norm
-// the raw values. A parameter is start + unit * delta, unit being about its own size, so that one
-// step size fits all; it is always used as the stream stores it, rounded. Sparse, fp8 and raw
-// matrices, transforms, and every tensor with planes beyond level 0 stay as they are: what refines
-// a base would no longer fit it.
+// under them (q8), and the zero points; of `entropy` and `dependent` planes the row and column
+// factors; of a norm the raw values. A parameter is start + unit * delta, unit being about its own
+// size, so that one step size fits all; it is always used as the stream stores it, rounded. Sparse,
+// fp8 and raw matrices, transforms, and every tensor with planes beyond level 0 stay as they are:
+// what refines a base would no longer fit it.
 //
 // Thread rule: belongs to one thread; Decode and Gradient are parallel inside and give the same at
 // any number of threads.
@@ -71,6 +71,7 @@ class TuneTensor {
   std::vector<codecs::PlaneView> views_;  // over packed_ and fields_
   std::vector<std::shared_ptr<const codecs::InputTransform>> transforms_;  // in decoding order
   std::vector<std::size_t> transform_planes_;
+  std::uint64_t rows_together_ = 1;  // of a decoding task
   std::vector<Field> fields_;
   std::vector<float> start_, unit_;
 };

@@ -9,13 +9,18 @@ namespace ingot::codecs {
 namespace {
 
 constexpr double kDefaultRate = 4;
-constexpr double kLeastRate = 0.1, kMostRate = 7;
+constexpr double kLeastRate = 0.1, kMostRate = 7, kMostDependentRate = 8;
+
+const char* NameOf(const EntropyMethod& method) {
+  return method.trellis == nullptr ? "codec entropy_v1" : "codec entropy_v2";
+}
 
 class EntropyEncoder : public TensorEncoder {
  public:
-  EntropyEncoder(double step, double rate, std::uint64_t cols, DType dtype)
-      : step_(step), rate_(rate), cols_(cols), dtype_(dtype) {
-    specs_.push_back(EntropySpec(BandRows()));
+  EntropyEncoder(const EntropyMethod& method, double step, double rate, std::uint64_t cols,
+                 DType dtype)
+      : method_(method), step_(step), rate_(rate), cols_(cols), dtype_(dtype) {
+    specs_.push_back(method.Spec(BandRows()));
   }
 
   const std::vector<PlaneSpec>& planes() const override { return specs_; }
@@ -23,13 +28,17 @@ class EntropyEncoder : public TensorEncoder {
   std::uint64_t slab_rows(std::uint64_t rows) const override { return std::min(rows, BandRows()); }
   // Weights and codes as 32 bits, and the search's copy of some rows.
   std::uint64_t scratch_bytes(std::uint64_t slab_rows) const override {
-    return slab_rows * cols_ * 10 + (std::uint64_t{16} << 20) + 2 * CompensatedTile::Bytes(cols_);
+    return slab_rows * cols_ * 10 + (std::uint64_t{16} << 20) + 2 * CompensatedTile::Bytes(cols_) +
+           method_.RunBytes(slab_rows, cols_);
   }
   std::uint64_t guide_bytes() const override { return Compensation::MakingBytes(cols_); }
   bool takes_guide() const override { return true; }
 
   Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,
                                                         RowSource&) const override {
+    if (guide.cols != cols_)
+      return InvalidArgument("statistics of " + std::to_string(guide.cols) +
+                             " columns for rows of " + std::to_string(cols_) + " weights");
     INGOT_ASSIGN(auto made, EntropyGuide::Make(guide));
     return std::shared_ptr<const PreparedTensor>(std::move(made));
   }
@@ -50,10 +59,10 @@ class EntropyEncoder : public TensorEncoder {
     INGOT_ASSIGN(const EntropyRows rows, TakeEntropyRows(slab, row_begin, 0));
     double step = step_;
     if (step == 0) {
-      INGOT_ASSIGN(step, FindEntropyStep(rows, guide, rate_ != 0 ? rate_ : kDefaultRate));
+      INGOT_ASSIGN(step, FindEntropyStep(rows, guide, method_, rate_ != 0 ? rate_ : kDefaultRate));
     }
-    const EntropyRounded rounded = RoundEntropy(rows, guide, {step, true});
-    EntropyStreamsOut packed = PackEntropy(rounded.band);
+    const EntropyRounded rounded = RoundBy(method_, rows, guide, {step, true});
+    EntropyStreamsOut packed = PackEntropy(rounded.band, rounded.classes);
     EncodedSlab out;
     out.planes.push_back(std::move(packed.streams));
     out.cuts.push_back({0, 0, std::move(packed.cuts)});
@@ -64,6 +73,7 @@ class EntropyEncoder : public TensorEncoder {
     return out;
   }
 
+  EntropyMethod method_;
   double step_, rate_;
   std::uint64_t cols_;
   DType dtype_;
@@ -72,18 +82,21 @@ class EntropyEncoder : public TensorEncoder {
 
 }  // namespace
 
-Result<std::unique_ptr<TensorEncoder>> MakeEntropyEncoder(double step, double rate,
-                                                          std::uint64_t cols, DType dtype) {
-  if (step != 0 && rate != 0)
-    return InvalidArgument("codec entropy_v1 takes 'step' or 'rate', not both");
+Result<std::unique_ptr<TensorEncoder>> MakeEntropyEncoder(const EntropyMethod& method, double step,
+                                                          double rate, std::uint64_t cols,
+                                                          DType dtype) {
+  const std::string name = NameOf(method);
+  const double most = method.trellis == nullptr ? kMostRate : kMostDependentRate;
+  if (step != 0 && rate != 0) return InvalidArgument(name + " takes 'step' or 'rate', not both");
   if (!(step == 0 || (step > 0 && std::isfinite(step))))
-    return InvalidArgument("codec entropy_v1: step " + std::to_string(step) + " is not above 0");
-  if (!(rate == 0 || (rate >= kLeastRate && rate <= kMostRate)))
-    return InvalidArgument("codec entropy_v1: rate " + std::to_string(rate) + ", " +
-                           std::to_string(kLeastRate) + " to " + std::to_string(kMostRate) +
+    return InvalidArgument(name + ": step " + std::to_string(step) + " is not above 0");
+  if (!(rate == 0 || (rate >= kLeastRate && rate <= most)))
+    return InvalidArgument(name + ": rate " + std::to_string(rate) + ", " +
+                           std::to_string(kLeastRate) + " to " + std::to_string(most) +
                            " bits per weight allowed");
   INGOT_TRY(EntropyLayout::Parse(EntropySpec(1), cols).status());
-  return std::unique_ptr<TensorEncoder>(std::make_unique<EntropyEncoder>(step, rate, cols, dtype));
+  return std::unique_ptr<TensorEncoder>(
+      std::make_unique<EntropyEncoder>(method, step, rate, cols, dtype));
 }
 
 }  // namespace ingot::codecs

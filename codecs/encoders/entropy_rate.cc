@@ -22,8 +22,9 @@ constexpr std::uint64_t kSearchWeights = 256 << 10;  // rows that the first roun
 constexpr std::uint64_t kHeaviestRows = kTileRows;
 
 // Stored bytes of a matrix of `total` rows of which `band` is a sample.
-double StoredBytes(const EntropyCodes& band, std::uint64_t total) {
-  const LineClasses classes = ClassifyLines(band);
+double StoredBytes(const EntropyRounded& rounded, std::uint64_t total) {
+  const EntropyCodes& band = rounded.band;
+  const LineClasses& classes = rounded.classes;
   ClassCounts counts = CountClasses(band, classes);
   std::uint64_t escapes = 0;
   const double factor = static_cast<double>(total) / static_cast<double>(band.rows);
@@ -56,9 +57,9 @@ EntropyRows Sample(const EntropyRows& rows, std::uint64_t limit) {
 }
 
 double BitsAt(const EntropyRows& rows, std::uint64_t total, const EntropyGuide& guide,
-              double step) {
-  const EntropyRounded rounded = RoundEntropy(rows, guide, {step, false});
-  return 8 * StoredBytes(rounded.band, total) / static_cast<double>(total) /
+              const EntropyMethod& method, double step) {
+  const EntropyRounded rounded = RoundBy(method, rows, guide, {step, false});
+  return 8 * StoredBytes(rounded, total) / static_cast<double>(total) /
          static_cast<double>(rows.cols);
 }
 
@@ -84,13 +85,14 @@ struct Search {
   const EntropyRows& rows;
   std::uint64_t total;
   const EntropyGuide& guide;
+  const EntropyMethod& method;
   double bits;
 
   Found Run(double& log_step) const {
     double low = -INFINITY, high = INFINITY;  // bits are above the aim at `low`, below at `high`
     double last_step = 0, last_bits = 0;
     for (int round = 0; round < kSearchRounds; ++round) {
-      const double got = BitsAt(rows, total, guide, std::exp2(log_step));
+      const double got = BitsAt(rows, total, guide, method, std::exp2(log_step));
       if (std::fabs(got - bits) < kRateTolerance) return Found::kYes;
       (got > bits ? low : high) = log_step;
       double slope = -1;
@@ -172,6 +174,7 @@ Result<EntropyRows> TakeEntropyRows(const WeightSlab& slab, std::uint64_t row_be
 
 Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
                                                      const EntropyGuide& guide,
+                                                     const EntropyMethod& method,
                                                      std::span<const double> steps,
                                                      std::uint64_t sample_weights) {
   INGOT_ASSIGN(const EntropyRows rows, TakeEntropyRows(matrix, 0, sample_weights));
@@ -183,19 +186,20 @@ Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
                                     [&](std::uint64_t row) { return !is_heaviest(row); });
   const double factor = static_cast<double>(matrix.rows - heaviest.index.size()) /
                         static_cast<double>(std::max<std::ptrdiff_t>(others, 1));
+  const EntropyMethod quick = method.ForEstimates();
   std::vector<EntropyEstimate> estimates;
   for (const double step : steps) {
-    const EntropyRounded rounded = RoundEntropy(rows, guide, {step, true});
+    const EntropyRounded rounded = RoundBy(quick, rows, guide, {step, true});
     EntropyEstimate estimate;
     estimate.step = step;
-    estimate.stored_bytes = StoredBytes(rounded.band, matrix.rows);
+    estimate.stored_bytes = StoredBytes(rounded, matrix.rows);
     for (std::size_t s = 0; s < rows.index.size(); ++s) {
       if (is_heaviest(rows.index[s])) continue;
       estimate.predicted_loss += factor * rounded.losses[s];
       estimate.squared_error += factor * rounded.squared_errors[s];
     }
     if (!heaviest.index.empty()) {
-      const EntropyRounded exact = RoundEntropy(heaviest, guide, {step, true});
+      const EntropyRounded exact = RoundBy(quick, heaviest, guide, {step, true});
       for (const double loss : exact.losses) estimate.predicted_loss += loss;
       for (const double e : exact.squared_errors) estimate.squared_error += e;
     }
@@ -205,7 +209,8 @@ Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
 }
 
 Result<double> FindEntropyStep(const EntropyRows& rows, const EntropyGuide& guide,
-                               double bits_per_weight) {
+                               const EntropyMethod& method, double bits_per_weight) {
+  const EntropyMethod quick = method.ForEstimates();
   const std::uint64_t total = rows.index.size();
   const double first = std::log2(FirstStep(rows, guide, bits_per_weight));
   const double side = 8 * (2 * static_cast<double>(total + rows.cols) + kTinyChunks) /
@@ -213,9 +218,9 @@ Result<double> FindEntropyStep(const EntropyRows& rows, const EntropyGuide& guid
   if (side > kSideShare * bits_per_weight) return std::exp2(first);
   double log_step = first;
   const EntropyRows sample = Sample(rows, kSearchWeights);
-  Found found = Search{sample, total, guide, bits_per_weight}.Run(log_step);
+  Found found = Search{sample, total, guide, quick, bits_per_weight}.Run(log_step);
   if (sample.index.size() < total)
-    found = Search{rows, total, guide, bits_per_weight}.Run(
+    found = Search{rows, total, guide, quick, bits_per_weight}.Run(
         log_step = found == Found::kYes ? log_step : first);
   if (found == Found::kYes) return std::exp2(log_step);
   if (found == Found::kTooFew) return std::exp2(first);

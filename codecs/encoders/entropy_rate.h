@@ -1,6 +1,6 @@
-// What `entropy_v1` will make of a matrix at a step constant c, without encoding it: a sample of
-// its rows is rounded, its classes counted, chunks planned as for the whole. For searching the c of
-// a model or of one tensor.
+// What `entropy_v1` or `entropy_v2` will make of a matrix at a step constant c, without encoding
+// it: a sample of its rows is rounded, its classes counted, chunks planned as for the whole. For
+// searching the c of a model or of one tensor.
 //
 // Thread rule: pure functions, parallel inside.
 #pragma once
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "codecs/plane.h"
-#include "codecs/rounding/entropy_round.h"
+#include "codecs/rounding/entropy_method.h"
 
 namespace ingot::codecs {
 
@@ -31,6 +31,7 @@ inline constexpr std::uint64_t kEntropySample = 128 << 10;  // weights that esti
 // rounds all of it: the bytes are then within 0.3 % of what is stored.
 Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
                                                      const EntropyGuide& guide,
+                                                     const EntropyMethod& method,
                                                      std::span<const double> steps,
                                                      std::uint64_t sample_weights = kEntropySample);
 
@@ -38,6 +39,6 @@ Result<std::vector<EntropyEstimate>> EstimateEntropy(const WeightSlab& matrix,
 // that its rows' and columns' records take more than a quarter of that, or so regular that no c
 // needs as much, the c of normal weights at that entropy. InvalidArgument where every c needs more.
 Result<double> FindEntropyStep(const EntropyRows& rows, const EntropyGuide& guide,
-                               double bits_per_weight);
+                               const EntropyMethod& method, double bits_per_weight);
 
 }  // namespace ingot::codecs

@@ -145,7 +145,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeFp8Hybrid(const RecipeOptions& o, std
 
 Result<std::unique_ptr<TensorEncoder>> MakeEntropy(const RecipeOptions& o, std::uint64_t cols,
                                                    DType dtype) {
-  return MakeEntropyEncoder(o.step, o.rate, cols, dtype);
+  return MakeEntropyEncoder({}, o.step, o.rate, cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeLossless(const RecipeOptions&, std::uint64_t cols,

@@ -25,30 +25,33 @@ std::uint64_t CountZeros(ByteSpan bytes) {
   return total;
 }
 
-Status CheckRecords(ByteSpan records, const char* stream) {
+Status CheckRecords(const PlaneView& plane, std::size_t index, const char* stream) {
+  const ByteSpan records = plane.streams[index];
   for (std::size_t i = 0; 2 * i < records.size(); ++i) {
     const std::uint16_t factor = LoadLe<std::uint16_t>(records.data() + 2 * i) & 0x7ffu;
     if (factor < kFactorLeast || factor >= kFactorInfinity)
-      return Corruption("entropy plane: record " + std::to_string(i) + " of '" + stream +
+      return Corruption(plane.spec->kind + " plane: record " + std::to_string(i) + " of '" + stream +
                         "' has a factor that is not a normal number");
   }
   return OkStatus();
 }
 
-Status CheckEscapes(const PlaneView& plane) {
+Status CheckEscapes(const PlaneView& plane, std::int32_t most) {
+  const std::string place = plane.spec->kind + " plane: ";
   const ByteSpan escapes = plane.streams[kEscapes];
   const std::uint64_t zeros = CountZeros(plane.streams[kCodes]);
   if (escapes.size() % 4 != 0 || escapes.size() / 4 != zeros)
-    return Corruption("entropy plane: " + std::to_string(zeros) + " escapes in 'codes', " +
+    return Corruption(place + std::to_string(zeros) + " escapes in 'codes', " +
                       std::to_string(escapes.size()) + " bytes of 'escapes'");
   for (std::uint64_t i = 0; i < zeros; ++i) {
     const auto code = LoadLe<std::int32_t>(escapes.data() + 4 * i);
     if (code >= -kEntropyCodeMax && code <= kEntropyCodeMax)
-      return Corruption("entropy plane: escape " + std::to_string(i) + " is " +
-                        std::to_string(code) + ", which needs none");
-    if (code < -kEntropyEscapeMax || code > kEntropyEscapeMax)
-      return Corruption("entropy plane: escape " + std::to_string(i) + " is " +
-                        std::to_string(code) + ", beyond 2^23");
+      return Corruption(place + "escape " + std::to_string(i) + " is " + std::to_string(code) +
+                        ", which needs none");
+    if (code < -most || code > most)
+      return Corruption(place + "escape " + std::to_string(i) + " is " + std::to_string(code) +
+                        ", beyond 2^" +
+                        std::to_string(std::bit_width(static_cast<std::uint32_t>(most)) - 1));
   }
   return OkStatus();
 }
@@ -80,19 +83,26 @@ Result<EntropyLayout> EntropyLayout::Parse(const PlaneSpec& spec, std::uint64_t 
 
 Result<std::vector<StreamSpec>> EntropyStreams(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_ASSIGN(const EntropyLayout layout, EntropyLayout::Parse(spec, cols));
-  return std::vector<StreamSpec>{
-      {"codes", cols, StreamHint::kEntropy},
-      {"rows", 2, StreamHint::kGeneral},
-      {"columns", 2 * cols, StreamHint::kGeneral, StreamExtent::kTile, layout.band},
-      {"escapes", 0, StreamHint::kGeneral, StreamExtent::kData}};
+  return EntropyStreamSpecs(layout, cols);
+}
+
+std::vector<StreamSpec> EntropyStreamSpecs(const EntropyLayout& layout, std::uint64_t cols) {
+  return {{"codes", cols, StreamHint::kEntropy},
+          {"rows", 2, StreamHint::kGeneral},
+          {"columns", 2 * cols, StreamHint::kGeneral, StreamExtent::kTile, layout.band},
+          {"escapes", 0, StreamHint::kGeneral, StreamExtent::kData}};
 }
 
 Status EntropyValidate(const PlaneView& plane) {
   INGOT_ASSIGN(const std::vector<StreamSpec> streams, EntropyStreams(*plane.spec, plane.cols));
   INGOT_TRY(CheckStreamSizes(plane, streams));
-  INGOT_TRY(CheckRecords(plane.streams[kRows], "rows"));
-  INGOT_TRY(CheckRecords(plane.streams[kColumns], "columns"));
-  return CheckEscapes(plane);
+  return CheckEntropyContent(plane, kEntropyEscapeMax);
+}
+
+Status CheckEntropyContent(const PlaneView& plane, std::int32_t escape_max) {
+  INGOT_TRY(CheckRecords(plane, kRows, "rows"));
+  INGOT_TRY(CheckRecords(plane, kColumns, "columns"));
+  return CheckEscapes(plane, escape_max);
 }
 
 EntropyBand::EntropyBand(const PlaneView& plane, const EntropyLayout& layout, std::uint64_t row) {

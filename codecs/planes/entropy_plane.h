@@ -61,6 +61,9 @@ class EntropyBand {
   std::uint64_t row_end() const { return row_end_; }
   // Columns by class, ascending in each: what a row's codes lie in the order of.
   const std::vector<std::uint32_t>& order() const { return order_; }
+  // Where in order() the columns of this class and those above begin. REQUIRES: 0 <= column_class
+  // <= kEntropyLineClasses.
+  std::uint32_t Begin(int column_class) const { return group_begin_[column_class]; }
   std::uint16_t column_record(std::uint64_t j) const {
     return LoadLe<std::uint16_t>(columns_ + 2 * j);
   }
@@ -88,6 +91,11 @@ class EntropyBand {
   std::vector<std::uint64_t> escape_places_;
   std::vector<std::int32_t> escapes_;
 };
+
+// The streams, the same of every kind that is laid out like this, and what their bytes must be: sizes
+// apart, factors that are normal numbers and escapes that are needed, up to `escape_max`.
+std::vector<StreamSpec> EntropyStreamSpecs(const EntropyLayout& layout, std::uint64_t cols);
+Status CheckEntropyContent(const PlaneView& plane, std::int32_t escape_max);
 
 // PlaneKind's functions.
 Result<std::vector<StreamSpec>> EntropyStreams(const PlaneSpec& spec, std::uint64_t cols);

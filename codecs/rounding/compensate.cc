@@ -11,9 +11,8 @@
 namespace ingot::codecs {
 namespace {
 
-// Columns that a tile finishes before it looks back again, and how far it looks at a time: their
-// errors stay in the nearer caches.
-constexpr std::uint64_t kBlockColumns = 64, kBlockDepth = 256;
+// How far a tile looks back at a time: errors stay in the nearer caches.
+constexpr std::uint64_t kBlockDepth = 256;
 constexpr double kMostDamping = 100;  // times the mean diagonal
 constexpr std::size_t kRowGrain = 16;
 
@@ -286,34 +285,11 @@ void CompensatedTile::Settle(std::uint64_t p, const float* values) {
                                  squared_errors_.data());
 }
 
-template <typename Choose>
-void CompensatedTile::Walk(Choose&& choose) {
-  Start();
-  const CompensateKernels& kernels = compensation_.kernels();
-  const std::uint64_t cols = compensation_.cols();
-  alignas(64) float values[kTileRows];
-  for (std::uint64_t block = 0; block < cols; block += kBlockColumns) {
-    const std::uint64_t end = std::min(block + kBlockColumns, padded_);
-    if (compensation_.feeds_back()) FeedBlock(block, end);
-    for (std::uint64_t first = block; first < end; first += kPanelColumns) {
-      float* t = targets_.data() + first * kTileRows;
-      const float* m =
-          !compensation_.feeds_back() ? nullptr : compensation_.panel(first / kPanelColumns);
-      if (m != nullptr)
-        kernels.feed_back(errors_.data() + block * kTileRows, m + block * kPanelColumns,
-                          first - block, t, m + first * kPanelColumns);
-      for (std::uint64_t p = first; p < std::min(first + kPanelColumns, cols); ++p) {
-        choose(p, values);
-        Settle(p, values);
-        if (m != nullptr) kernels.feed_one(errors(p), m + p * kPanelColumns, p - first + 1, t);
-      }
-    }
-  }
-}
-
 void CompensatedTile::Round(ColumnRounder& rounder) {
-  Walk([&](std::uint64_t p, float* values) {
+  alignas(64) float values[kTileRows];
+  Walk({this, 1}, [&](std::uint64_t p) {
     rounder.Round(compensation_.order()[p], targets(p), values);
+    return values;
   });
 }
 
@@ -353,7 +329,7 @@ void CompensatedTile::Set(const float* values) {
 }
 
 void CompensatedTile::SetLanes(const float* values) {
-  Walk([&](std::uint64_t p, float* out) { std::copy_n(values + p * kTileRows, kTileRows, out); });
+  Walk({this, 1}, [&](std::uint64_t p) { return values + p * kTileRows; });
 }
 
 void CompensatedTile::TakeLanes(const CompensatedTile& from, const bool* take) {

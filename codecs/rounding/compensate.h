@@ -15,6 +15,7 @@
 // Thread rule: a Compensation is immutable; a tile belongs to one thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <span>
@@ -29,6 +30,8 @@
 #include "codecs/rounding/guide.h"
 
 namespace ingot::codecs {
+
+class CompensatedBand;
 
 // InvalidArgument where shapes disagree or a value is NaN or infinite (named).
 Status CheckGuide(const TensorGuide& guide);
@@ -190,16 +193,55 @@ class CompensatedTile {
   void Gradient(float* out) const;
 
  private:
+  friend class CompensatedBand;  // compensate_band.h
+
   void Start();
   void FeedBlock(std::uint64_t begin, std::uint64_t end);
   void Settle(std::uint64_t p, const float* values);
+  // Takes several tiles through their columns together: choose(p) says what column p of all of them
+  // is rounded to, kTileRows values a tile.
   template <typename Choose>
-  void Walk(Choose&& choose);
+  static void Walk(std::span<CompensatedTile> tiles, Choose&& choose);
 
   const Compensation& compensation_;
   std::uint64_t rows_ = 0, padded_;
   AlignedArray<float> weights_, targets_, errors_;
   AlignedArray<double> losses_, squared_errors_;
 };
+
+// Columns that a tile finishes before it looks back again.
+inline constexpr std::uint64_t kBlockColumns = 64;
+
+template <typename Choose>
+void CompensatedTile::Walk(std::span<CompensatedTile> tiles, Choose&& choose) {
+  const Compensation& compensation = tiles.front().compensation_;
+  const CompensateKernels& kernels = compensation.kernels();
+  const std::uint64_t cols = compensation.cols(), padded = tiles.front().padded_;
+  for (CompensatedTile& tile : tiles) tile.Start();
+  for (std::uint64_t block = 0; block < cols; block += kBlockColumns) {
+    const std::uint64_t end = std::min(block + kBlockColumns, padded);
+    if (compensation.feeds_back())
+      for (CompensatedTile& tile : tiles) tile.FeedBlock(block, end);
+    for (std::uint64_t first = block; first < end; first += kPanelColumns) {
+      const float* m =
+          !compensation.feeds_back() ? nullptr : compensation.panel(first / kPanelColumns);
+      for (CompensatedTile& tile : tiles)
+        if (m != nullptr)
+          kernels.feed_back(tile.errors_.data() + block * kTileRows, m + block * kPanelColumns,
+                            first - block, tile.targets_.data() + first * kTileRows,
+                            m + first * kPanelColumns);
+      for (std::uint64_t p = first; p < std::min(first + kPanelColumns, cols); ++p) {
+        const float* values = choose(p);
+        for (CompensatedTile& tile : tiles) {
+          tile.Settle(p, values);
+          values += kTileRows;
+          if (m != nullptr)
+            kernels.feed_one(tile.errors(p), m + p * kPanelColumns, p - first + 1,
+                             tile.targets_.data() + first * kTileRows);
+        }
+      }
+    }
+  }
+}
 
 }  // namespace ingot::codecs

@@ -113,7 +113,10 @@ ChunkPlan PlanChunks(const ClassCounts& counts) {
 }
 
 EntropyStreamsOut PackEntropy(const EntropyCodes& band) {
-  const LineClasses classes = ClassifyLines(band);
+  return PackEntropy(band, ClassifyLines(band));
+}
+
+EntropyStreamsOut PackEntropy(const EntropyCodes& band, const LineClasses& classes) {
   const ClassCounts counts = CountClasses(band, classes);
   EntropyCursors cursors{};
   for (int k = 0; k + 1 < kEntropyClasses; ++k) {

@@ -49,6 +49,8 @@ struct EntropyStreamsOut {
   std::vector<std::vector<std::uint8_t>> streams;
   std::vector<std::uint64_t> cuts;
 };
+EntropyStreamsOut PackEntropy(const EntropyCodes& band, const LineClasses& classes);
+// The same in the classes of ClassifyLines.
 EntropyStreamsOut PackEntropy(const EntropyCodes& band);
 
 // Bytes that `count` records like these will take under zstd, estimated from their bytes' entropy.

@@ -5,12 +5,11 @@
 #include <cmath>
 
 #include "base/parallel.h"
+#include "codecs/rounding/entropy_factors.h"
 
 namespace ingot::codecs {
 namespace {
 
-constexpr double kDamping = 0.01;     // of the Hessian's mean diagonal
-constexpr double kFisherFloor = 0.1;  // of the rows' mean Fisher, added to each
 // A row whose codes would spread wider gets a larger step: beyond it too many would need escapes.
 constexpr double kWidestRow = 40;
 // Rounding minds the rate: of a normal weight of deviation sigma (in steps) the code q costs
@@ -20,39 +19,9 @@ constexpr double kWidestRow = 40;
 constexpr float kRateWeight = 1.0f / 12;
 // Lines of zeros.
 constexpr double kLeastVariance = 1e-6;
-// Scales that least squares may ask for; beyond, something is degenerate.
-constexpr double kLeastRescale = 0.5, kMostRescale = 2;
-
 // Adding and subtracting it rounds to the nearest integer, ties to even, below 2^22.
 constexpr float kRounder = 12582912.0f;
 constexpr float kMostCode = 4194303.0f;
-
-struct Range {
-  double low = 0, high = 0;
-  void Take(double x) {
-    low = low == 0 ? x : std::min(low, x);
-    high = std::max(high, x);
-  }
-  double middle() const { return std::sqrt(low) * std::sqrt(high); }
-};
-
-float Storable(double factor) {
-  return EntropyFactor(EntropyRecord(static_cast<float>(factor), 0));
-}
-
-// A storable factor at or next above `factor`, by turns as the row's number says, so that over many
-// rows they average to it: 6 bits alone are too coarse for a rate to 0.01 bit.
-float Dithered(double factor, std::uint64_t row) {
-  const float nearest = Storable(factor);
-  const auto bits = std::bit_cast<std::uint32_t>(nearest);
-  constexpr std::uint32_t kStep = 1u << 17;  // one in the last of 6 bits
-  const float other =
-      Storable(std::bit_cast<float>(nearest <= factor ? bits + kStep : bits - kStep));
-  if (other == nearest) return nearest;
-  const double share = (factor - nearest) / (static_cast<double>(other) - nearest);
-  const auto at = static_cast<double>(row % 4096);
-  return std::floor((at + 1) * share) > std::floor(at * share) ? other : nearest;
-}
 
 // The weights' variance in steps, a product over rows and columns: inverted for what rounding
 // needs.
@@ -84,34 +53,6 @@ Spreads SpreadsOf(const EntropyRows& rows, const EntropyCodes& band) {
     spreads.columns.push_back(
         static_cast<float>(1 / std::max(squares / static_cast<double>(band.rows), kLeastVariance)));
   return spreads;
-}
-
-// The stored factors of a step constant. Column factors lie around one and depend on the statistics
-// alone, so that the bands of a large matrix share them; only steps far beyond what a row's 16 bits
-// hold move some of it, by a power of 2^8, to the columns.
-void SetFactors(const EntropyRows& rows, const EntropyGuide& guide, double step,
-                EntropyCodes& band) {
-  Range row_range, column_range;
-  for (const std::uint64_t row : rows.index) row_range.Take(guide.row_step(row));
-  for (const float s : guide.column_steps()) column_range.Take(s);
-  const double scale =
-      step * (guide.plain() && rows.root_mean_square > 0 ? rows.root_mean_square : 1.0);
-  const double middle = scale * row_range.middle() * column_range.middle();
-  const double columns_by =
-      std::exp2(8 * std::round(std::log2(middle) / 16)) / column_range.middle();
-  for (std::uint64_t j = 0; j < rows.cols; ++j)
-    band.column_factors[j] = Storable(guide.column_steps()[j] * columns_by);
-  for (std::size_t i = 0; i < rows.index.size(); ++i) {
-    const double factor = scale * guide.row_step(rows.index[i]) / columns_by;
-    const float* w = rows.weights.data() + i * rows.cols;
-    double squares = 0;
-    for (std::uint64_t j = 0; j < rows.cols; ++j) {
-      const double level = w[j] / band.column_factors[j];
-      squares += level * level;
-    }
-    const double spread = std::sqrt(squares / static_cast<double>(rows.cols));
-    band.row_factors[i] = Dithered(std::max(factor, spread / kWidestRow), rows.index[i]);
-  }
 }
 
 // Rounds to multiples of row times column factor.
@@ -155,44 +96,6 @@ class StepRounder : public ColumnRounder {
   float rows_[kTileRows], inverse_[kTileRows], spreads_[kTileRows];
 };
 
-// The scale of a rounded row q that is best for its weights w, under H = M D Mᵀ: with t(x) = Mᵀx,
-// <t(w), t(q)> / <t(q), t(q)> in the weights D; and how the loss changes with the scale.
-struct RowFit {
-  double weight_value = 0, value_value = 0;
-  double best() const {
-    return value_value > 0 ? std::clamp(weight_value / value_value, kLeastRescale, kMostRescale)
-                           : 1.0;
-  }
-  // loss(scale) - loss(1), in units of the compensation.
-  double Change(double scale) const {
-    return (scale * scale - 1) * value_value - 2 * (scale - 1) * weight_value;
-  }
-};
-
-class TileFits {
- public:
-  // `rounded` holds what Round left, `zero` what Set(0) left: t(w).
-  TileFits(const Compensation& c, const CompensatedTile& rounded, const CompensatedTile& zero) {
-    for (std::uint64_t p = 0; p < c.cols(); ++p) {
-      const float* t = rounded.targets(p);
-      const float* w = rounded.weights(p);
-      const float* e = rounded.errors(p);
-      const float* tw = zero.targets(p);
-      const double weight = c.weights()[p];
-      for (std::size_t l = 0; l < kTileRows; ++l) {
-        // t(w - q) is the target less the value: t - (w - e).
-        const double value = tw[l] - (static_cast<double>(t[l]) - (w[l] - e[l]));
-        fits_[l].weight_value += weight * tw[l] * value;
-        fits_[l].value_value += weight * value * value;
-      }
-    }
-  }
-  const RowFit& operator[](std::size_t lane) const { return fits_[lane]; }
-
- private:
-  RowFit fits_[kTileRows];
-};
-
 // One tile of rows: codes, losses, errors.
 class TileJob {
  public:
@@ -232,7 +135,7 @@ class TileJob {
     for (std::uint64_t l = 0; l < count; ++l) {
       float& factor = out_.band.row_factors[first + l];
       const float before = factor;
-      factor = Storable(before * fits[l].best());
+      factor = StorableFactor(before * fits[l].best());
       out_.losses[first + l] +=
           guide_.compensation().unit() * fits[l].Change(factor / static_cast<double>(before));
     }
@@ -262,33 +165,6 @@ class TileJob {
 
 }  // namespace
 
-Result<std::shared_ptr<const EntropyGuide>> EntropyGuide::Make(const TensorGuide& guide) {
-  std::shared_ptr<EntropyGuide> made(new EntropyGuide);
-  INGOT_ASSIGN(made->compensation_,
-               Compensation::Make(guide, {kDamping, ColumnOrder::kActivation}));
-  const Compensation& c = *made->compensation_;
-  double mean = 0;
-  for (const float f : guide.row_fisher) {
-    if (!(f >= 0)) return InvalidArgument("statistics: a row's Fisher is below 0; calibrate again");
-    mean += f / static_cast<double>(guide.row_fisher.size());
-  }
-  for (const float f : guide.row_fisher)
-    made->row_steps_.push_back(
-        static_cast<float>(mean > 0 ? 1 / std::sqrt(f + kFisherFloor * mean) : 1.0));
-  for (std::uint64_t j = 0; j < c.cols(); ++j)
-    made->column_steps_.push_back(
-        static_cast<float>(1 / std::sqrt(c.unit() * c.weights()[c.ranks()[j]])));
-  return std::shared_ptr<const EntropyGuide>(std::move(made));
-}
-
-std::shared_ptr<const EntropyGuide> EntropyGuide::Plain(std::uint64_t cols) {
-  std::shared_ptr<EntropyGuide> made(new EntropyGuide);
-  made->compensation_ = Compensation::Identity(cols);
-  made->column_steps_.assign(cols, 1.0f);
-  made->plain_ = true;
-  return made;
-}
-
 EntropyRounded RoundEntropy(const EntropyRows& rows, const EntropyGuide& guide,
                             const EntropyRoundOptions& options) {
   EntropyRounded out;
@@ -299,13 +175,14 @@ EntropyRounded RoundEntropy(const EntropyRows& rows, const EntropyGuide& guide,
   out.band.column_factors.resize(out.band.cols);
   out.losses.resize(out.band.rows);
   out.squared_errors.resize(out.band.rows);
-  SetFactors(rows, guide, options.step, out.band);
+  SetEntropyFactors(rows, guide, {options.step, 1, kWidestRow}, out.band);
   const Spreads spreads = SpreadsOf(rows, out.band);
   const std::uint64_t tiles = CeilDiv(out.band.rows, kTileRows);
   ParallelFor(tiles, 1, [&](std::size_t begin, std::size_t end) {
     TileJob job(rows, guide, spreads, options.fit_rows, out);
     for (std::size_t t = begin; t < end; ++t) job.Run(t * kTileRows);
   });
+  out.classes = ClassifyLines(out.band);
   return out;
 }
 

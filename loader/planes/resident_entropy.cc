@@ -8,8 +8,6 @@
 #include "base/parallel.h"
 #include "codecs/planes/bit_fields.h"
 #include "codecs/planes/entropy_plane.h"
-#include "codecs/planes/sparse_plane.h"
-#include "codecs/planes/transform.h"
 #include "loader/planes/resident_kind.h"
 
 namespace ingot::loader {
@@ -24,12 +22,6 @@ constexpr double kSparseShare = 0.003;
 
 // Times a factor of 7 bits it is exact in float32, and so are the sums of its parts.
 constexpr std::int32_t kMostCode = 1 << 16;
-
-// A code that its int plane clips, and what it lacks, as one or two f16 numbers that add up.
-struct Rest {
-  std::uint32_t column;
-  std::uint16_t high, low;
-};
 
 struct Turn {
   const codecs::PlaneView& plane;
@@ -54,36 +46,6 @@ std::uint64_t CountWide(ByteSpan codes) {
   return total;
 }
 
-// Every band's factors are those of the first.
-bool ColumnsAgree(const codecs::PlaneView& plane) {
-  const ByteSpan records = plane.streams[2];
-  for (std::uint64_t at = 2 * plane.cols; at < records.size(); at += 2) {
-    const auto first = LoadLe<std::uint16_t>(records.data() + at % (2 * plane.cols));
-    if (((LoadLe<std::uint16_t>(records.data() + at) ^ first) & 0x7ff) != 0) return false;
-  }
-  return true;
-}
-
-// factor * rest as one or two f16; false where that is not exact.
-bool Split(double value, Rest& rest) {
-  if (std::fabs(value) > 65504) return false;
-  rest.high = ToFp16(static_cast<float>(value));
-  const double left = value - static_cast<double>(FromFp16(rest.high));
-  rest.low = ToFp16(static_cast<float>(left));
-  return static_cast<double>(FromFp16(rest.low)) == left;
-}
-
-// out[order[p]] = bytes[p]. The arrays do not overlap, which bytes do not tell a compiler.
-void Scatter(const std::uint8_t* __restrict bytes, const std::uint32_t* __restrict order,
-             std::uint64_t count, std::uint8_t* __restrict out) {
-  std::uint64_t p = 0;
-  for (; p + 8 <= count; p += 8) {
-    const auto eight = LoadLe<std::uint64_t>(bytes + p);
-    for (int k = 0; k < 8; ++k) out[order[p + k]] = static_cast<std::uint8_t>(eight >> (8 * k));
-  }
-  for (; p < count; ++p) out[order[p]] = bytes[p];
-}
-
 // One row of one band. `bytes` and `codes`: cols each.
 class RowTurner {
  public:
@@ -96,7 +58,7 @@ class RowTurner {
     const std::uint16_t record = band.row_record(row);
     StoreLe(turn_.scales + 2 * row, static_cast<std::uint16_t>((record & 0x7ffu) << 4));
     std::uint8_t* out = turn_.bits == 8 ? turn_.codes + row * cols : codes_.data();
-    Scatter(bytes_.data(), band.order().data(), cols, out);
+    ScatterBytes(bytes_.data(), band.order().data(), cols, out);
     const bool clips = turn_.bits == 4
                            ? CountWide(bytes_) > 0
                            : band.has_escapes() && std::memchr(bytes_.data(), 0, cols) != nullptr;
@@ -120,7 +82,7 @@ class RowTurner {
       if (bytes_[p] == 0) code = band.Escape(row, before, p);
       const std::int32_t kept = std::clamp(code, least, most);
       Rest rest{band.order()[p], 0, 0};
-      if (std::abs(code) > kMostCode || !Split(factor * (code - kept), rest)) return false;
+      if (std::abs(code) > kMostCode || !SplitRest(factor * (code - kept), rest)) return false;
       out[rest.column] = static_cast<std::uint8_t>(kept + 128);
       turn_.rests[row].push_back(rest);
     }
@@ -155,46 +117,6 @@ bool TurnRows(Turn& turn) {
   return std::all_of(failed.begin(), failed.end(), [](std::uint8_t f) { return f == 0; });
 }
 
-// A sparse plane of one half of the rests; nothing where all are zero.
-std::optional<OwnedPlane> SparseOf(const Turn& turn, std::uint16_t Rest::*half, int level) {
-  std::uint64_t entries = 0;
-  for (const auto& row : turn.rests)
-    for (const Rest& rest : row) entries += (rest.*half & 0x7fff) != 0 ? 1 : 0;
-  if (entries == 0) return std::nullopt;
-  const std::uint64_t count_bytes = codecs::SparseCountBytes(turn.plane.cols);
-  const std::uint64_t column_bytes = codecs::SparseColumnBytes(turn.plane.cols);
-  OwnedPlane plane{{"sparse", {{"format", "f16"}}, level}, {}};
-  plane.streams.emplace_back(count_bytes * turn.plane.rows);
-  plane.streams.emplace_back(column_bytes * entries);
-  plane.streams.emplace_back(2 * entries);
-  std::uint8_t* column = plane.streams[1].data();
-  std::uint8_t* value = plane.streams[2].data();
-  for (std::uint64_t r = 0; r < turn.plane.rows; ++r) {
-    std::uint32_t count = 0;
-    for (const Rest& rest : turn.rests[r]) {
-      if ((rest.*half & 0x7fff) == 0) continue;
-      std::memcpy(column, &rest.column, column_bytes);  // little-endian
-      StoreLe(value, rest.*half);
-      column += column_bytes;
-      value += 2;
-      ++count;
-    }
-    std::memcpy(plane.streams[0].data() + count_bytes * r, &count, count_bytes);
-  }
-  return plane;
-}
-
-OwnedPlane ColumnScale(const codecs::PlaneView& plane) {
-  OwnedPlane scale{codecs::ColumnScaleSpec(), {}};
-  scale.spec.level = plane.spec->level;
-  scale.streams.emplace_back(2 * plane.cols);
-  for (std::uint64_t j = 0; j < plane.cols; ++j) {
-    const auto record = LoadLe<std::uint16_t>(plane.streams[2].data() + 2 * j);
-    StoreLe(scale.streams[0].data() + 2 * j, static_cast<std::uint16_t>((record & 0x7ffu) << 4));
-  }
-  return scale;
-}
-
 }  // namespace
 
 std::optional<std::vector<OwnedPlane>> ResidentEntropy(const codecs::PlaneView& plane) {
@@ -208,33 +130,21 @@ std::optional<std::vector<OwnedPlane>> ResidentEntropy(const codecs::PlaneView& 
       static_cast<double>(CountWide(codes)) <= kSparseShare * static_cast<double>(codes.size());
   turn.bits = narrow ? 4 : 8;
   turn.rests.resize(plane.rows);
-  OwnedPlane base{{"int", {}, plane.spec->level}, {}};
-  base.spec.attributes = {{"bits", std::int64_t{turn.bits}},
-                          {"group", static_cast<std::int64_t>(plane.cols)},
-                          {"levels", "symmetric"},
-                          {"scales", "f16"}};
-  base.streams.emplace_back(plane.rows * codecs::CodeRowBytes(turn.bits, plane.cols));
-  base.streams.emplace_back(2 * plane.rows);
+  OwnedPlane base = RowScaled(plane, turn.bits);
   turn.codes = base.streams[0].data();
   turn.scales = base.streams[1].data();
   if (!TurnRows(turn)) return std::nullopt;
   std::vector<OwnedPlane> planes;
   planes.push_back(std::move(base));
-  for (std::uint16_t Rest::*half : {&Rest::high, &Rest::low})
-    if (auto sparse = SparseOf(turn, half, plane.spec->level)) planes.push_back(*std::move(sparse));
-  planes.push_back(ColumnScale(plane));
+  AddRests(turn.rests, plane, planes);
+  planes.push_back(ColumnScaleOf(plane));
   return planes;
 }
 
 namespace {
 
 void TurnPlane(stored::TensorPlanes& tensor, std::size_t plane) {
-  if (tensor.planes.size() != 1) return;
-  auto turned = ResidentEntropy(tensor.planes[plane]);
-  if (!turned.has_value()) return;
-  tensor.Replace(plane, std::move((*turned)[0].spec), std::move((*turned)[0].streams));
-  for (std::size_t i = 1; i < turned->size(); ++i)
-    tensor.Add(std::move((*turned)[i].spec), std::move((*turned)[i].streams));
+  if (tensor.planes.size() == 1) PutInPlace(ResidentEntropy(tensor.planes[plane]), tensor, plane);
 }
 
 }  // namespace

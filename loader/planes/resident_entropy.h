@@ -9,14 +9,9 @@
 #include <vector>
 
 #include "codecs/plane.h"
+#include "loader/planes/turned_planes.h"
 
 namespace ingot::loader {
-
-// A plane with its bytes.
-struct OwnedPlane {
-  codecs::PlaneSpec spec;
-  std::vector<ByteBuffer> streams;
-};
 
 // nullopt where kernels have no form for the plane, and the codec's own decoder has to serve: bands
 // whose columns differ in factor, codes far beyond a byte, no rows. REQUIRES: the plane is of kind

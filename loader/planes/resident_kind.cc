@@ -8,9 +8,9 @@ namespace ingot::loader {
 namespace {
 
 constexpr std::array kRows = {
-    &kResidentRaw,      &kResidentInt,         &kResidentFp8,         &kResidentSparse,
-    &kResidentRawSplit, &kResidentRemainder16, &kResidentRemainder32, &kResidentEntropy,
-    &kResidentHadamard, &kResidentColumnScale,
+    &kResidentRaw,       &kResidentInt,         &kResidentFp8,         &kResidentSparse,
+    &kResidentRawSplit,  &kResidentRemainder16, &kResidentRemainder32, &kResidentEntropy,
+    &kResidentDependent, &kResidentHadamard,    &kResidentColumnScale,
 };
 
 }  // namespace

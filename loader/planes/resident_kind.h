@@ -48,6 +48,7 @@ extern const ResidentKind kResidentRawSplit;
 extern const ResidentKind kResidentRemainder16;
 extern const ResidentKind kResidentRemainder32;
 extern const ResidentKind kResidentEntropy;
+extern const ResidentKind kResidentDependent;
 extern const ResidentKind kResidentHadamard;
 extern const ResidentKind kResidentColumnScale;
 

@@ -62,7 +62,8 @@ const char* const kWords[] = {"int",
                               "dtype",
                               "levels",
                               "scales",
-                              "format"};
+                              "format",
+                              "dependent"};
 const std::int64_t kNumbers[] = {0,
                                  1,
                                  -1,

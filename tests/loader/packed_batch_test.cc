@@ -43,7 +43,8 @@ class PackedBatchTest : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(PackedBatchTest, ARowIsTheSameInAnyCompany) {
-  for (const char* codec : {"int4_rtn", "int4_residual_v1", "fp8_hybrid_v1", "entropy_v1"})
+  for (const char* codec :
+       {"int4_rtn", "int4_residual_v1", "fp8_hybrid_v1", "entropy_v1", "entropy_v2"})
     for (const Compute compute : {Compute::kExact, Compute::kFast}) {
       const auto model = Packed(codec, compute);
       ASSERT_NE(model, nullptr);

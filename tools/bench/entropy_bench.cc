@@ -1,4 +1,5 @@
-// entropy_v1 at load, one core: rANS chunks to resident planes. Items are weights.
+// entropy_v1 (states 0) and entropy_v2 at load, one core: rANS chunks to resident planes. Items are
+// weights.
 //   entropy_bench --benchmark_filter=Load
 // Verify: BLAKE3 of the stored bytes. Decode: rANS alone. Load: digest, rANS, and the planes that
 // kernels read. Encode: rounding and packing, without statistics.
@@ -14,6 +15,7 @@
 #include "base/random.h"
 #include "codecs/encoders/entropy_encode.h"
 #include "codecs/plane_codec.h"
+#include "loader/planes/resident_dependent.h"
 #include "loader/planes/resident_entropy.h"
 
 namespace ingot {
@@ -35,8 +37,14 @@ std::vector<std::uint8_t> Weights() {
   return bytes;
 }
 
-codecs::EncodedSlab Encoded(double rate, codecs::PlaneSpec* spec) {
-  const auto encoder = *codecs::MakeEntropyEncoder(0, rate, kCols, DType::kF32);
+codecs::EntropyMethod Method(std::int64_t states) {
+  codecs::EntropyMethod method;
+  method.trellis = codecs::FindTrellisCode(states);
+  return method;
+}
+
+codecs::EncodedSlab Encoded(double rate, std::int64_t states, codecs::PlaneSpec* spec) {
+  const auto encoder = *codecs::MakeEntropyEncoder(Method(states), 0, rate, kCols, DType::kF32);
   const auto bytes = Weights();
   *spec = encoder->planes()[0];
   return *encoder->EncodeSlab({DType::kF32, kRows, kCols, bytes});
@@ -44,19 +52,20 @@ codecs::EncodedSlab Encoded(double rate, codecs::PlaneSpec* spec) {
 
 // The artifact of one matrix, opened. Rates in hundredths of a bit.
 struct Sample {
-  explicit Sample(std::int64_t rate) {
+  Sample(std::int64_t rate, std::int64_t states) {
     codecs::PlaneSpec spec;
-    const codecs::EncodedSlab slab = Encoded(static_cast<double>(rate) / 100, &spec);
+    const codecs::EncodedSlab slab = Encoded(static_cast<double>(rate) / 100, states, &spec);
     artifact::ArtifactPlan plan;
     plan.fingerprint = "bench";
     artifact::TensorPlan tensor;
     tensor.record.name = "w";
     tensor.record.shape = {kRows, kCols};
     tensor.record.dtype = "f32";
-    tensor.record.codec = "entropy_v1";
+    tensor.record.codec = states == 0 ? "entropy_v1" : "entropy_v2";
     tensor.record.role = "linear";
-    artifact::PlaneRecord plane{
-        "entropy", {{"band", std::get<std::int64_t>(spec.attributes.at("band"))}}, 0, {}};
+    artifact::PlaneRecord plane{spec.kind, artifact::Json::object(), 0, {}};
+    for (const auto& [name, value] : spec.attributes)
+      plane.attributes[name] = std::get<std::int64_t>(value);
     for (const char* name : {"codes", "rows", "columns", "escapes"})
       plane.streams.push_back({name, 0, 0, 0});
     tensor.record.planes.push_back(plane);
@@ -84,9 +93,20 @@ struct Sample {
     return streams;
   }
 
+  codecs::PlaneView View(const std::vector<artifact::StreamBytes>& streams) const {
+    codecs::PlaneView view{&specs, kRows, kCols, {}};
+    for (const auto& stream : streams) view.streams.push_back(stream.bytes());
+    return view;
+  }
+
   std::unique_ptr<artifact::ArtifactReader> reader;
   codecs::PlaneSpec specs;
 };
+
+auto Resident(const codecs::PlaneView& view) {
+  return view.spec->kind == "entropy" ? loader::ResidentEntropy(view)
+                                      : loader::ResidentDependent(view);
+}
 
 void SetCounters(benchmark::State& state, const Sample& sample) {
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kRows * kCols));
@@ -100,46 +120,52 @@ void SetCounters(benchmark::State& state, const Sample& sample) {
 
 void ReadCodes(benchmark::State& state) {
   SetThreads(1);
-  const Sample sample(state.range(0));
+  const Sample sample(state.range(0), state.range(1));
   for (auto _ : state) benchmark::DoNotOptimize(sample.Read());
   SetCounters(state, sample);
 }
-BENCHMARK(ReadCodes)->Arg(300)->Arg(400)->Name("DigestAndDecode");
+BENCHMARK(ReadCodes)->Args({300, 0})->Args({300, 256})->Name("DigestAndDecode");
 
 void Load(benchmark::State& state) {
   SetThreads(1);
-  const Sample sample(state.range(0));
+  const Sample sample(state.range(0), state.range(1));
   for (auto _ : state) {
     const auto streams = sample.Read();
-    codecs::PlaneView view{&sample.specs, kRows, kCols, {}};
-    for (const auto& stream : streams) view.streams.push_back(stream.bytes());
-    if (!(*codecs::FindPlaneKind("entropy"))->validate(view).ok()) std::abort();
-    benchmark::DoNotOptimize(loader::ResidentEntropy(view));
+    const codecs::PlaneView view = sample.View(streams);
+    if (!(*codecs::FindPlaneKind(sample.specs.kind))->validate(view).ok()) std::abort();
+    benchmark::DoNotOptimize(Resident(view));
   }
   SetCounters(state, sample);
 }
-BENCHMARK(Load)->Arg(200)->Arg(300)->Arg(400);
+BENCHMARK(Load)
+    ->Args({200, 0})
+    ->Args({300, 0})
+    ->Args({400, 0})
+    ->Args({200, 256})
+    ->Args({300, 256})
+    ->Args({400, 256})
+    ->Args({650, 256});
 
 void Turn(benchmark::State& state) {
   SetThreads(1);
-  const Sample sample(state.range(0));
+  const Sample sample(state.range(0), state.range(1));
   const auto streams = sample.Read();
-  codecs::PlaneView view{&sample.specs, kRows, kCols, {}};
-  for (const auto& stream : streams) view.streams.push_back(stream.bytes());
-  for (auto _ : state) benchmark::DoNotOptimize(loader::ResidentEntropy(view));
+  const codecs::PlaneView view = sample.View(streams);
+  for (auto _ : state) benchmark::DoNotOptimize(Resident(view));
   SetCounters(state, sample);
 }
-BENCHMARK(Turn)->Arg(200)->Arg(400)->Name("ResidentOnly");
+BENCHMARK(Turn)->Args({200, 0})->Args({400, 0})->Args({300, 256})->Name("ResidentOnly");
 
 void Encode(benchmark::State& state) {
   SetThreads(1);
-  const auto encoder = *codecs::MakeEntropyEncoder(0.25, 0, kCols, DType::kF32);
+  const auto encoder =
+      *codecs::MakeEntropyEncoder(Method(state.range(0)), 0.25, 0, kCols, DType::kF32);
   const auto bytes = Weights();
   for (auto _ : state)
     benchmark::DoNotOptimize(*encoder->EncodeSlab({DType::kF32, kRows, kCols, bytes}));
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kRows * kCols));
 }
-BENCHMARK(Encode);
+BENCHMARK(Encode)->Arg(0)->Arg(16)->Arg(256);
 
 }  // namespace
 }  // namespace ingot

@@ -170,7 +170,8 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--group", o->job.recipe.group, "weights that share a scale")
       ->type_name("G")
       ->transform(WholeNumber(1));
-  c->add_option("--bits", o->job.recipe.bits, "bits of a weight")
+  c->add_option("--bits", o->job.recipe.bits,
+                "bits of a weight; entropy_v2: of the trellis's state, 2 to 12")
       ->type_name("B")
       ->transform(WholeNumber(1));
   c->add_option("--levels", o->job.recipe.levels, "symmetric, asymmetric, normal or log")
@@ -179,12 +180,13 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("KIND");
   c->add_option("--transform", o->job.recipe.transform, "none, hadamard or awq, before rounding")
       ->type_name("KIND");
-  c->add_option("--rate", o->job.recipe.rate, "entropy_v1: stored bits per weight of every matrix")
+  c->add_option("--rate", o->job.recipe.rate,
+                "entropy_v1, entropy_v2: stored bits per weight of every matrix")
       ->type_name("BITS")
       ->check(AboveZero());
   c->add_option("--bpw", o->job.budget.bits,
                 "stored bits per linear weight, spent where the statistics say that they matter; "
-                "with --codec entropy_v1 (default) or int4_gptq (whole ladder)")
+                "with --codec entropy_v1 (default), entropy_v2 or int4_gptq (whole ladder)")
       ->type_name("BITS")
       ->check(AboveZero());
   c->add_option("--size", o->job.budget.size_text, "the same for the size of the file")

@@ -165,8 +165,8 @@ TEST(EntropyRecipe, EstimatesAreNearWhatIsStored) {
   const Matrix m = Sample(1000, 256, 4);
   const auto guide = *EntropyGuide::Make(m.guide());
   const double steps[] = {2e-4, 5e-4, 1e-3};
-  const auto sampled = EstimateEntropy(m.slab(), *guide, steps, 64 << 10);
-  const auto whole = EstimateEntropy(m.slab(), *guide, steps, 0);
+  const auto sampled = EstimateEntropy(m.slab(), *guide, {}, steps, 64 << 10);
+  const auto whole = EstimateEntropy(m.slab(), *guide, {}, steps, 0);
   ASSERT_TRUE(sampled.ok() && whole.ok());
   for (int i = 0; i < 3; ++i) {
     const auto encoder =
@@ -195,8 +195,8 @@ TEST(EntropyRecipe, EstimatesOfAVocabularyAreNearTheWhole) {
           static_cast<float>(1e-2 / std::pow(1 + static_cast<double>(i), 1.5));
     const auto guide = *EntropyGuide::Make(m.guide());
     const double steps[] = {3e-6, 3e-5, 3e-4};
-    const auto sampled = EstimateEntropy(m.slab(), *guide, steps, 16 << 10);
-    const auto whole = EstimateEntropy(m.slab(), *guide, steps, 0);
+    const auto sampled = EstimateEntropy(m.slab(), *guide, {}, steps, 16 << 10);
+    const auto whole = EstimateEntropy(m.slab(), *guide, {}, steps, 0);
     ASSERT_TRUE(sampled.ok() && whole.ok());
     for (int i = 0; i < 3; ++i)
       EXPECT_NEAR((*sampled)[i].predicted_loss, (*whole)[i].predicted_loss,

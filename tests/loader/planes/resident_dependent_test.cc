@@ -1,0 +1,151 @@
+// Dependent planes as kernels see them: the same weights to the bit, in 8 bits or twice 8.
+#include "loader/planes/resident_dependent.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "artifact/reader.h"
+#include "codecs/planes/dependent_plane.h"
+#include "loader/cpu/linear.h"
+#include "loader/weights/resident.h"
+#include "tests/loader/dependent_artifacts.h"
+
+namespace ingot::loader {
+namespace {
+
+// The weights as the codec's own decoder has them, straight from the artifact's streams.
+std::vector<float> Decoded(const artifact::ArtifactReader& reader,
+                           const artifact::TensorRecord& record) {
+  const std::uint64_t rows = record.shape[0], cols = record.shape[1];
+  codecs::PlaneSpec spec{"dependent", {}, 0};
+  for (const auto& [name, value] : record.planes[0].attributes.items())
+    spec.attributes[name] = value.get<std::int64_t>();
+  std::vector<artifact::StreamBytes> streams;
+  codecs::PlaneView view{&spec, rows, cols, {}};
+  for (const artifact::StreamRecord& stream : record.planes[0].streams)
+    streams.push_back(*reader.ReadStream(stream));
+  for (const auto& stream : streams) view.streams.push_back(stream.bytes());
+  std::vector<float> out(rows * cols);
+  EXPECT_TRUE(codecs::DecodeTensorRows({&view, 1}, 0, rows, out).ok());
+  return out;
+}
+
+std::vector<float> AllRows(const ResidentMatrix& matrix) {
+  std::vector<std::int32_t> ids(matrix.rows);
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i);
+  std::vector<float> rows(matrix.rows * matrix.cols);
+  GatherRows(matrix, ids, rows.data());
+  return rows;
+}
+
+std::string KindsOf(const ResidentMatrix& matrix) {
+  std::string kinds;
+  for (const codecs::PlaneSpec& spec : matrix.specs) {
+    kinds += (kinds.empty() ? "" : " ") + spec.kind;
+    if (spec.kind == "int")
+      kinds += std::to_string(std::get<std::int64_t>(spec.attributes.at("bits")));
+  }
+  return kinds;
+}
+
+class DependentLoad : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = (std::filesystem::temp_directory_path() /
+             ("ingot_dependent_load_" + std::to_string(::getpid()) + ".ingot"))
+                .string();
+    const Status status = WriteDependentArtifact(path_);
+    ASSERT_TRUE(status.ok()) << status.message();
+    reader_ = *artifact::ArtifactReader::Open(path_, {});
+    auto weights = WeightSet::FromArtifact(reader_, {});
+    ASSERT_TRUE(weights.ok()) << weights.status().message();
+    weights_ = *std::move(weights);
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  std::string path_;
+  std::shared_ptr<const artifact::ArtifactReader> reader_;
+  std::unique_ptr<WeightSet> weights_;
+};
+
+TEST_F(DependentLoad, WeightsAreThoseOfTheDecoderToTheBit) {
+  for (const artifact::TensorRecord& record : reader_->manifest().tensors) {
+    const ResidentMatrix* matrix = weights_->Find(record.name);
+    ASSERT_NE(matrix, nullptr);
+    EXPECT_EQ(AllRows(*matrix), Decoded(*reader_, record)) << record.name;
+  }
+}
+
+TEST_F(DependentLoad, PlanesAreThoseThatKernelsTake) {
+  const std::map<std::string, std::string> expected = {
+      {"narrow", "int8 column_scale"},
+      {"few_wide", "int8 sparse sparse column_scale"},
+      {"wide", "int8 int8 column_scale"},
+      {"escapes", "int8 sparse sparse column_scale"},
+      {"wide_escapes", "int8 int8 sparse sparse column_scale"},
+      {"beyond", "dependent"},
+      {"large_factors", "dependent"},
+      {"bands", "int8 int8 column_scale"},
+      {"own_columns", "dependent"},
+      {"one", "int8 column_scale"},
+      {"column", "int8 column_scale"},
+      {"zeros", "int8 column_scale"}};
+  for (const auto& [name, kinds] : expected)
+    EXPECT_EQ(KindsOf(*weights_->Find(name)), kinds) << name;
+}
+
+TEST_F(DependentLoad, ProductsUseThem) {
+  Random random(3);
+  for (const artifact::TensorRecord& record : reader_->manifest().tensors) {
+    const ResidentMatrix& matrix = *weights_->Find(record.name);
+    const std::vector<float> w = Decoded(*reader_, record);
+    std::vector<float> x(3 * matrix.cols);
+    for (float& v : x) v = static_cast<float>(random.Normal());
+    for (const Compute compute : {Compute::kExact, Compute::kFast}) {
+      std::vector<float> y(3 * matrix.rows);
+      const LinearJob job{&matrix, 0, matrix.rows, nullptr, y.data(), matrix.rows};
+      RunLinear({&job, 1}, x.data(), matrix.cols, 3, matrix.cols, compute);
+      double error = 0, norm = 0;
+      for (std::size_t t = 0; t < 3; ++t)
+        for (std::uint64_t r = 0; r < matrix.rows; ++r) {
+          double sum = 0, magnitude = 0;
+          for (std::uint64_t j = 0; j < matrix.cols; ++j) {
+            sum += static_cast<double>(w[r * matrix.cols + j]) * x[t * matrix.cols + j];
+            magnitude +=
+                std::fabs(static_cast<double>(w[r * matrix.cols + j]) * x[t * matrix.cols + j]);
+          }
+          const double off = y[t * matrix.rows + r] - sum;
+          EXPECT_LE(std::fabs(off), (compute == Compute::kExact ? 1e-5 : 0.1) * magnitude)
+              << record.name;
+          error += off * off;
+          norm += sum * sum;
+        }
+      EXPECT_LE(std::sqrt(error), (compute == Compute::kExact ? 1e-5 : 0.02) * std::sqrt(norm))
+          << record.name;
+    }
+  }
+}
+
+// A file of the first version: its weights must never change.
+TEST(DependentGolden, WeightsHaveTheDigestsOfThen) {
+  const std::string golden = std::string(INGOT_SOURCE_DIR) + "/tests/golden/entropy_v2";
+  const std::shared_ptr<const artifact::ArtifactReader> reader =
+      *artifact::ArtifactReader::Open(golden + ".ingot", {});
+  const auto expected = artifact::Json::parse(std::ifstream(golden + ".json"));
+  const auto weights = *WeightSet::FromArtifact(reader, {});
+  ASSERT_EQ(reader->manifest().tensors.size(), expected.size());
+  for (const artifact::TensorRecord& record : reader->manifest().tensors) {
+    const auto digest = [](const std::vector<float>& values) {
+      return HexOf(DigestOf(BytesOf(std::span(values))));
+    };
+    EXPECT_EQ(digest(Decoded(*reader, record)), expected.at(record.name)) << record.name;
+    EXPECT_EQ(digest(AllRows(*weights->Find(record.name))), expected.at(record.name));
+  }
+}
+
+}  // namespace
+}  // namespace ingot::loader
