@@ -36,8 +36,10 @@ int StreamOf(std::string_view name) {
 }
 
 std::string_view KindOf(mode_t mode) {
-  return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket"
-                                                                                    : "a device";
+  return S_ISDIR(mode)    ? "a directory"
+         : S_ISFIFO(mode) ? "a pipe"
+         : S_ISSOCK(mode) ? "a socket"
+                          : "a device";
 }
 
 std::string ShownName(const std::string& name) {
@@ -69,9 +71,9 @@ Result<std::string> ResolveTarget(const std::string& path) {
       return InvalidArgument(fmt::format("{}: {}, a file was expected", path,
                                          "is " + std::string(KindOf(info.st_mode))));
     // A link of /proc to an open pipe names nothing; what it leads to is asked for itself.
-    if (struct stat behind {}; ::stat(at.c_str(), &behind) == 0 && !S_ISREG(behind.st_mode))
-      return InvalidArgument(fmt::format("{}: leads to {}, a file was expected", path,
-                                         KindOf(behind.st_mode)));
+    if (struct stat behind{}; ::stat(at.c_str(), &behind) == 0 && !S_ISREG(behind.st_mode))
+      return InvalidArgument(
+          fmt::format("{}: leads to {}, a file was expected", path, KindOf(behind.st_mode)));
     std::error_code error;
     const fs::path target = fs::read_symlink(at, error);
     if (error) return ErrnoStatus(error.value(), at.string(), "follow the link");
@@ -120,12 +122,10 @@ Status Output::Finish() {
     buffer.resize(std::min<std::uint64_t>(kCopyBytes, bytes - done));
     INGOT_TRY(file.ReadAt(done, buffer).At(path_));
     for (std::size_t written = 0; written < buffer.size();) {
-      const ssize_t n =
-          ::write(stream_.fd(), buffer.data() + written, buffer.size() - written);
+      const ssize_t n = ::write(stream_.fd(), buffer.data() + written, buffer.size() - written);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0)
-        return ErrnoStatus(errno, name_,
-                           fmt::format("write byte {} of {}", done + written, bytes));
+        return ErrnoStatus(errno, name_, fmt::format("write byte {} of {}", done + written, bytes));
       written += static_cast<std::size_t>(n);
     }
     done += buffer.size();

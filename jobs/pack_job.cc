@@ -12,6 +12,7 @@
 
 #include "files/temporary.h"
 #include "model/source/checkpoint.h"
+#include "model/tokenizer/tokenizer.h"
 #include "pack/slab_source.h"
 #include "untrusted/text_input.h"
 
@@ -31,12 +32,29 @@ struct Work {
   std::optional<BudgetCurves> curves;  // where a budget is to be spent, or swept
 };
 
+// An artifact must not carry a tokenizer that no loader can read; one of a kind that this build
+// does not know may serve others.
+Status CheckTokenizer(const model::Checkpoint& checkpoint, const Monitor& monitor) {
+  if (!model::Tokenizer::IsIn(checkpoint.assets())) return OkStatus();  // planning says so
+  const auto tokenizer = model::Tokenizer::FromAssets(checkpoint.assets());
+  const Status status =
+      tokenizer.ok() ? (*tokenizer)->Encode("a", true).status() : tokenizer.status();
+  if (status.ok()) return status;
+  if (status.code() == StatusCode::kUnsupported) {
+    monitor.Warn("the tokenizer is stored, but not understood: " + status.message());
+    return OkStatus();
+  }
+  return Status(status.code(), fmt::format("{}: {}; or pack without a look at it: --no-tokenizer",
+                                           checkpoint.path(), status.message()));
+}
+
 Result<Work> Prepare(const PackJobOptions& options, bool sweeps, const Monitor& monitor) {
   Work work{options, nullptr, {}, {}};
   INGOT_TRY(monitor.Check());
   for (const std::string& text : options.measure.texts)
     INGOT_TRY(untrusted::ReadText(text).status().At("--measure"));
   INGOT_ASSIGN(work.checkpoint, model::Checkpoint::Open(options.model));
+  if (options.require_tokenizer) INGOT_TRY(CheckTokenizer(*work.checkpoint, monitor));
   if (options.calibrate) {
     // Beside the artifact, so that the next pack of this model can take it.
     work.options.statistics = options.output + ".stats.safetensors";

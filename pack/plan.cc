@@ -129,7 +129,8 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
       ModelError(model::CheckTensors(architecture, checkpoint.tensors(), options.allow_unused)));
   if (options.require_tokenizer && !model::Tokenizer::IsIn(checkpoint.assets()))
     return NotFound(fmt::format(
-        "{}: no tokenizer.json, tokenizer.model or rwkv_vocab_*.txt; put one there or pack with "
+        "{}: no tokenizer.json, tokenizer.model, tekken.json, vocab.txt, vocab.json with merges.txt "
+        "or rwkv_vocab_*.txt; put one there or pack with "
         "--no-tokenizer",
         checkpoint.path()));
 

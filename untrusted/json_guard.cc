@@ -93,9 +93,9 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   bool parse_error(std::size_t byte, const std::string&,
                    const nlohmann::detail::exception& error) override {
     // Only numbers out of range come with another id than a syntax error.
-    return Fail(Corruption(fmt::format(
-        "{} at byte {}", error.id >= 400 ? "number out of range" : "not valid JSON",
-        tagged_ == nullptr ? byte : tagged_->Original(byte))));
+    return Fail(Corruption(fmt::format("{} at byte {}",
+                                       error.id >= 400 ? "number out of range" : "not valid JSON",
+                                       tagged_ == nullptr ? byte : tagged_->Original(byte))));
   }
 
   const Status& status() const { return status_; }

@@ -102,8 +102,8 @@ std::string TextName(const std::string& name) {
 
 Status CheckText(std::string& text) {
   if (const std::string_view form = ForeignMark(text); !form.empty())
-    return InvalidArgument(
-        fmt::format("is {} by its first bytes: convert it to UTF-8 (iconv -f {} -t UTF-8)", form, form));
+    return InvalidArgument(fmt::format(
+        "is {} by its first bytes: convert it to UTF-8 (iconv -f {} -t UTF-8)", form, form));
   if (const std::size_t nul = text.find('\0'); nul != std::string::npos)
     return InvalidArgument(fmt::format("is no text: byte {} is a NUL, as in a binary file", nul));
   for (std::size_t at = 0; at < text.size();) {

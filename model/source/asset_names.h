@@ -14,7 +14,7 @@
 
 namespace ingot::model {
 
-inline constexpr std::array<std::string_view, 10> kAssetNames = {"tokenizer.json",
+inline constexpr std::array<std::string_view, 11> kAssetNames = {"tokenizer.json",
                                                                  "tokenizer.model",
                                                                  "tokenizer_config.json",
                                                                  "generation_config.json",
@@ -23,7 +23,8 @@ inline constexpr std::array<std::string_view, 10> kAssetNames = {"tokenizer.json
                                                                  "vocab.json",
                                                                  "vocab.txt",
                                                                  "merges.txt",
-                                                                 "added_tokens.json"};
+                                                                 "added_tokens.json",
+                                                                 "tekken.json"};
 inline constexpr std::uint64_t kMaxAssetBytes = 256u << 20;
 
 inline bool IsAssetName(std::string_view name) {

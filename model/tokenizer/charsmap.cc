@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "model/text/base64.h"
 #include "model/text/json_fields.h"
 #include "model/text/unicode_class.h"
 #include "model/text/utf8.h"
@@ -14,33 +15,8 @@ namespace {
 
 // The reference asks for a whole grapheme only where it has fewer bytes.
 constexpr std::size_t kMaxGraphemeBytes = 6;
-
-int Sextet(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-// RFC 4648, padded.
-Result<std::string> DecodeBase64(std::string_view text) {
-  if (text.size() % 4 != 0)
-    return Corruption("base64 of " + std::to_string(text.size()) + " bytes");
-  while (!text.empty() && text.size() % 4 != 2 && text.back() == '=') text.remove_suffix(1);
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const int sextet = Sextet(c);
-    if (sextet < 0) return Corruption("not base64");
-    bits = bits << 6 | static_cast<std::uint32_t>(sextet);
-    if ((count += 6) < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>(bits >> count & 0xFF);
-  }
-  return bytes;
-}
+// Of rules that one text begins with, SentencePiece looks at so many.
+constexpr std::size_t kMaxRulesTried = 32;
 
 std::uint32_t Label(std::uint32_t unit) { return unit & (0x80000000u | 0xFFu); }
 bool HasLeaf(std::uint32_t unit) { return (unit >> 8 & 1) != 0; }
@@ -146,12 +122,36 @@ std::optional<std::string_view> Charsmap::Find(std::string_view text) const {
     node ^= Offset(unit);
     if (!HasLeaf(unit)) continue;
     if (node >= units_.size()) return std::nullopt;
-    const std::uint32_t begin = Value(units_[node]);
-    if (begin >= replacements_.size()) return std::string_view();
-    const std::string_view rest = std::string_view(replacements_).substr(begin);
-    return rest.substr(0, rest.find('\0'));
+    return ReplacementAt(Value(units_[node]));
   }
   return std::nullopt;
+}
+
+std::string_view Charsmap::ReplacementAt(std::uint32_t begin) const {
+  if (begin >= replacements_.size()) return {};
+  const std::string_view rest = std::string_view(replacements_).substr(begin);
+  return rest.substr(0, rest.find('\0'));
+}
+
+std::optional<std::string_view> Charsmap::FindLongest(std::string_view text,
+                                                      std::size_t& bytes) const {
+  std::optional<std::string_view> longest;
+  std::size_t found = 0;
+  std::size_t node = Offset(units_[0]);
+  for (std::size_t i = 0; i < text.size() && found < kMaxRulesTried; ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    node ^= byte;
+    if (node >= units_.size()) break;
+    const std::uint32_t unit = units_[node];
+    if (Label(unit) != byte) break;
+    node ^= Offset(unit);
+    if (!HasLeaf(unit)) continue;
+    if (node >= units_.size()) break;
+    longest = ReplacementAt(Value(units_[node]));
+    bytes = i + 1;
+    ++found;
+  }
+  return longest;
 }
 
 Result<std::unique_ptr<Normalizer>> ParseCharsmap(const nlohmann::json& spec) {

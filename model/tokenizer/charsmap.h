@@ -28,8 +28,13 @@ class Charsmap {
   // What replaces `text`: the replacement of its shortest beginning that has one, as the reference
   // takes it.
   std::optional<std::string_view> Find(std::string_view text) const;
+  // The replacement of the longest beginning that has one, and its bytes, as SentencePiece itself
+  // takes it.
+  std::optional<std::string_view> FindLongest(std::string_view text, std::size_t& bytes) const;
 
  private:
+  std::string_view ReplacementAt(std::uint32_t begin) const;
+
   std::vector<std::uint32_t> units_;
   std::string replacements_;
 };

@@ -7,6 +7,7 @@
 #include "model/text/unicode_class.h"
 #include "model/text/utf8.h"
 #include "model/tokenizer/bert_normalizer.h"
+#include "model/tokenizer/byte_level.h"
 #include "model/tokenizer/charsmap.h"
 #include "model/tokenizer/sequence_limits.h"
 #include "model/tokenizer/unicode_form.h"
@@ -135,6 +136,43 @@ class StripAccents : public Normalizer {
   }
 };
 
+// SentencePiece's older rules (neural machine translation): controls out, white space plain.
+class Nmt : public Normalizer {
+ public:
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch&) const override {
+    storage.clear();
+    for (std::size_t i = 0; i < text.size();) {
+      const std::size_t at = i;
+      const char32_t c = NextCodePoint(text, i);
+      const bool control = (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) ||
+                           c == 0x7F || c == 0x8F || c == 0x9F;
+      if (control) continue;
+      const bool space = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 ||
+                         (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 ||
+                         c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+      if (space) {
+        storage += ' ';
+      } else {
+        storage.append(text, at, i - at);
+      }
+    }
+    return std::string_view(storage);
+  }
+};
+
+// Bytes as the characters that stand for them.
+class ByteCharacters : public Normalizer {
+ public:
+  Result<std::string_view> Apply(std::string_view text, std::string& storage,
+                                 TextScratch& scratch) const override {
+    storage.clear();
+    AppendByteLevel(text, storage);
+    INGOT_TRY(scratch.growth.Take(text.size(), storage.size()));
+    return std::string_view(storage);
+  }
+};
+
 class NormalizerSequence : public Normalizer {
  public:
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> steps)
@@ -215,6 +253,10 @@ Result<std::unique_ptr<Normalizer>> Parse(const Json& spec, int depth) {
     INGOT_ASSIGN(const bool left, BoolField(spec, "strip_left"));
     INGOT_ASSIGN(const bool right, BoolField(spec, "strip_right"));
     normalizer = std::make_unique<StripEnds>(left, right);
+  } else if (type == "Nmt") {
+    normalizer = std::make_unique<Nmt>();
+  } else if (type == "ByteLevel") {
+    normalizer = std::make_unique<ByteCharacters>();
   } else if (type == "StripAccents") {
     normalizer = std::make_unique<StripAccents>();
   } else if (type == "BertNormalizer") {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "model/text/json_fields.h"
+#include "model/text/script_table.h"
 #include "model/text/unicode_class.h"
 #include "model/tokenizer/byte_level.h"
 #include "model/tokenizer/normalize.h"
@@ -84,6 +85,68 @@ class ClassSplit : public Splitter {
 
  private:
   bool (*in_class_)(char32_t);
+};
+
+// Cuts at one character.
+class CharacterSplit : public Splitter {
+ public:
+  explicit CharacterSplit(char32_t c) : Splitter(SplitBehavior::kRemoved), character_(c) {}
+
+ protected:
+  Status Spans(std::string_view text, RegexScratch&, std::vector<Span>& spans) const override {
+    SpansOfCharacters(text, [this](char32_t c) { return c == character_; }, spans);
+    return OkStatus();
+  }
+
+ private:
+  char32_t character_;
+};
+
+// Cuts after every so many characters.
+class LengthSplit : public Splitter {
+ public:
+  explicit LengthSplit(std::uint64_t characters)
+      : Splitter(SplitBehavior::kIsolated), characters_(characters) {}
+
+ protected:
+  Status Spans(std::string_view text, RegexScratch&, std::vector<Span>& spans) const override {
+    std::uint64_t count = 0;
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < text.size();) {
+      (void)NextCodePoint(text, i);
+      if (++count < characters_ && i < text.size()) continue;
+      spans.push_back({begin, i, true});
+      begin = i;
+      count = 0;
+    }
+    return OkStatus();
+  }
+
+ private:
+  std::uint64_t characters_;
+};
+
+// Cuts where the script changes. What belongs to none goes with what is before it; at the beginning
+// it is dropped.
+class ScriptSplit : public Splitter {
+ public:
+  ScriptSplit() : Splitter(SplitBehavior::kRemoved) {}
+
+ protected:
+  Status Spans(std::string_view text, RegexScratch&, std::vector<Span>& spans) const override {
+    int last = -1;
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < text.size();) {
+      const std::size_t at = i;
+      const int script = ScriptOf(NextCodePoint(text, i));
+      if (script == -1 || script == last) continue;
+      if (at > begin) spans.push_back({begin, at, last == -1});
+      begin = at;
+      last = script;
+    }
+    if (begin < text.size()) spans.push_back({begin, text.size(), last == -1});
+    return OkStatus();
+  }
 };
 
 // Runs of word characters and runs of what is neither word nor space.
@@ -303,6 +366,24 @@ Parsed ParseClassSplit(const Json& spec, const std::string& type) {
   return std::unique_ptr<PreTokenizer>(std::make_unique<ClassSplit>(in_class, behavior));
 }
 
+Parsed ParseCharacterSplit(const Json& spec) {
+  INGOT_ASSIGN(const std::string delimiter, StringField(spec, "delimiter"));
+  std::size_t end = 0;
+  const char32_t c = delimiter.empty() ? 0 : NextCodePoint(delimiter, end);
+  if (delimiter.empty() || end != delimiter.size())
+    return Corruption("CharDelimiterSplit's \"delimiter\" is not one character");
+  return std::unique_ptr<PreTokenizer>(std::make_unique<CharacterSplit>(c));
+}
+
+Parsed ParseLengthSplit(const Json& spec) {
+  std::uint64_t length = 5;
+  if (FindField(spec, "length") != nullptr) {
+    INGOT_ASSIGN(length, UnsignedField(spec, "length", std::uint64_t{1} << 40));
+  }
+  if (length == 0) return Corruption("FixedLength's \"length\" is 0");
+  return std::unique_ptr<PreTokenizer>(std::make_unique<LengthSplit>(length));
+}
+
 Parsed ParseBert() {
   std::vector<std::unique_ptr<PreTokenizer>> steps;
   steps.push_back(std::make_unique<ClassSplit>(IsWhitespace, SplitBehavior::kRemoved));
@@ -321,6 +402,10 @@ Parsed Parse(const Json& spec, bool bytes_at_end, int depth) {
   }
   if (type == "Whitespace") return std::unique_ptr<PreTokenizer>(std::make_unique<WordSplit>());
   if (type == "BertPreTokenizer") return ParseBert();
+  if (type == "CharDelimiterSplit") return ParseCharacterSplit(spec);
+  if (type == "FixedLength") return ParseLengthSplit(spec);
+  if (type == "UnicodeScripts")
+    return std::unique_ptr<PreTokenizer>(std::make_unique<ScriptSplit>());
   return Unsupported("pre-tokenizer " + type + " is not supported");
 }
 

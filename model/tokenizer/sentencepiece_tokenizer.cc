@@ -1,23 +1,37 @@
-// The reader of tokenizer.model: libsentencepiece, whose exceptions and aborts end here.
+// The reader of tokenizer.model.
 //
 // Added tokens are cut out of a text first, as the Hugging Face tokenizers over such a file do:
 // those that tokenizer_config.json lists or, without such a list, the model's control symbols and
-// its unknown token (<s>, </s>, <unk>). The library encodes what lies between.
-#include <sentencepiece_processor.h>
-
-#include <exception>
+// its unknown token (<s>, </s>, <unk>), and those that the files beside name. The model encodes
+// what lies between.
 #include <utility>
 
+#include "model/text/json_fields.h"
 #include "model/text/utf8.h"
-#include "model/tokenizer/token_decoder.h"
+#include "model/tokenizer/added_tokens.h"
+#include "model/tokenizer/config_tokens.h"
+#include "model/tokenizer/sentencepiece_model.h"
 #include "model/tokenizer/tokenizer_config.h"
 #include "model/tokenizer/tokenizer_kinds.h"
 
 namespace ingot::model {
 namespace {
 
+using Json = nlohmann::json;
+
+constexpr const char* kFile = "tokenizer.model";
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
-constexpr std::string_view kUnknownSurface = " \xE2\x81\x87 ";  // the library's " ⁇ "
+
+// A piece with its marks as spaces.
+std::string Spaced(std::string_view piece) {
+  std::string text;
+  for (std::size_t i = 0; i < piece.size();) {
+    const bool mark = piece.substr(i, kSpaceMark.size()) == kSpaceMark;
+    text += mark ? ' ' : piece[i];
+    i += mark ? kSpaceMark.size() : 1;
+  }
+  return text;
+}
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
@@ -28,14 +42,12 @@ class SentencePieceTokenizer : public Tokenizer {
   std::unique_ptr<TextStream> StartText(bool skip_special) const override;
   std::string TokenBytes(TokenId id) const override;
   bool IsSpecial(TokenId id) const override {
-    if (const auto at = config_.added.find(id); at != config_.added.end()) {
-      return at->second.special;
-    }
-    return id >= 0 && id < model_.GetPieceSize() && (model_.IsControl(id) || model_.IsUnknown(id));
+    if (const AddedToken* added = added_.Find(id)) return added->special;
+    return IsPiece(id) &&
+           (model_->type(id) == PieceType::kControl || model_->type(id) == PieceType::kUnknown);
   }
   std::size_t vocab_size() const override {
-    const TokenId added = config_.added.empty() ? -1 : config_.added.rbegin()->first;
-    return static_cast<std::size_t>(std::max<TokenId>(model_.GetPieceSize(), added + 1));
+    return static_cast<std::size_t>(std::max(model_->max_id(), added_.max_id()) + 1);
   }
   TokenId bos_id() const override { return config_.bos_id; }
   const std::vector<TokenId>& eos_ids() const override { return config_.eos_ids; }
@@ -44,14 +56,12 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   friend class SentencePieceStream;
-  Status EncodePart(std::string_view text, std::vector<TokenId>& out) const;
-  void AddControlSymbols();
-  // Whether an added token begins at `position`; the longest wins.
-  const AddedToken* AddedAt(std::string_view text, std::size_t position, TokenId& id) const;
+  bool IsPiece(TokenId id) const { return id >= 0 && id <= model_->max_id(); }
+  Json ControlSymbols() const;
 
-  sentencepiece::SentencePieceProcessor model_;
+  std::unique_ptr<SentencePieceModel> model_;
+  AddedTokens added_;
   TokenizerConfig config_;
-  bool starts_added_[256] = {};  // the first bytes of added tokens
   bool drops_first_space_ = false;
   bool add_bos_ = false, add_eos_ = false;
 };
@@ -63,32 +73,24 @@ class SentencePieceStream : public TextStream {
       : owner_(owner), skip_special_(skip_special) {}
 
   std::string Push(TokenId id) override {
-    const auto& model = owner_.model_;
+    const SentencePieceModel& model = *owner_.model_;
     if (skip_special_ && owner_.IsSpecial(id)) return {};
-    if (const auto at = owner_.config_.added.find(id); at != owner_.config_.added.end()) {
-      return Emit(Finish() + at->second.content);
-    }
-    if (id < 0 || id >= model.GetPieceSize()) return {};
-    if (model.IsByte(id)) {
-      const std::string& piece = model.IdToPiece(id);
-      run_ += static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16));
+    if (const AddedToken* added = owner_.added_.Find(id)) return Emit(Finish() + added->content);
+    if (!owner_.IsPiece(id)) return {};
+    if (model.type(id) == PieceType::kByte) {
+      run_ += static_cast<char>(model.byte(id));
       return ReadyBytes();
     }
     std::string text = Finish();
-    if (model.IsControl(id)) return text;
-    if (model.IsUnknown(id)) return Emit(text + std::string(kUnknownSurface));
-    std::string_view piece = model.IdToPiece(id);
-    if (text.empty() && at_start_ && owner_.drops_first_space_ &&
-        piece.substr(0, kSpaceMark.size()) == kSpaceMark) {
+    if (model.type(id) == PieceType::kControl) return text;
+    if (model.type(id) == PieceType::kUnknown)
+      return Emit(text + std::string(model.file().unknown_surface));
+    std::string_view piece = model.TokenOf(id);
+    if (text.empty() && at_start_ && owner_.drops_first_space_ && piece.starts_with(kSpaceMark)) {
       piece.remove_prefix(kSpaceMark.size());
       at_start_ = false;
     }
-    for (std::size_t i = 0; i < piece.size();) {
-      const bool mark = piece.substr(i, kSpaceMark.size()) == kSpaceMark;
-      text += mark ? ' ' : piece[i];
-      i += mark ? kSpaceMark.size() : 1;
-    }
-    return Emit(std::move(text));
+    return Emit(text + Spaced(piece));
   }
 
   std::string Finish() override {
@@ -130,65 +132,39 @@ class SentencePieceStream : public TextStream {
   std::string run_;
 };
 
+// The pieces that no text is cut into: listed where no file lists tokens.
+Json SentencePieceTokenizer::ControlSymbols() const {
+  Json list = Json::array();
+  for (TokenId id = 0; id <= model_->max_id(); ++id)
+    if (model_->type(id) == PieceType::kControl || model_->type(id) == PieceType::kUnknown)
+      list.push_back({{"content", model_->TokenOf(id)}, {"special", true}, {"normalized", false}});
+  return list;
+}
+
 Result<std::unique_ptr<Tokenizer>> SentencePieceTokenizer::Make(
     const std::map<std::string, std::string>& assets) {
   auto made = std::make_unique<SentencePieceTokenizer>();
-  const std::string& bytes = assets.at("tokenizer.model");
-  if (bytes.empty()) return Corruption("empty file");
-  const auto status = made->model_.LoadFromSerializedProto(bytes);
-  if (!status.ok()) return Corruption(std::string(status.message()));
-  auto& model = made->model_;
-  std::vector<std::string> pieces;
-  // How the library treats a leading space shows in what it does with one word.
-  if (!model.Encode("a", &pieces).ok()) return Corruption("the model cannot encode text");
+  INGOT_ASSIGN(made->model_, SentencePieceModel::Parse(assets.at(kFile)).At(std::string(kFile)));
+  const SentencePieceModel& model = *made->model_;
   made->drops_first_space_ =
-      !pieces.empty() && pieces[0].compare(0, kSpaceMark.size(), kSpaceMark) == 0;
+      model.file().dummy_prefix && model.file().escape_spaces && !model.file().space_as_suffix;
+  INGOT_ASSIGN(const Json config, ReadObjectAsset(assets, "tokenizer_config.json"));
+  const bool listed = FindField(config, "added_tokens_decoder") != nullptr;
+  INGOT_ASSIGN(const Json tokens,
+               AddConfiguredTokens(listed ? Json::array() : made->ControlSymbols(), assets, {}));
+  INGOT_ASSIGN(made->added_, AddedTokens::Parse(&tokens, model, nullptr));
   INGOT_ASSIGN(made->config_, ReadTokenizerConfig(assets, [&](const std::string& text) {
-                 const int id = model.PieceToId(text);
-                 return model.IdToPiece(id) == text ? id : -1;
+                 const TokenId id = made->added_.FindId(text);
+                 return id >= 0 ? id : model.Find(text);
                }));
-  TokenizerConfig& config = made->config_;
-  if (config.bos_id < 0) config.bos_id = model.bos_id();
-  if (config.eos_ids.empty() && model.eos_id() >= 0) config.eos_ids.push_back(model.eos_id());
-  if (config.added.empty()) made->AddControlSymbols();
-  for (const auto& [id, token] : config.added)
-    made->starts_added_[static_cast<unsigned char>(token.content[0])] = true;
-  made->add_bos_ = config.add_bos.value_or(true) && config.bos_id >= 0;
-  made->add_eos_ = config.add_eos.value_or(false) && !config.eos_ids.empty();
+  TokenizerConfig& config_read = made->config_;
+  if (config_read.bos_id < 0 && made->IsPiece(model.file().bos_id))
+    config_read.bos_id = model.file().bos_id;
+  if (config_read.eos_ids.empty() && made->IsPiece(model.file().eos_id))
+    config_read.eos_ids.push_back(model.file().eos_id);
+  made->add_bos_ = config_read.add_bos.value_or(true) && config_read.bos_id >= 0;
+  made->add_eos_ = config_read.add_eos.value_or(false) && !config_read.eos_ids.empty();
   return std::unique_ptr<Tokenizer>(std::move(made));
-}
-
-void SentencePieceTokenizer::AddControlSymbols() {
-  for (TokenId id = 0; id < model_.GetPieceSize(); ++id) {
-    if (!model_.IsControl(id) && !model_.IsUnknown(id)) continue;
-    AddedToken token;
-    token.content = model_.IdToPiece(id);
-    token.special = true;
-    token.normalized = false;
-    if (!token.content.empty()) config_.added.emplace(id, std::move(token));
-  }
-}
-
-Status SentencePieceTokenizer::EncodePart(std::string_view text, std::vector<TokenId>& out) const {
-  std::vector<int> ids;
-  if (const auto status = model_.Encode({text.data(), text.size()}, &ids); !status.ok())
-    return Unsupported("tokenizer.model: a text of " + std::to_string(text.size()) +
-                       " bytes is not encoded: " + std::string(status.message()));
-  out.insert(out.end(), ids.begin(), ids.end());
-  return OkStatus();
-}
-
-const AddedToken* SentencePieceTokenizer::AddedAt(std::string_view text, std::size_t position,
-                                                  TokenId& id) const {
-  const AddedToken* longest = nullptr;
-  for (const auto& [token_id, token] : config_.added) {
-    const bool longer = longest == nullptr || token.content.size() > longest->content.size();
-    if (longer && text.compare(position, token.content.size(), token.content) == 0) {
-      longest = &token;
-      id = token_id;
-    }
-  }
-  return longest;
 }
 
 Result<std::vector<TokenId>> SentencePieceTokenizer::Encode(std::string_view text,
@@ -197,21 +173,25 @@ Result<std::vector<TokenId>> SentencePieceTokenizer::Encode(std::string_view tex
   if (add_special && add_bos_) ids.push_back(config_.bos_id);
   std::string repaired;
   text = RepairUtf8(text, repaired);
-  std::size_t done = 0;
-  for (std::size_t i = 0; !config_.added.empty() && i < text.size();) {
-    TokenId id = -1;
-    const bool may_start = starts_added_[static_cast<unsigned char>(text[i])];
-    const AddedToken* token = may_start ? AddedAt(text, i, id) : nullptr;
-    if (token == nullptr) {
-      ++i;
+  TextGrowth growth;
+  growth.Begin(text.size());
+  std::vector<TextSection> raw, sections;
+  added_.CutRaw(text, true, raw);
+  for (const TextSection& section : raw) {
+    if (section.id >= 0) {
+      ids.push_back(section.id);
       continue;
     }
-    if (done < i) INGOT_TRY(EncodePart(text.substr(done, i - done), ids));
-    ids.push_back(id);
-    i += token->content.size();
-    done = i;
+    sections.clear();
+    added_.CutNormalized(section.text, section.at_start, sections);
+    for (const TextSection& part : sections) {
+      if (part.id >= 0) {
+        ids.push_back(part.id);
+      } else {
+        INGOT_TRY(model_->Encode(part.text, growth, ids).At(std::string(kFile)));
+      }
+    }
   }
-  if (done < text.size()) INGOT_TRY(EncodePart(text.substr(done), ids));
   if (add_special && add_eos_) ids.push_back(config_.eos_ids.front());
   return ids;
 }
@@ -228,30 +208,18 @@ std::unique_ptr<TextStream> SentencePieceTokenizer::StartText(bool skip_special)
 }
 
 std::string SentencePieceTokenizer::TokenBytes(TokenId id) const {
-  if (const auto at = config_.added.find(id); at != config_.added.end()) return at->second.content;
-  if (id < 0 || id >= model_.GetPieceSize()) return {};
-  const std::string& piece = model_.IdToPiece(id);
-  if (model_.IsByte(id)) {
-    return std::string(1, static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16)));
-  }
-  std::string text;
-  for (std::size_t i = 0; i < piece.size();) {
-    const bool mark = piece.compare(i, kSpaceMark.size(), kSpaceMark) == 0;
-    text += mark ? ' ' : piece[i];
-    i += mark ? kSpaceMark.size() : 1;
-  }
-  return text;
+  if (const AddedToken* added = added_.Find(id)) return added->content;
+  if (!IsPiece(id)) return {};
+  if (model_->type(id) == PieceType::kByte)
+    return std::string(1, static_cast<char>(model_->byte(id)));
+  return Spaced(model_->TokenOf(id));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(
     const std::map<std::string, std::string>& assets) {
-  try {
-    return SentencePieceTokenizer::Make(assets).At("tokenizer.model");
-  } catch (const std::exception& e) {
-    return Corruption(std::string("tokenizer.model: ") + e.what());
-  }
+  return SentencePieceTokenizer::Make(assets);
 }
 
 }  // namespace ingot::model

@@ -171,6 +171,45 @@ class WordPieceStage : public DecodeStage {
   bool first_ = true;
 };
 
+// The end of a word becomes a space; the last token's nothing.
+class SuffixStage : public DecodeStage {
+ public:
+  explicit SuffixStage(std::string suffix) : suffix_(std::move(suffix)) {}
+  void Push(std::string token, Tokens& out) override {
+    if (held_) out.push_back(ReplaceAll(*held_, suffix_, " "));
+    held_ = std::move(token);
+  }
+  void Finish(Tokens& out) override {
+    if (held_) out.push_back(ReplaceAll(*held_, suffix_, ""));
+    held_.reset();
+  }
+
+ private:
+  std::string suffix_;
+  std::optional<std::string> held_;
+};
+
+// Connectionist temporal classification: of equal neighbours one, padding out, delimiters as
+// spaces.
+class CtcStage : public DecodeStage {
+ public:
+  CtcStage(std::string padding, std::string delimiter, bool cleanup)
+      : padding_(std::move(padding)), delimiter_(std::move(delimiter)), cleanup_(cleanup) {}
+  void Push(std::string token, Tokens& out) override {
+    if (last_ == token) return;
+    last_ = token;
+    std::string text = ReplaceAll(token, padding_, "");
+    if (cleanup_) text = ReplaceAll(CleanUp(std::move(text)), delimiter_, " ");
+    if (!text.empty()) out.push_back(std::move(text));
+  }
+  void Finish(Tokens&) override {}
+
+ private:
+  std::string padding_, delimiter_;
+  bool cleanup_;
+  std::optional<std::string> last_;
+};
+
 // Strips `start` characters from the left and `stop` from the right of one token.
 std::string StripToken(std::string token, std::string_view c, std::size_t start, std::size_t stop) {
   std::size_t begin = 0;
@@ -303,11 +342,21 @@ Status TokenDecoder::ParseInto(const Json& spec, int depth, std::vector<Step>& s
     step.kind = Step::Kind::kWordPiece;
     INGOT_ASSIGN(step.from, StringField(spec, "prefix"));
     INGOT_ASSIGN(step.cleanup, BoolField(spec, "cleanup", true));
+  } else if (type == "BPEDecoder") {
+    step.kind = Step::Kind::kSuffix;
+    INGOT_ASSIGN(step.from, StringField(spec, "suffix"));
+  } else if (type == "CTC") {
+    step.kind = Step::Kind::kCtc;
+    INGOT_ASSIGN(step.from, StringField(spec, "pad_token"));
+    INGOT_ASSIGN(step.to, StringField(spec, "word_delimiter_token"));
+    INGOT_ASSIGN(step.cleanup, BoolField(spec, "cleanup", true));
+    if (step.to.empty()) return Corruption("decoder CTC has empty content");
   } else {
     return Unsupported("decoder " + type + " is not supported");
   }
   const bool needs_text = step.kind == Step::Kind::kMetaspace ||
-                          step.kind == Step::Kind::kReplace || step.kind == Step::Kind::kStrip;
+                          step.kind == Step::Kind::kReplace || step.kind == Step::Kind::kStrip ||
+                          step.kind == Step::Kind::kSuffix || step.kind == Step::Kind::kCtc;
   if (needs_text && step.from.empty()) return Corruption("decoder " + type + " has empty content");
   steps.push_back(std::move(step));
   return OkStatus();
@@ -344,6 +393,12 @@ std::vector<std::unique_ptr<DecodeStage>> TokenDecoder::Start() const {
       case Step::Kind::kWordPiece:
         stages.push_back(std::make_unique<WordPieceStage>(step.from, step.cleanup));
         break;
+      case Step::Kind::kSuffix:
+        stages.push_back(std::make_unique<SuffixStage>(step.from));
+        break;
+      case Step::Kind::kCtc:
+        stages.push_back(std::make_unique<CtcStage>(step.from, step.to, step.cleanup));
+        break;
       case Step::Kind::kStrip:
         if (fused) {
           stages.push_back(std::make_unique<StripStartStage>(step.from, step.start));
@@ -370,6 +425,10 @@ std::string TokenDecoder::BytesOf(std::string_view token) const {
       text = ReplaceAll(text, step.from, step.to);
     } else if (step.kind == Step::Kind::kMetaspace) {
       text = ReplaceAll(text, step.from, " ");
+    } else if (step.kind == Step::Kind::kSuffix) {
+      text = ReplaceAll(text, step.from, " ");
+    } else if (step.kind == Step::Kind::kCtc) {
+      text = ReplaceAll(ReplaceAll(text, step.from, ""), step.to, " ");
     } else if (step.kind == Step::Kind::kWordPiece) {
       text = JoinWordPiece(text, step.from, false, step.cleanup);
     } else if (step.kind == Step::Kind::kFuse) {

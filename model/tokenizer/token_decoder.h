@@ -38,12 +38,14 @@ class TokenDecoder {
 
  private:
   struct Step {
-    enum class Kind { kByteLevel, kMetaspace, kReplace, kByteFallback, kFuse, kStrip, kWordPiece };
+    enum class Kind { kByteLevel, kMetaspace, kReplace, kByteFallback, kFuse, kStrip, kWordPiece, kSuffix, kCtc };
     Kind kind = Kind::kFuse;
-    std::string from;  // Replace's pattern, Metaspace's and Strip's character, WordPiece's prefix
-    std::string to;
+    // Replace's pattern, Metaspace's and Strip's character, WordPiece's prefix, BPEDecoder's suffix,
+    // CTC's padding
+    std::string from;
+    std::string to;           // Replace's content, CTC's word delimiter
     bool drop_first = false;  // Metaspace
-    bool cleanup = false;     // WordPiece
+    bool cleanup = false;     // WordPiece, CTC
     std::size_t start = 0;    // Strip
     std::size_t stop = 0;
   };

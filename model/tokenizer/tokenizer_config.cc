@@ -32,10 +32,23 @@ std::optional<bool> Flag(const Json& config, std::string_view key) {
   return field->get<bool>();
 }
 
-void AddId(const Json& id, std::vector<TokenId>& out) {
-  if (id.is_number_unsigned() && id.get<std::uint64_t>() <= kMaxTokenId) {
-    out.push_back(id.get<TokenId>());
-  }
+// One id; -1, which some files write for none, is passed over.
+Status AddId(const Json& id, std::string_view key, std::vector<TokenId>& out) {
+  if (id.is_number_integer() && id == -1) return OkStatus();
+  if (!id.is_number_unsigned() || id.get<std::uint64_t>() > kMaxTokenId)
+    return Corruption("generation_config.json: \"" + std::string(key) + "\" is " +
+                      id.dump().substr(0, 40) + ", no token id");
+  out.push_back(id.get<TokenId>());
+  return OkStatus();
+}
+
+// One id or a list of them; none where the key is absent or null.
+Status AddIds(const Json& generation, std::string_view key, std::vector<TokenId>& out) {
+  const Json* ids = FindField(generation, key);
+  if (ids == nullptr) return OkStatus();
+  if (!ids->is_array()) return AddId(*ids, key, out);
+  for (const Json& id : *ids) INGOT_TRY(AddId(id, key, out));
+  return OkStatus();
 }
 
 // One template, or the one named "default" of several.
@@ -92,20 +105,14 @@ Result<TokenizerConfig> ReadTokenizerConfig(
   out.bos_id = named("bos_token");
   if (out.bos_id < 0) {
     std::vector<TokenId> ids;
-    if (const Json* id = FindField(generation, "bos_token_id")) AddId(*id, ids);
+    INGOT_TRY(AddIds(generation, "bos_token_id", ids));
     if (!ids.empty()) out.bos_id = ids[0];
   }
   out.mask_id = named("mask_token");
   for (const char* text : {"[MASK]", "<mask>"})
     if (out.mask_id < 0) out.mask_id = find(text);
   if (const TokenId eos = named("eos_token"); eos >= 0) out.eos_ids.push_back(eos);
-  if (const Json* ids = FindField(generation, "eos_token_id")) {
-    if (ids->is_array()) {
-      for (const Json& id : *ids) AddId(id, out.eos_ids);
-    } else {
-      AddId(*ids, out.eos_ids);
-    }
-  }
+  INGOT_TRY(AddIds(generation, "eos_token_id", out.eos_ids));
   std::sort(out.eos_ids.begin(), out.eos_ids.end());
   out.eos_ids.erase(std::unique(out.eos_ids.begin(), out.eos_ids.end()), out.eos_ids.end());
   out.add_bos = Flag(config, "add_bos_token");

@@ -17,8 +17,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
 // Bytes that need more than to be passed over inside a string.
 constexpr std::array<bool, 256> kMarked = [] {
   std::array<bool, 256> marked{};
@@ -42,9 +40,12 @@ class Scanner {
 
   // False: not JSON from byte at() on.
   bool Run() {
-    if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) at_ = kByteOrderMark.size();
     const bool whole = Members([&](std::string_view key) {
       if (key != "model") return SkipValue();
+      // Of keys given twice the last counts, here as below.
+      out_.vocabulary.reset();
+      out_.scores.reset();
+      out_.merges.reset();
       if (Next() != '{') return SkipValue();
       return Members([&](std::string_view field) { return ModelField(field); });
     });
@@ -92,13 +93,19 @@ class Scanner {
   bool ModelField(std::string_view key) {
     const char first = Next();
     const std::size_t begin = at_;
-    if (key == "vocab" && first == '{' && !out_.vocabulary) {
+    if (key == "vocab") {
+      out_.vocabulary.reset();
+      out_.scores.reset();
+    } else if (key == "merges") {
+      out_.merges.reset();
+    }
+    if (key == "vocab" && first == '{') {
       if (!Vocabulary()) return false;
       Cut(begin, "{}");
-    } else if (key == "vocab" && first == '[' && !out_.scores) {
+    } else if (key == "vocab" && first == '[') {
       if (!Scores()) return false;
       Cut(begin, "[]");
-    } else if (key == "merges" && first == '[' && !out_.merges) {
+    } else if (key == "merges" && first == '[') {
       if (!Merges()) return false;
       Cut(begin, "[]");
     } else {

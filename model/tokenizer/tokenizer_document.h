@@ -39,8 +39,7 @@ struct TokenizerDocument {
   std::unique_ptr<std::pmr::monotonic_buffer_resource> unescaped;  // strings that had escapes
 };
 
-// As strict as ParseJson: what one refuses the other refuses, but that a token given twice in the
-// vocabulary is left to who enters it. Corruption names the byte, or the token without an integer
+// As strict as ParseJson: what one refuses the other refuses. Corruption names the byte, or the token without an integer
 // id, the merge that is not strings, or the scored token that is not a string and a number.
 Result<TokenizerDocument> ParseTokenizerDocument(std::string_view text);
 

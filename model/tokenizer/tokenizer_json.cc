@@ -9,6 +9,7 @@
 #include "model/text/utf8.h"
 #include "model/tokenizer/added_tokens.h"
 #include "model/tokenizer/bpe.h"
+#include "model/tokenizer/config_tokens.h"
 #include "model/tokenizer/normalize.h"
 #include "model/tokenizer/post_process.h"
 #include "model/tokenizer/pretokenize.h"
@@ -17,6 +18,7 @@
 #include "model/tokenizer/tokenizer_document.h"
 #include "model/tokenizer/tokenizer_kinds.h"
 #include "model/tokenizer/unigram.h"
+#include "model/tokenizer/word_level.h"
 #include "model/tokenizer/wordpiece.h"
 
 namespace ingot::model {
@@ -56,7 +58,8 @@ class StatePool {
 class JsonTokenizer : public Tokenizer {
  public:
   static Result<std::unique_ptr<Tokenizer>> Make(const TokenizerDocument& document,
-                                                 const std::map<std::string, std::string>& assets);
+                                                 const std::map<std::string, std::string>& assets,
+                                                 bool tokens_listed);
 
   Result<std::vector<TokenId>> Encode(std::string_view text, bool add_special) const override;
   std::string Decode(std::span<const TokenId> ids, bool skip_special) const override;
@@ -119,15 +122,24 @@ class JsonTextStream : public TextStream {
   DecodeChain chain_;
 };
 
+// Old files leave the type out: then the first kind whose fields are there, in the order in which
+// the reference tries them.
+Result<std::string> ModelType(const TokenizerDocument& document, const Json& model) {
+  if (FindField(model, "type") != nullptr) return StringField(model, "type");
+  const auto has = [&](const char* key) { return FindField(model, key) != nullptr; };
+  if (document.vocabulary && document.merges) return std::string("BPE");
+  if (document.vocabulary && has("unk_token") && has("continuing_subword_prefix") &&
+      has("max_input_chars_per_word"))
+    return std::string("WordPiece");
+  if (document.vocabulary && has("unk_token")) return std::string("WordLevel");
+  if (document.scores) return std::string("Unigram");
+  return Corruption("has no type, and its fields are no known kind's");
+}
+
 Result<std::unique_ptr<TokenModel>> ParseModel(const TokenizerDocument& document, bool bytes) {
   const Json* model = FindField(document.rest, "model");
   if (model == nullptr || !model->is_object()) return Corruption("\"model\" is missing");
-  std::string type = "BPE";  // old files leave it out
-  if (FindField(*model, "type") != nullptr) {
-    INGOT_ASSIGN(type, StringField(*model, "type"));
-  } else if (FindField(*model, "merges") == nullptr) {
-    return Unsupported("model without a type and without merges is not supported");
-  }
+  INGOT_ASSIGN(const std::string type, ModelType(document, *model));
   if (type == "WordPiece") {
     INGOT_ASSIGN(auto wordpiece, WordPiece::Parse(document, *model));
     return std::unique_ptr<TokenModel>(std::move(wordpiece));
@@ -136,15 +148,21 @@ Result<std::unique_ptr<TokenModel>> ParseModel(const TokenizerDocument& document
     INGOT_ASSIGN(auto unigram, Unigram::Parse(document, *model));
     return std::unique_ptr<TokenModel>(std::move(unigram));
   }
+  if (type == "WordLevel") {
+    INGOT_ASSIGN(auto words, WordLevel::Parse(document, *model));
+    return std::unique_ptr<TokenModel>(std::move(words));
+  }
   if (type != "BPE") {
-    return Unsupported("model " + type + " is not supported (known: BPE, WordPiece, Unigram)");
+    return Unsupported("model " + type +
+                       " is not supported (known: BPE, WordPiece, WordLevel, Unigram)");
   }
   INGOT_ASSIGN(auto bpe, Bpe::Parse(document, *model, bytes));
   return std::unique_ptr<TokenModel>(std::move(bpe));
 }
 
 Result<std::unique_ptr<Tokenizer>> JsonTokenizer::Make(
-    const TokenizerDocument& document, const std::map<std::string, std::string>& assets) {
+    const TokenizerDocument& document, const std::map<std::string, std::string>& assets,
+    bool tokens_listed) {
   const Json& spec = document.rest;
   if (!spec.is_object()) return Corruption("not a JSON object");
   auto made = std::make_unique<JsonTokenizer>();
@@ -167,8 +185,12 @@ Result<std::unique_ptr<Tokenizer>> JsonTokenizer::Make(
     bytes = made->pre_tokenizer_->EndsInBytes();
   }
   INGOT_ASSIGN(made->model_, ParseModel(document, bytes).At("model"));
-  INGOT_ASSIGN(made->added_, AddedTokens::Parse(FindField(spec, "added_tokens"), *made->model_,
-                                                made->normalizer_.get())
+  const Json* listed = FindField(spec, "added_tokens");
+  Json tokens = listed == nullptr ? Json::array() : *listed;
+  if (!tokens_listed) {
+    INGOT_ASSIGN(tokens, AddConfiguredTokens(tokens, assets, {}));
+  }
+  INGOT_ASSIGN(made->added_, AddedTokens::Parse(&tokens, *made->model_, made->normalizer_.get())
                                  .At("added_tokens"));
   INGOT_ASSIGN(made->around_,
                ParsePostProcessor(FindField(spec, "post_processor")).At("post_processor"));
@@ -251,14 +273,14 @@ std::string JsonTokenizer::TokenBytes(TokenId id) const {
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(
-    const std::map<std::string, std::string>& assets) {
+    const std::map<std::string, std::string>& assets, bool tokens_listed) {
   const std::string& text = assets.at("tokenizer.json");
   if (text.size() > kMaxJsonBytes) {
     return LimitExceeded("tokenizer.json has " + std::to_string(text.size()) + " bytes, at most " +
                          std::to_string(kMaxJsonBytes));
   }
   INGOT_ASSIGN(const TokenizerDocument document, ParseTokenizerDocument(text).At("tokenizer.json"));
-  return JsonTokenizer::Make(document, assets).At("tokenizer.json");
+  return JsonTokenizer::Make(document, assets, tokens_listed).At("tokenizer.json");
 }
 
 }  // namespace ingot::model

@@ -11,7 +11,10 @@
 
 namespace ingot::model {
 
+// With `tokens_listed` its added tokens are all there are; else the files beside it add theirs.
 Result<std::unique_ptr<Tokenizer>> MakeJsonTokenizer(
+    const std::map<std::string, std::string>& assets, bool tokens_listed = false);
+Result<std::unique_ptr<Tokenizer>> MakeTekkenTokenizer(
     const std::map<std::string, std::string>& assets);
 Result<std::unique_ptr<Tokenizer>> MakeSentencePieceTokenizer(
     const std::map<std::string, std::string>& assets);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "model/tokenizer/piece_trie.h"
 #include "model/tokenizer/token_model.h"
 #include "model/tokenizer/tokenizer_document.h"
 #include "model/tokenizer/vocabulary.h"
@@ -36,24 +37,12 @@ class Unigram : public TokenModel {
     TokenId id = kNone;
   };
   static constexpr TokenId kNone = -2;
-  // Children of trie nodes in one table: (node, byte) -> child.
-  struct Edge {
-    std::uint64_t key = ~std::uint64_t{0};
-    std::uint32_t child = 0;
-  };
-
-  void AddToTrie(std::string_view token, TokenId id);
-  std::uint32_t Child(std::uint32_t node, unsigned char byte) const;  // 0: none
-  void GrowEdges();
   void Segment(std::string_view text, std::vector<TokenId>& ids) const;
   void AppendUnknown(std::string_view text, std::vector<TokenId>& ids) const;
 
   Vocabulary vocabulary_;
-  std::vector<double> scores_;    // by id
-  std::vector<TokenId> node_id_;  // by trie node, -1: no token ends there
-  std::vector<Edge> edges_;       // open addressing, a power of two
-  std::array<std::uint32_t, 256> root_{};
-  std::size_t edge_count_ = 0;
+  std::vector<double> scores_;  // by id
+  PieceTrie trie_;
   double unknown_score_ = 0;
   TokenId unknown_ = -1;
   std::array<TokenId, 256> byte_ids_{};  // of <0xNN>

@@ -1,15 +1,15 @@
 // Tokenizers without a tokenizer.json: vocab.txt (BERT's WordPiece) and vocab.json with merges.txt
-// (GPT-2's and RoBERTa's byte-level BPE). Each is put together as the tokenizer.json that the
-// reference makes of it, which MakeJsonTokenizer then reads.
-#include <array>
+// (GPT-2's, RoBERTa's and Qwen2's byte-level BPE). Each is put together as the tokenizer.json that
+// the reference makes of it, which MakeJsonTokenizer then reads.
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "model/text/json_fields.h"
-#include "model/text/json_text.h"
+#include "model/text/unicode_class.h"
 #include "model/text/utf8.h"
-#include "model/tokenizer/tokenizer_config.h"
+#include "model/tokenizer/config_tokens.h"
 #include "model/tokenizer/tokenizer_kinds.h"
 
 namespace ingot::model {
@@ -36,42 +36,51 @@ Status ForEachLine(std::string_view text, Sink&& sink) {
   return OkStatus();
 }
 
-Result<Json> ReadObject(const Assets& assets, const std::string& name) {
-  const auto at = assets.find(name);
-  if (at == assets.end()) return Json::object();
-  INGOT_ASSIGN(Json object, ParseJson(at->second).At(name));
-  if (!object.is_object()) return Corruption(name + ": not a JSON object");
-  return object;
-}
-
-Json SpecialToken(const std::string& content, std::int64_t id, bool lstrip) {
-  return {{"id", id},         {"content", content}, {"special", true},    {"single_word", false},
-          {"lstrip", lstrip}, {"rstrip", false},    {"normalized", false}};
-}
-
-// A special token's text by the files beside, or the class's own.
-std::string NamedToken(const Json& config, const Json& map, const char* key,
-                       const char* otherwise) {
-  for (const Json* from : {&config, &map}) {
-    const Json* field = FindField(*from, key);
-    if (field == nullptr) continue;
-    if (field->is_string()) return field->get<std::string>();
-    const Json* content = FindField(*field, "content");
-    if (content != nullptr && content->is_string()) return content->get<std::string>();
+// Text as the reference's reader takes a line of a vocabulary: without white space at its end.
+std::string_view WithoutEnd(std::string_view line) {
+  while (!line.empty()) {
+    const std::size_t last = PreviousStart(line, line.size());
+    std::size_t position = last;
+    if (!IsWhitespace(NextCodePoint(line, position))) break;
+    line = line.substr(0, last);
   }
-  return otherwise;
+  return line;
 }
 
-// -1: not in the vocabulary.
-std::int64_t IdOf(const Json& vocabulary, const std::string& token) {
-  const auto at = vocabulary.find(token);
-  return at != vocabulary.end() && at->is_number_integer() ? at->get<std::int64_t>() : -1;
+// A vocabulary and the tokens that are added to it.
+struct Tokens {
+  Json vocabulary = Json::object();
+  Json added = Json::array();
+  std::map<std::string, std::int64_t> added_ids;
+
+  // -1: there is none.
+  std::int64_t IdOf(const std::string& token) const {
+    if (const auto at = added_ids.find(token); at != added_ids.end()) return at->second;
+    const auto at = vocabulary.find(token);
+    return at != vocabulary.end() && at->is_number_integer() ? at->get<std::int64_t>() : -1;
+  }
+};
+
+// Adds what files and class name; those that the vocabulary lacks go on behind it.
+Result<Tokens> WithAdded(Json vocabulary, const Assets& assets, const TokenDefaults& defaults) {
+  Tokens tokens;
+  tokens.vocabulary = std::move(vocabulary);
+  INGOT_ASSIGN(tokens.added, AddConfiguredTokens(Json::array(), assets, defaults));
+  auto next = static_cast<std::int64_t>(tokens.vocabulary.size());
+  for (const Json& token : tokens.added) {
+    const std::string& content = token["content"].get_ref<const std::string&>();
+    std::int64_t id = tokens.IdOf(content);
+    if (id < 0) id = next;
+    next = std::max(next, id + 1);
+    tokens.added_ids.emplace(content, id);
+  }
+  return tokens;
 }
 
 Result<std::unique_ptr<Tokenizer>> ReadMade(const Json& spec, const Assets& assets) {
   Assets made = assets;
   made["tokenizer.json"] = spec.dump();
-  return MakeJsonTokenizer(made);
+  return MakeJsonTokenizer(made, /*tokens_listed=*/true);
 }
 
 Result<Json> VocabularyOfLines(std::string_view text) {
@@ -80,7 +89,7 @@ Result<Json> VocabularyOfLines(std::string_view text) {
   std::string repaired;
   if (RepairUtf8(text, repaired).data() != text.data()) return Corruption("not UTF-8");
   INGOT_TRY(ForEachLine(text, [&](std::string_view line) {
-    vocabulary[std::string(line)] = next++;  // of a token given twice the last line counts
+    vocabulary[std::string(WithoutEnd(line))] = next++;  // of a token given twice the last counts
     return OkStatus();
   }));
   return vocabulary;
@@ -98,27 +107,18 @@ Result<Json> MergesOfLines(std::string_view text) {
   return merges;
 }
 
-// vocab.json with the tokens of added_tokens.json, which continue its ids.
-Result<Json> VocabularyOfJson(const Assets& assets) {
-  INGOT_ASSIGN(Json vocabulary, ReadObject(assets, "vocab.json"));
-  INGOT_ASSIGN(const Json added, ReadObject(assets, "added_tokens.json"));
-  for (const auto& [token, id] : added.items())
-    if (!vocabulary.contains(token)) vocabulary[token] = id;
-  return vocabulary;
-}
-
 // What surrounds a text, as RoBERTa's or as a leading BOS.
-Json SurroundingsOf(const Json& config, const Json& map, const Json& vocabulary, bool roberta) {
+Json SurroundingsOf(const Json& config, const Json& map, const Tokens& tokens, bool roberta) {
   if (roberta) {
     const std::string cls = NamedToken(config, map, "cls_token", "<s>");
     const std::string sep = NamedToken(config, map, "sep_token", "</s>");
     return {{"type", "RobertaProcessing"},
-            {"sep", {sep, IdOf(vocabulary, sep)}},
-            {"cls", {cls, IdOf(vocabulary, cls)}}};
+            {"sep", {sep, tokens.IdOf(sep)}},
+            {"cls", {cls, tokens.IdOf(cls)}}};
   }
   const Json* add_bos = FindField(config, "add_bos_token");
   const std::string bos = NamedToken(config, map, "bos_token", "<|endoftext|>");
-  const std::int64_t id = IdOf(vocabulary, bos);
+  const std::int64_t id = tokens.IdOf(bos);
   if (add_bos == nullptr || *add_bos != true || id < 0) return nullptr;
   return {{"type", "TemplateProcessing"},
           {"single",
@@ -127,26 +127,81 @@ Json SurroundingsOf(const Json& config, const Json& map, const Json& vocabulary,
           {"special_tokens", {{bos, {{"id", bos}, {"ids", {id}}}}}}};
 }
 
+// Whose files vocab.json and merges.txt are.
+enum class BpeClass { kGpt2, kRoberta, kQwen2 };
+
+Result<BpeClass> ClassOf(const Json& config, const Json& vocabulary, const Json& added) {
+  const Json* named = FindField(config, "tokenizer_class");
+  const std::string kind =
+      named != nullptr && named->is_string() ? named->get<std::string>() : std::string();
+  const auto is = [&](std::initializer_list<std::string_view> names) {
+    return std::any_of(names.begin(), names.end(),
+                       [&](std::string_view name) { return kind.starts_with(name); });
+  };
+  if (is({"Roberta", "Bart", "Longformer", "LED"})) return BpeClass::kRoberta;
+  if (is({"GPT2", "CodeGen"})) return BpeClass::kGpt2;
+  if (is({"Qwen2"})) return BpeClass::kQwen2;
+  if (!kind.empty())
+    return Unsupported("a " + kind +
+                       " needs its tokenizer.json; vocab.json and merges.txt alone are read as "
+                       "GPT-2's, RoBERTa's or Qwen2's");
+  // Without a class RoBERTa shows by its mask.
+  const auto has = [&](const char* token) {
+    return vocabulary.contains(token) || added.contains(token);
+  };
+  const bool roberta = has("<mask>") && has("<s>") && has("</s>");
+  return roberta ? BpeClass::kRoberta : BpeClass::kGpt2;
+}
+
+TokenDefaults DefaultsOf(BpeClass kind) {
+  constexpr const char* kEnd = "<|endoftext|>";
+  switch (kind) {
+    case BpeClass::kGpt2:
+      return {{{"bos_token", kEnd}, {"eos_token", kEnd}, {"unk_token", kEnd}}};
+    case BpeClass::kQwen2:
+      return {{{"eos_token", kEnd}, {"unk_token", kEnd}, {"pad_token", kEnd}}, /*plain=*/true};
+    case BpeClass::kRoberta:
+      break;
+  }
+  return {{{"bos_token", "<s>"},
+           {"eos_token", "</s>"},
+           {"unk_token", "<unk>"},
+           {"sep_token", "</s>"},
+           {"pad_token", "<pad>"},
+           {"cls_token", "<s>"},
+           {"mask_token", "<mask>"}}};
+}
+
+// How Qwen2 cuts text, as its class has it built in.
+constexpr const char* kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+Json PreTokenizerOf(BpeClass kind, bool prefix) {
+  if (kind != BpeClass::kQwen2) return {{"type", "ByteLevel"}, {"add_prefix_space", prefix}};
+  return {{"type", "Sequence"},
+          {"pretokenizers",
+           {{{"type", "Split"},
+             {"pattern", {{"Regex", kQwen2Pattern}}},
+             {"behavior", "Isolated"},
+             {"invert", false}},
+            {{"type", "ByteLevel"}, {"add_prefix_space", prefix}, {"use_regex", false}}}}};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> MakeVocabTxtTokenizer(const Assets& assets) {
-  INGOT_ASSIGN(const Json config, ReadObject(assets, "tokenizer_config.json"));
-  INGOT_ASSIGN(const Json map, ReadObject(assets, "special_tokens_map.json"));
-  INGOT_ASSIGN(const Json vocabulary, VocabularyOfLines(assets.at("vocab.txt")).At("vocab.txt"));
-  Json added = Json::array();
-  static constexpr std::pair<const char*, const char*> kSpecial[] = {{"pad_token", "[PAD]"},
-                                                                     {"unk_token", "[UNK]"},
-                                                                     {"cls_token", "[CLS]"},
-                                                                     {"sep_token", "[SEP]"},
-                                                                     {"mask_token", "[MASK]"}};
-  for (const auto& [key, otherwise] : kSpecial) {
-    const std::string token = NamedToken(config, map, key, otherwise);
-    const std::int64_t id = IdOf(vocabulary, token);
-    if (id >= 0) added.push_back(SpecialToken(token, id, false));
-  }
+  INGOT_ASSIGN(const Json config, ReadObjectAsset(assets, "tokenizer_config.json"));
+  INGOT_ASSIGN(const Json map, ReadObjectAsset(assets, "special_tokens_map.json"));
+  INGOT_ASSIGN(Json vocabulary, VocabularyOfLines(assets.at("vocab.txt")).At("vocab.txt"));
+  static const TokenDefaults kDefaults = {{{"unk_token", "[UNK]"},
+                                           {"sep_token", "[SEP]"},
+                                           {"pad_token", "[PAD]"},
+                                           {"cls_token", "[CLS]"},
+                                           {"mask_token", "[MASK]"}}};
+  INGOT_ASSIGN(const Tokens tokens, WithAdded(std::move(vocabulary), assets, kDefaults));
   const auto around = [&](const char* key, const char* otherwise) -> Json {
     const std::string token = NamedToken(config, map, key, otherwise);
-    return {token, IdOf(vocabulary, token)};
+    return {token, tokens.IdOf(token)};
   };
   Json normalizer = {{"type", "BertNormalizer"}};
   INGOT_ASSIGN(normalizer["lowercase"],
@@ -155,7 +210,7 @@ Result<std::unique_ptr<Tokenizer>> MakeVocabTxtTokenizer(const Assets& assets) {
                BoolField(config, "tokenize_chinese_chars", true).At("tokenizer_config.json"));
   if (const Json* accents = FindField(config, "strip_accents"))
     normalizer["strip_accents"] = *accents;
-  return ReadMade({{"added_tokens", added},
+  return ReadMade({{"added_tokens", tokens.added},
                    {"normalizer", normalizer},
                    {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
                    {"post_processor",
@@ -167,51 +222,37 @@ Result<std::unique_ptr<Tokenizer>> MakeVocabTxtTokenizer(const Assets& assets) {
                     {{"type", "WordPiece"},
                      {"unk_token", NamedToken(config, map, "unk_token", "[UNK]")},
                      {"continuing_subword_prefix", "##"},
-                     {"vocab", vocabulary}}}},
+                     {"vocab", tokens.vocabulary}}}},
                   assets);
 }
 
 Result<std::unique_ptr<Tokenizer>> MakeVocabMergesTokenizer(const Assets& assets) {
-  INGOT_ASSIGN(const Json config, ReadObject(assets, "tokenizer_config.json"));
-  INGOT_ASSIGN(const Json map, ReadObject(assets, "special_tokens_map.json"));
-  const Json* named = FindField(config, "tokenizer_class");
-  const std::string kind =
-      named != nullptr && named->is_string() ? named->get<std::string>() : std::string();
-  if (!kind.empty() && !kind.starts_with("Roberta") && !kind.starts_with("GPT2"))
-    return Unsupported("a " + kind +
-                       " needs its tokenizer.json; vocab.json and merges.txt alone "
-                       "are read as GPT-2's or RoBERTa's");
-  INGOT_ASSIGN(const Json vocabulary, VocabularyOfJson(assets));
+  INGOT_ASSIGN(const Json config, ReadObjectAsset(assets, "tokenizer_config.json"));
+  INGOT_ASSIGN(const Json map, ReadObjectAsset(assets, "special_tokens_map.json"));
+  INGOT_ASSIGN(Json vocabulary, ReadObjectAsset(assets, "vocab.json"));
+  INGOT_ASSIGN(const Json added, ReadObjectAsset(assets, "added_tokens.json"));
+  INGOT_ASSIGN(const BpeClass kind, ClassOf(config, vocabulary, added));
+  if (vocabulary.empty()) return Corruption("vocab.json: has no tokens");
   INGOT_ASSIGN(const Json merges, MergesOfLines(assets.at("merges.txt")).At("merges.txt"));
-  // Without a class RoBERTa shows by its mask.
-  const bool roberta = kind.starts_with("Roberta") ||
-                       (kind.empty() && IdOf(vocabulary, "<mask>") >= 0 &&
-                        IdOf(vocabulary, "<s>") >= 0 && IdOf(vocabulary, "</s>") >= 0);
-  static constexpr std::array<std::array<const char*, 3>, 7> kSpecial = {{
-      {"bos_token", "<|endoftext|>", "<s>"},
-      {"eos_token", "<|endoftext|>", "</s>"},
-      {"unk_token", "<|endoftext|>", "<unk>"},
-      {"pad_token", "", "<pad>"},
-      {"cls_token", "", "<s>"},
-      {"sep_token", "", "</s>"},
-      {"mask_token", "", "<mask>"},
-  }};
-  Json added = Json::array();
-  for (const auto& [key, gpt2, of_roberta] : kSpecial) {
-    const std::string token = NamedToken(config, map, key, roberta ? of_roberta : gpt2);
-    const std::int64_t id = token.empty() ? -1 : IdOf(vocabulary, token);
-    // RoBERTa's mask takes the space before it along, as its published files have it.
-    const bool lstrip = roberta && std::string_view(key) == "mask_token";
-    if (id >= 0) added.push_back(SpecialToken(token, id, lstrip));
+  INGOT_ASSIGN(Tokens tokens, WithAdded(std::move(vocabulary), assets, DefaultsOf(kind)));
+  const bool roberta = kind == BpeClass::kRoberta;
+  // RoBERTa's mask takes the space before it along, as its published files have it, unless a file
+  // says otherwise.
+  if (roberta && FindField(config, "added_tokens_decoder") == nullptr) {
+    const std::string mask = NamedToken(config, map, "mask_token", "<mask>");
+    for (Json& token : tokens.added)
+      if (token["content"] == mask) token["lstrip"] = true;
   }
   INGOT_ASSIGN(const bool prefix,
                BoolField(config, "add_prefix_space", false).At("tokenizer_config.json"));
-  return ReadMade({{"added_tokens", added},
-                   {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", prefix}}},
-                   {"post_processor", SurroundingsOf(config, map, vocabulary, roberta)},
-                   {"decoder", {{"type", "ByteLevel"}}},
-                   {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", merges}}}},
-                  assets);
+  return ReadMade(
+      {{"added_tokens", tokens.added},
+       {"normalizer", kind == BpeClass::kQwen2 ? Json({{"type", "NFC"}}) : Json(nullptr)},
+       {"pre_tokenizer", PreTokenizerOf(kind, prefix)},
+       {"post_processor", SurroundingsOf(config, map, tokens, roberta)},
+       {"decoder", {{"type", "ByteLevel"}}},
+       {"model", {{"type", "BPE"}, {"vocab", tokens.vocabulary}, {"merges", merges}}}},
+      assets);
 }
 
 }  // namespace ingot::model

@@ -21,18 +21,17 @@ Status Vocabulary::Fill(const std::vector<VocabularyItem>& items) {
   entries_.reserve(items.size());
   text_.reserve(bytes);
   by_id_.assign(static_cast<std::size_t>(max_id + 1), -1);
-  for (const VocabularyItem& item : items) INGOT_TRY(Add(item));
+  // From the last: what is there already stays.
+  for (auto item = items.rbegin(); item != items.rend(); ++item) Add(*item);
   return OkStatus();
 }
 
-Status Vocabulary::Add(const VocabularyItem& item) {
+void Vocabulary::Add(const VocabularyItem& item) {
   const std::uint64_t hash = HashBytes(item.token);
   std::size_t i = hash & (slots_.size() - 1);
   for (; slots_[i].entry >= 0; i = (i + 1) & (slots_.size() - 1)) {
     if (slots_[i].tag != Tag(hash)) continue;
-    if (TextOf(entries_[static_cast<std::size_t>(slots_[i].entry)]) == item.token) {
-      return Corruption("token " + std::string(item.token) + " is in the vocabulary twice");
-    }
+    if (TextOf(entries_[static_cast<std::size_t>(slots_[i].entry)]) == item.token) return;
   }
   const auto index = static_cast<std::int32_t>(entries_.size());
   slots_[i] = {index, Tag(hash)};
@@ -42,7 +41,6 @@ Status Vocabulary::Add(const VocabularyItem& item) {
   text_ += item.token;
   std::int32_t& named = by_id_[static_cast<std::size_t>(item.id)];
   if (named < 0 || item.token < TextOf(entries_[static_cast<std::size_t>(named)])) named = index;
-  return OkStatus();
 }
 
 std::string_view Vocabulary::TokenOf(TokenId id) const {

@@ -40,8 +40,9 @@ inline std::uint64_t HashBytes(std::string_view bytes) {
 
 class Vocabulary {
  public:
-  // Enters all items. Corruption for an id out of range or a token given twice. An id given twice
-  // keeps its first token in the order of bytes. REQUIRES: empty.
+  // Enters all items. Corruption for an id out of range. Of a token given twice the last id counts,
+  // as in the reference's maps; an id given twice keeps its first token in the order of bytes.
+  // REQUIRES: empty.
   Status Fill(const std::vector<VocabularyItem>& items);
   TokenId Find(std::string_view token) const {  // -1: absent
     if (slots_.empty()) return -1;
@@ -72,7 +73,7 @@ class Vocabulary {
   std::string_view TextOf(const Entry& entry) const {
     return {text_.data() + entry.begin, entry.bytes};
   }
-  Status Add(const VocabularyItem& item);
+  void Add(const VocabularyItem& item);
 
   std::string text_;
   std::vector<Entry> entries_;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What a person at the command line sees of files: texts from pipes, outputs that are no plain files or are there already,
-numbers that are none.
+numbers that are none, tokenizers that cannot be read.
 
 usage: INGOT=path/to/ingot files_cli_test.py
 """
@@ -214,6 +214,44 @@ class Numbers(Case):
         self.fails(USAGE, "--tokens: '-1' is not a whole number", "run", packed, "-p", "a", "-n", "-1")
         self.assertFalse((self.work / "never").exists())
         self.run_ok("run", packed, "-p", "a", "-q", "-n", "010", "--seed", "18446744073709551615")
+
+
+class Tokenizers(Case):
+    def model_with(self, name, files):
+        folder = tiny_model.write(self.work / name, with_tokenizer=False)
+        for file, content in files.items():
+            (folder / file).write_text(content)
+        return folder
+
+    def test_pack_says_what_is_wrong_with_a_tokenizer(self):
+        good = json.dumps(tiny_model.tokenizer())
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 11421896\n"
+        for name, files, words in (
+                ("lfs", {"tokenizer.json": pointer}, r"tokenizer\.json: is a Git LFS pointer.*git lfs pull"),
+                ("lfs_model", {"tokenizer.model": pointer}, r"tokenizer\.model: is a Git LFS pointer"),
+                ("lfs_config", {"tokenizer.json": good, "tokenizer_config.json": pointer}, r"tokenizer_config\.json: is a Git LFS pointer"),
+                ("cut", {"tokenizer.json": good[:-40]}, r"tokenizer\.json: not valid JSON at byte"),
+                ("empty", {"tokenizer.model": ""}, r"tokenizer\.model: ")):
+            folder = self.model_with(name, files)
+            self.fails(3, words + ".*--no-tokenizer", "pack", folder, "-o", self.work / f"{name}.ingot")
+            self.assertFalse((self.work / f"{name}.ingot").exists())
+            self.run_ok("pack", folder, "-o", self.work / f"{name}.ingot", "-q", "--no-tokenizer")
+        slow = self.model_with("slow", {"vocab.json": "{}", "merges.txt": "", "tokenizer_config.json": '{"tokenizer_class": "XTokenizer"}'})
+        run = self.run_ok("pack", slow, "-o", self.work / "slow.ingot")
+        self.assertRegex(run.stderr.decode(), r"\Aingot: warning: the tokenizer is stored, but not understood: a XTokenizer needs its tokenizer\.json[^\n]*\n\Z")
+
+    def test_json_as_python_writes_it(self):
+        good = json.dumps(tiny_model.tokenizer())
+        for name, files in (("infinity", {"tokenizer_config.json": '{"model_max_length": Infinity}'}),
+                            ("nan", {"generation_config.json": '{"eos_token_id": 1, "temperature": NaN}'}),
+                            ("twice", {"tokenizer_config.json": '{"eos_token": "x", "eos_token": "a"}'}),
+                            ("twice_inside", {"tokenizer.json": good.replace('"vocab": {', '"vocab": {"a": 3, ')})):
+            folder = self.model_with(name, dict({"tokenizer.json": good}, **files))
+            target = self.pack(f"{name}.ingot", model=folder)
+            plain = self.run_ok("run", self.pack("plain.ingot"), "-p", "ab", "-n", 3, "--greedy", "-q", "--ignore-eos").stdout
+            self.assertEqual(self.run_ok("run", target, "-p", "ab", "-n", 3, "--greedy", "-q", "--ignore-eos").stdout, plain)
+        bad = self.model_with("nan_id", {"tokenizer.json": good, "generation_config.json": '{"eos_token_id": NaN}'})
+        self.fails(3, "eos_token_id", "pack", bad, "-o", self.work / "nan_id.ingot")
 
 
 if __name__ == "__main__":

@@ -52,6 +52,25 @@ TEST_F(PackJob, PacksAndTellsHowFarItIs) {
   EXPECT_EQ(Leftovers(), std::vector<std::string>{"m.ingot"});
 }
 
+TEST_F(PackJob, OpensTheTokenizerThatItStores) {
+  work_.Write("model/tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:00\n");
+  const auto pointer = RunPackJob(Options("m.ingot"), {});
+  EXPECT_EQ(pointer.status().code(), StatusCode::kCorruption);
+  EXPECT_NE(pointer.status().message().find("git lfs pull"), std::string::npos);
+  EXPECT_TRUE(Leftovers().empty());
+  PackJobOptions unseen = Options("m.ingot");
+  unseen.require_tokenizer = false;
+  EXPECT_TRUE(RunPackJob(unseen, {}).ok());
+  std::filesystem::remove(model_ + "/tokenizer.json");
+  work_.Write("model/vocab.json", "{}");
+  work_.Write("model/merges.txt", "");
+  work_.Write("model/tokenizer_config.json", R"({"tokenizer_class":"XTokenizer"})");
+  Recorder recorder;
+  EXPECT_TRUE(RunPackJob(Options("n.ingot"), recorder.monitor()).ok());
+  ASSERT_EQ(recorder.warnings.size(), 1u);
+  EXPECT_NE(recorder.warnings[0].find("a XTokenizer needs its tokenizer.json"), std::string::npos);
+}
+
 TEST_F(PackJob, CancelledAnywhereItLosesNothingAndResumes) {
   ASSERT_TRUE(RunPackJob(Options("whole.ingot"), {}).ok());
   const std::string whole = model::ReadAll(Path("whole.ingot"));

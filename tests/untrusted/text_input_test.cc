@@ -34,7 +34,9 @@ class TextInputTest : public testing::Test {
 
 TEST_F(TextInputTest, Utf8WithAndWithoutItsMark) {
   EXPECT_EQ(*Read("pl\xC3\xA4in"), "pl\xC3\xA4in");
-  EXPECT_EQ(*Read("\xEF\xBB\xBF" "a\xEF\xBB\xBF"), "a\xEF\xBB\xBF");  // only the first is a mark
+  EXPECT_EQ(*Read("\xEF\xBB\xBF"
+                  "a\xEF\xBB\xBF"),
+            "a\xEF\xBB\xBF");  // only the first is a mark
   EXPECT_EQ(*Read(""), "");
 }
 
@@ -42,13 +44,17 @@ TEST_F(TextInputTest, WhatIsNoUtf8IsRefusedByName) {
   const struct {
     std::string_view bytes, words;
   } rows[] = {
-      {"\xFF\xFE" "a\0b\0"sv, "UTF-16"},
+      {"\xFF\xFE"
+       "a\0b\0"sv,
+       "UTF-16"},
       {"\xFE\xFF\0a"sv, "UTF-16"},
       {"\xFF\xFE\0\0a\0\0\0"sv, "UTF-32"},
       {"\0\0\xFE\xFF\0\0\0a"sv, "UTF-32"},
       {"abc\0def"sv, "byte 3 is a NUL"},
       {"a\0b\0"sv, "byte 1 is a NUL"},  // UTF-16 without a mark
-      {"ab\xE4" "cd"sv, "not UTF-8 at byte 2"},
+      {"ab\xE4"
+       "cd"sv,
+       "not UTF-8 at byte 2"},
       {"ab\xE2\x82"sv, "not UTF-8 at byte 2"},
   };
   for (const auto& row : rows) {

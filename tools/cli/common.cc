@@ -144,7 +144,8 @@ void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code) {
   // A closed standard stream's number must not go to a file that is opened: what is printed would
   // land in it. Reading from it then finds nothing, and writing to it fails.
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
-    if (::fcntl(fd, F_GETFD) < 0) (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    if (::fcntl(fd, F_GETFD) < 0)
+      (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   try {
     exit_code = run(argc, argv);
     std::cout.flush();  // CLI11's help

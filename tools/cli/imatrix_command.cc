@@ -24,14 +24,14 @@ Result<model::Architecture> ArchitectureOf(const model::Checkpoint& checkpoint) 
 }
 
 // What was written; it does not mix with a result that goes to standard output.
-void PrintDone(const ImatrixCommand& command, const files::Output& output, const std::string& what) {
+void PrintDone(const ImatrixCommand& command, const files::Output& output,
+               const std::string& what) {
   fmt::print(output.is_stream() ? stderr : stdout, "{}: {}\n", untrusted::Printable(command.output),
              what);
 }
 
 Status Export(const ImatrixCommand& command) {
-  INGOT_ASSIGN(files::Output output,
-               files::Output::Open(command.output, {.force = command.force}));
+  INGOT_ASSIGN(files::Output output, files::Output::Open(command.output, {.force = command.force}));
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
   INGOT_TRY(pack::CheckNotSource(*checkpoint, output.path()));
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*checkpoint));
@@ -44,14 +44,12 @@ Status Export(const ImatrixCommand& command) {
 }
 
 Status Import(const ImatrixCommand& command) {
-  INGOT_ASSIGN(files::Output output,
-               files::Output::Open(command.output, {.force = command.force}));
+  INGOT_ASSIGN(files::Output output, files::Output::Open(command.output, {.force = command.force}));
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(command.model));
   INGOT_TRY(pack::CheckNotSource(*checkpoint, output.path()));
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*checkpoint));
-  INGOT_ASSIGN(
-      const std::size_t matrices,
-      calibration::ImportImatrix(command.input, *checkpoint, architecture, output.path()));
+  INGOT_ASSIGN(const std::size_t matrices,
+               calibration::ImportImatrix(command.input, *checkpoint, architecture, output.path()));
   INGOT_TRY(output.Finish());
   PrintDone(command, output, fmt::format("diagonals of {} matrices", matrices));
   return OkStatus();

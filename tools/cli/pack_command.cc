@@ -49,14 +49,14 @@ Status Report(const PackCommand& command, const pack::PackReport& report, double
     return OkStatus();
   }
   const std::uint64_t packed = report.source_bytes - report.resumed_bytes;
-  fmt::print(
-      to,
-      "{}: {}, {:.3f} bpw over linear weights, {:.3f} over all; {:.2f}x smaller than the "
-      "source's weights ({})\n",
-      untrusted::Printable(command.output), inspect::HumanBytes(summary.file_bytes),
-      summary.role("linear").stored_bits_per_weight(), summary.total.stored_bits_per_weight(),
-      static_cast<double>(report.source_bytes) / static_cast<double>(summary.file_bytes),
-      inspect::HumanBytes(report.source_bytes));
+  fmt::print(to,
+             "{}: {}, {:.3f} bpw over linear weights, {:.3f} over all; {:.2f}x smaller than the "
+             "source's weights ({})\n",
+             untrusted::Printable(command.output), inspect::HumanBytes(summary.file_bytes),
+             summary.role("linear").stored_bits_per_weight(),
+             summary.total.stored_bits_per_weight(),
+             static_cast<double>(report.source_bytes) / static_cast<double>(summary.file_bytes),
+             inspect::HumanBytes(report.source_bytes));
   fmt::print(to, "root blake3:{}{}\n", summary.root_digest,
              summary.signatures.empty()
                  ? "; not signed"
@@ -106,8 +106,8 @@ Status RunPack(PackCommand& command) {
   std::optional<files::Output> output;  // absent: nothing is written
   if (!command.dry_run && !command.plan_only) {
     const bool beside = !command.calib.empty() || !command.tune.empty();
-    auto opened = files::Output::Open(
-        command.output, {.force = command.job.force, .streams = !beside});
+    auto opened =
+        files::Output::Open(command.output, {.force = command.job.force, .streams = !beside});
     if (!opened.ok()) return std::move(opened).status();
     output.emplace(*std::move(opened));
     command.job.output = output->path();

@@ -1,6 +1,7 @@
 // tokenize: ids of a file's text by the tokenizer in a directory.
-// usage: tokenize DIR TEXT [--special] [--lines] [--repeat N] [--spm]
+// usage: tokenize DIR TEXT [--special] [--lines] [--list] [--repeat N] [--spm]
 //        --lines: every line is a text of its own
+//        --list: TEXT is a JSON list of texts; prints a list with the ids of each
 //        prints an id a line; with --repeat seconds of loading and of the best encode on stderr, by
 //        the clock and of the processor
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <ctime>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,28 +40,45 @@ ingot::Result<std::vector<ingot::model::TokenId>> EncodeAll(
   return all;
 }
 
+// Each text's ids, or the reason why there are none.
+int EncodeList(const ingot::model::Tokenizer& tokenizer, const std::string& list, bool special) {
+  const nlohmann::json texts = nlohmann::json::parse(list, nullptr, /*allow_exceptions=*/false);
+  if (!texts.is_array()) {
+    std::fprintf(stderr, "tokenize: TEXT is no JSON list\n");
+    return 2;
+  }
+  nlohmann::json all = nlohmann::json::array();
+  for (const nlohmann::json& text : texts) {
+    const auto ids = tokenizer.Encode(text.get<std::string>(), special);
+    all.push_back(ids.ok() ? nlohmann::json(*ids) : nlohmann::json(ids.status().message()));
+  }
+  std::printf("%s\n", all.dump().c_str());
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: tokenize DIR TEXT [--special] [--lines] [--repeat N] [--spm]\n");
+    std::fprintf(stderr, "usage: tokenize DIR TEXT [--special] [--lines] [--list] [--repeat N] [--spm]\n");
     return 2;
   }
   bool special = false;
   bool spm = false;
-  bool lines = false;
+  bool lines = false, list = false;
   int repeat = 0;
   for (int i = 3; i < argc; ++i) {
     if (std::strcmp(argv[i], "--special") == 0) special = true;
     if (std::strcmp(argv[i], "--lines") == 0) lines = true;
     if (std::strcmp(argv[i], "--spm") == 0) spm = true;
+    if (std::strcmp(argv[i], "--list") == 0) list = true;
     if (std::strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) repeat = std::atoi(argv[++i]);
   }
   std::map<std::string, std::string> assets;
   for (const char* name :
        {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "generation_config.json",
         "chat_template.jinja", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json",
-        "special_tokens_map.json"}) {
+        "special_tokens_map.json", "tekken.json"}) {
     if (spm && std::strcmp(name, "tokenizer.model") != 0) continue;
     auto bytes = ingot::ReadFileToString(std::string(argv[1]) + "/" + name);
     if (bytes.ok()) assets[name] = *std::move(bytes);
@@ -82,6 +101,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "tokenize: %s\n", status.message().c_str());
     return 1;
   }
+  if (list) return EncodeList(**tokenizer, *text, special);
   double best = 1e9, best_cpu = 1e9;
   for (int i = 0; i < repeat; ++i) {
     const double begin = Seconds();

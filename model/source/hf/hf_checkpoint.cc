@@ -160,6 +160,8 @@ Status HfCheckpoint::ReadAssets() {
     const std::string name(asset);
     const std::string file = path_ + "/" + name;
     if (!Exists(file)) continue;
+    // Mistral's own form of what tokenizer.json holds: megabytes that nobody would read.
+    if (name == "tekken.json" && assets_.contains("tokenizer.json")) continue;
     INGOT_TRY(CheckInFolder(path_, name));
     INGOT_ASSIGN(assets_[name], ReadFileToString(file, kMaxAssetBytes));
   }

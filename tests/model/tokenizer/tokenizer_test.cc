@@ -73,14 +73,14 @@ TEST(TokenizerErrors, NameWhatIsWrong) {
   EXPECT_NE(message("{").find("not valid JSON"), std::string::npos);
   EXPECT_NE(message("{}").find("\"model\""), std::string::npos);
   EXPECT_NE(message(std::string(100000, '[')).find("nested"), std::string::npos);
-  EXPECT_NE(message(R"({"model":{"type":"WordLevel"}})").find("WordLevel"), std::string::npos);
+  EXPECT_NE(message(R"({"model":{"type":"Syllables"}})").find("Syllables"), std::string::npos);
   EXPECT_NE(message(R"({"model":{"vocab":{"a":-1},"merges":[]}})").find("-1"), std::string::npos);
   EXPECT_NE(message(R"({"model":{"vocab":{"a":99999999999},"merges":[]}})").find("token id"),
             std::string::npos);
   EXPECT_NE(message(R"({"model":{"vocab":{"a":0},"merges":["a b"]}})").find("token b"),
             std::string::npos);
   EXPECT_NE(
-      message(R"({"model":{"vocab":{},"merges":[]},"normalizer":{"type":"Nmt"}})").find("Nmt"),
+      message(R"({"model":{"vocab":{},"merges":[]},"normalizer":{"type":"Rot13"}})").find("Rot13"),
       std::string::npos);
 }
 
@@ -91,9 +91,10 @@ Result<std::unique_ptr<Tokenizer>> WithPart(const std::string& part) {
 }
 
 TEST(TokenizerErrors, CatastrophicPatternIsAnError) {
-  for (const char* part :
-       {R"("pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?:a|aa)+[bc]"},"behavior":"Isolated","invert":false})",
-        R"("normalizer":{"type":"Replace","pattern":{"Regex":"(?:a|aa)+[bc]"},"content":"x"})"}) {
+  for (
+      const char* part :
+      {R"("pre_tokenizer":{"type":"Split","pattern":{"Regex":"(?:a|aa)+[bc]"},"behavior":"Isolated","invert":false})",
+       R"("normalizer":{"type":"Replace","pattern":{"Regex":"(?:a|aa)+[bc]"},"content":"x"})"}) {
     const auto made = WithPart(part);
     ASSERT_TRUE(made.ok()) << made.status().message();
     const auto ids = (*made)->Encode(std::string(100, 'a'), false);
