@@ -69,10 +69,13 @@ class TuneTensorTest : public testing::Test {
 TEST_F(TuneTensorTest, GradientsAreDifferences) {
   codecs::RecipeOptions entropy = Recipe("entropy_v1");
   entropy.rate = 4;
+  codecs::RecipeOptions dependent = Recipe("entropy_v2");
+  dependent.rate = 4;
   for (const codecs::RecipeOptions& options :
        {Recipe("int4_rtn", 16), Recipe("int4_rtn", 32, "asymmetric"),
         Recipe("int4_rtn", 16, "", "q8"), Recipe("int4_rtn", 40, "asymmetric", "q8"),
-        Recipe("int4_rtn", 16, "", "", "hadamard"), Recipe("int4_awq_v1", 32), entropy}) {
+        Recipe("int4_rtn", 16, "", "", "hadamard"), Recipe("int4_awq_v1", 32), entropy,
+        dependent}) {
     const auto tensor = Make(options);
     ASSERT_GT(tensor->parameters(), 0u) << options.codec;
     Random random(11);

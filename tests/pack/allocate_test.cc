@@ -164,7 +164,7 @@ TEST_F(AllocateModel, LadderKeepsItsBudget) {
 TEST_F(AllocateModel, MemoryBoundsWhatIsTriedAtOnce) {
   const auto plan = MakePlan(*checkpoint_, options_);
   ASSERT_TRUE(plan.ok());
-  for (const char* codec : {"int4_gptq", "entropy_v1"}) {
+  for (const char* codec : {"int4_gptq", "entropy_v1", "entropy_v2"}) {
     const auto measure = [&](std::uint64_t memory) {
       return MeasureCurves(*checkpoint_, *plan, {.codec = codec}, memory, {});
     };
