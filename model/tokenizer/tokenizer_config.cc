@@ -32,9 +32,9 @@ std::optional<bool> Flag(const Json& config, std::string_view key) {
   return field->get<bool>();
 }
 
-// One id; -1, which some files write for none, is passed over.
+// One id; -1 and null, which some files write for none, are passed over.
 Status AddId(const Json& id, std::string_view key, std::vector<TokenId>& out) {
-  if (id.is_number_integer() && id == -1) return OkStatus();
+  if (id.is_null() || (id.is_number_integer() && id == -1)) return OkStatus();
   if (!id.is_number_unsigned() || id.get<std::uint64_t>() > kMaxTokenId)
     return Corruption("generation_config.json: \"" + std::string(key) + "\" is " +
                       id.dump().substr(0, 40) + ", no token id");

@@ -171,7 +171,7 @@ TEST(TokenizerConfigForms, NamesObjectsAndIds) {
   ASSERT_NE(by_id, nullptr);
   EXPECT_EQ(by_id->bos_id(), 1);
   EXPECT_EQ(by_id->eos_ids(), (Ids{0, 5}));  // a name that the vocabulary lacks is added to it
-  const auto none = WithConfig("{}", R"({"bos_token_id":-1,"eos_token_id":null})");
+  const auto none = WithConfig("{}", R"({"bos_token_id":-1,"eos_token_id":[null,-1]})");
   ASSERT_NE(none, nullptr);
   EXPECT_EQ(none->bos_id(), -1);
   EXPECT_TRUE(none->eos_ids().empty());
