@@ -7,8 +7,7 @@
 namespace ingot::model {
 namespace {
 
-// A value for a message: short, one line.
-std::string Shown(const nlohmann::json& value) {
+std::string ShownValue(const nlohmann::json& value) {
   if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (text.size() > 40) text = text.substr(0, 40) + "...";
@@ -18,8 +17,26 @@ std::string Shown(const nlohmann::json& value) {
 }  // namespace
 
 const ConfigReader::Json* ConfigReader::Find(const char* key) const {
+  heard_.insert(key);
   const auto it = object_->find(key);
   return it == object_->end() || it->is_null() ? nullptr : &*it;
+}
+
+std::vector<std::string> ConfigReader::Unheard() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object_->items())
+    if (!value.is_null() && !heard_.contains(key)) keys.push_back(key);
+  return keys;
+}
+
+std::string ConfigReader::Shown(const char* key) const {
+  const Json* value = Find(key);
+  return value == nullptr ? "null" : ShownValue(*value);
+}
+
+void ConfigReader::Demand(const char* key, bool value, const std::string& why) {
+  if (Flag(key, value) == value) return;
+  Fail(Unsupported(fmt::format("{}: '{}' is {}: {}", where_, key, !value, why)));
 }
 
 void ConfigReader::Fail(Status status) {
@@ -46,8 +63,8 @@ std::uint64_t ConfigReader::Count(const char* key, std::uint64_t min, std::uint6
     if (d >= 0 && d <= 0x1p53 && d == std::floor(d)) n = static_cast<std::uint64_t>(d);
   }
   if (!n || *n < min || *n > max) {
-    Fail(fmt::format("'{}' is {}, a whole number from {} to {} was expected", key, Shown(*value),
-                     min, max));
+    Fail(fmt::format("'{}' is {}, a whole number from {} to {} was expected", key,
+                     ShownValue(*value), min, max));
     return min;
   }
   return *n;
@@ -61,7 +78,7 @@ double ConfigReader::Number(const char* key, std::optional<double> otherwise) {
     return 1;
   }
   if (!value->is_number() || !std::isfinite(value->get<double>())) {
-    Fail(fmt::format("'{}' is {}, a number was expected", key, Shown(*value)));
+    Fail(fmt::format("'{}' is {}, a number was expected", key, ShownValue(*value)));
     return 1;
   }
   return value->get<double>();
@@ -78,7 +95,7 @@ bool ConfigReader::Flag(const char* key, bool otherwise) {
   const Json* value = Find(key);
   if (value == nullptr) return otherwise;
   if (!value->is_boolean())
-    Fail(fmt::format("'{}' is {}, true or false was expected", key, Shown(*value)));
+    Fail(fmt::format("'{}' is {}, true or false was expected", key, ShownValue(*value)));
   return value->is_boolean() && value->get<bool>();
 }
 
@@ -86,7 +103,7 @@ std::string ConfigReader::Text(const char* key, std::string otherwise) {
   const Json* value = Find(key);
   if (value == nullptr) return otherwise;
   if (value->is_string()) return value->get<std::string>();
-  Fail(fmt::format("'{}' is {}, a string was expected", key, Shown(*value)));
+  Fail(fmt::format("'{}' is {}, a string was expected", key, ShownValue(*value)));
   return otherwise;
 }
 
@@ -102,7 +119,7 @@ std::vector<double> ConfigReader::PositiveList(const char* key, std::uint64_t co
   for (const Json& entry : *value) {
     const double number = entry.is_number() ? entry.get<double>() : 0;
     if (!std::isfinite(number) || number <= 0)
-      Fail(fmt::format("'{}' holds {}, numbers above 0 were expected", key, Shown(entry)));
+      Fail(fmt::format("'{}' holds {}, numbers above 0 were expected", key, ShownValue(entry)));
     list.push_back(number);
   }
   return list;

@@ -1,11 +1,13 @@
 // Typed, bounded access to a config.json. The first error sticks, so that a builder reads all it
-// needs and asks once whether that went well. A null value counts as absent.
+// needs and asks once whether that went well. A null value counts as absent. The reader remembers
+// which keys were asked for, so that what a config says and nobody heard can be told.
 // Thread rule: belongs to one thread.
 #pragma once
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,11 +27,17 @@ class ConfigReader {
   bool Has(const char* key) const { return Find(key) != nullptr; }
   // The key is there and its value is null.
   bool IsNull(const char* key) const {
+    heard_.insert(key);
     const auto it = object_->find(key);
     return it != object_->end() && it->is_null();
   }
   // The value, null where absent or null.
   const Json* Find(const char* key) const;
+  // The value for a message: short, one line.
+  std::string Shown(const char* key) const;
+  // Fails where the key is there with another value than this one, the only one that the program
+  // can do: "'is_causal' is false: why".
+  void Demand(const char* key, bool value, const std::string& why);
 
   // A whole number in [min, max]; without a default the key must be there. min where it failed.
   std::uint64_t Count(const char* key, std::uint64_t min, std::uint64_t max,
@@ -43,6 +51,13 @@ class ConfigReader {
   // Exactly `count` finite numbers above 0.
   std::vector<double> PositiveList(const char* key, std::uint64_t count);
 
+  // Counts the keys as asked for: they say nothing here.
+  void Ignore(std::initializer_list<const char*> keys) const {
+    heard_.insert(keys.begin(), keys.end());
+  }
+  // Keys with a value that nobody asked for, sorted.
+  std::vector<std::string> Unheard() const;
+
   // Remembers the first error: InvalidArgument "<where>: <why>".
   void Fail(const std::string& why);
   void Fail(Status status);
@@ -53,6 +68,7 @@ class ConfigReader {
   const Json* object_;
   std::string where_;
   Status status_;
+  mutable std::set<std::string, std::less<>> heard_;
 };
 
 }  // namespace ingot::model

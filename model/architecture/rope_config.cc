@@ -146,54 +146,92 @@ void ApplyScaling(const std::string& type, const RopeInputs& in, RopeSpec& rope)
                   in.scaling.where(), type)));
 }
 
-// The object with rope_type and its numbers: rope_parameters, one of its members, rope_scaling, or
-// none.
-const Json* ScalingObject(ConfigReader& config, const RopeRequest& request, bool& is_new) {
-  static const Json kEmpty = Json::object();
-  const Json* parameters = config.Find("rope_parameters");
-  is_new = parameters != nullptr && parameters->is_object();
-  if (is_new && !request.layer_type.empty()) {
-    const auto nested = parameters->find(request.layer_type);
-    if (nested != parameters->end() && nested->is_object()) return &*nested;
-    // Flat parameters beside layer types serve every layer.
-    const bool flat = parameters->contains("rope_theta") || parameters->contains("rope_type");
-    if (flat) return parameters;
-    is_new = false;
-  }
-  if (is_new) {
-    // A family with one rope, saved by layer type: layers that see everything speak for all.
-    const auto nested = parameters->find("full_attention");
-    return nested != parameters->end() && nested->is_object() ? &*nested : parameters;
-  }
+// What rope_type and its numbers are read from, and how messages call it.
+struct ScalingSource {
+  Json object = Json::object();
+  const char* name = "rope_parameters";
+};
+
+const Json* ObjectOf(const Json* value) {
+  return value != nullptr && value->is_object() && !value->empty() ? value : nullptr;
+}
+
+const Json* MemberOf(const Json* object, const std::string& key) {
+  if (object == nullptr) return nullptr;
+  const auto member = object->find(key);
+  return member == object->end() ? nullptr : ObjectOf(&*member);
+}
+
+// One object for each layer type (Gemma 3). rope_scaling is about layers that see everything, and
+// amends their object; objects that are not within a layer type's are about none.
+ScalingSource LayeredSource(ConfigReader& config, const RopeRequest& request) {
+  const Json* parameters = ObjectOf(config.Find("rope_parameters"));
   const Json* scaling = *request.scaling_key == 0 ? nullptr : config.Find(request.scaling_key);
-  return scaling != nullptr && scaling->is_object() ? scaling : &kEmpty;
+  ScalingSource source;
+  if (const Json* own = MemberOf(parameters, request.layer_type)) source.object = *own;
+  // What a rope_scaling amends where there is nothing else: its older 'type' does not count then.
+  if (parameters == nullptr) source.object["rope_type"] = "default";
+  if (scaling = ObjectOf(scaling); scaling != nullptr) {
+    source.object.update(*scaling);
+    source.name = "rope_scaling";
+  }
+  return source;
+}
+
+// rope_scaling replaces rope_parameters, with all that is in it, where both are given.
+ScalingSource FlatSource(ConfigReader& config, const RopeRequest& request) {
+  const Json* parameters = ObjectOf(config.Find("rope_parameters"));
+  ScalingSource source;
+  if (const Json* scaling = ObjectOf(config.Find(request.scaling_key)); scaling != nullptr) {
+    source.object = *scaling;
+    source.name = "rope_scaling";
+  } else if (parameters != nullptr) {
+    source.object = *parameters;
+  }
+  return source;
 }
 
 std::uint64_t OriginalPositions(ConfigReader& config, ConfigReader& scaling,
                                 const RopeRequest& request) {
   constexpr const char* kKey = "original_max_position_embeddings";
-  if (config.Has(kKey)) return config.Count(kKey, 1, kMaxPositions);
-  return scaling.Count(kKey, 1, kMaxPositions,
-                       request.default_original_positions != 0 ? request.default_original_positions
-                                                               : request.max_positions);
+  if (request.layer_type.empty() && config.Has(kKey)) return config.Count(kKey, 1, kMaxPositions);
+  if (request.default_original_positions != 0) return request.default_original_positions;
+  return scaling.Count(kKey, 1, kMaxPositions, request.max_positions);
+}
+
+// The share of a head that is rotated. Families that rotate whole heads do not look at it, but the
+// tables of scaled ropes do.
+double RotatedShare(ConfigReader& config, ConfigReader& scaling, const RopeRequest& request,
+                    bool scaled) {
+  constexpr const char* kKey = "partial_rotary_factor";
+  double share = request.default_partial;
+  if (*request.partial_key != 0) share = config.Positive(request.partial_key, share);
+  share = scaling.Positive(kKey, share);
+  if (share > 1) config.Fail(fmt::format("'{}' is {}, above 1", kKey, share));
+  if (request.partial || share == 1) return share;
+  if (scaled)
+    config.Fail(Unsupported(
+        fmt::format("{}: '{}' is {} beside a scaled rope, in a family that rotates whole heads",
+                    config.where(), kKey, share)));
+  return 1;
 }
 
 }  // namespace
 
 RopeSpec ReadRope(ConfigReader& config, const RopeRequest& request) {
-  bool is_new = false;
-  const Json* object = ScalingObject(config, request, is_new);
-  ConfigReader scaling(*object,
-                       config.where() + ": " + (is_new ? "rope_parameters" : "rope_scaling"));
+  const ScalingSource source =
+      request.layer_type.empty() ? FlatSource(config, request) : LayeredSource(config, request);
+  ConfigReader scaling(source.object, config.where() + ": " + source.name);
   const double old_theta = config.Positive(request.theta_key, request.default_theta);
   const double theta = scaling.Positive("rope_theta", old_theta);
-  const double old_partial = config.Positive("partial_rotary_factor", request.default_partial);
-  const double partial = scaling.Positive("partial_rotary_factor", old_partial);
+  std::string type = scaling.Text("rope_type", scaling.Text("type", "default"));
+  if (type == "yarn" && request.yarn_is_longrope) type = "longrope";
+  const bool scaled = type != "default" && type != "none" && !type.empty();
+  const double share = RotatedShare(config, scaling, request, scaled);
   RopeSpec rope;
   if (theta <= 1) config.Fail(fmt::format("'rope_theta' is {}, more than 1 was expected", theta));
-  if (partial > 1) config.Fail(fmt::format("'partial_rotary_factor' is {}, above 1", partial));
   if (config.status().ok() && scaling.status().ok()) {
-    rope.dims = static_cast<std::uint64_t>(static_cast<double>(request.head_dim) * partial);
+    rope.dims = static_cast<std::uint64_t>(static_cast<double>(request.head_dim) * share);
     if (rope.dims < 2 || rope.dims % 2 != 0) {
       config.Fail(
           fmt::format("rotary embedding over {} of a head's {} dimensions: an even number "
@@ -202,8 +240,6 @@ RopeSpec ReadRope(ConfigReader& config, const RopeRequest& request) {
       return rope;
     }
     rope.inv_freq = Inverse(Wavelengths(theta, rope.dims));
-    std::string type = scaling.Text("rope_type", scaling.Text("type", "default"));
-    if (type == "yarn" && request.yarn_is_longrope) type = "longrope";
     const RopeInputs inputs{scaling, theta, rope.dims, request.max_positions,
                             OriginalPositions(config, scaling, request)};
     ApplyScaling(type, inputs, rope);

@@ -1,5 +1,6 @@
 // Rotary embeddings from a config.json: rope_theta and rope_scaling of older transformers, or
-// rope_parameters of transformers 5 (flat, or one object a layer type).
+// rope_parameters of transformers 5 (flat, or one object a layer type). Where a config has both,
+// what transformers makes of them: rope_scaling wins.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,15 @@ namespace ingot::model {
 struct RopeRequest {
   std::uint64_t head_dim = 0;
   std::uint64_t max_positions = 0;
-  std::uint64_t default_original_positions = 0;  // 0: max_positions
+  // Phi-3 takes nothing from rope_scaling for it, only the config's own key. 0: max_positions, and
+  // rope_scaling is asked.
+  std::uint64_t default_original_positions = 0;
   double default_theta = 10000;
+  // Whether the family can rotate a part of each head, what the part is where nothing says it, and
+  // the key beside rope_parameters that may say it ("": none).
+  bool partial = false;
   double default_partial = 1;
+  const char* partial_key = "partial_rotary_factor";
   // Names the object inside rope_parameters where these differ by layer type; empty: flat.
   std::string layer_type = {};
   // Old-style keys, for this layer type. An empty scaling key: never scaled.

@@ -13,18 +13,22 @@ namespace ingot::model {
 CommonSizes ReadSizes(FamilyContext& context, const SizeDefaults& defaults) {
   ConfigReader& c = context.config;
   const SizeDefaults usual;
+  // Where a file has both, the usual name is the one that transformers' class sets last.
   const auto key = [&](const char* own, const char* usual_key) {
-    return c.Has(usual_key) && !c.Has(own) ? usual_key : own;
+    return c.Has(usual_key) ? usual_key : own;
   };
-  const char* hidden_key = key(defaults.hidden_key, usual.hidden_key);
+  const char* hidden_key = defaults.hidden_key_first && c.Has(defaults.hidden_key)
+                               ? defaults.hidden_key
+                               : key(defaults.hidden_key, usual.hidden_key);
   const char* heads_key = key(defaults.heads_key, usual.heads_key);
   CommonSizes s;
   s.vocab = c.Count("vocab_size", 1, kMaxVocab);
   s.hidden = c.Count(hidden_key, 1, kMaxWidth);
   std::optional<std::uint64_t> four_hidden;
   if (defaults.intermediate_is_four_hidden) four_hidden = std::min(4 * s.hidden, kMaxWidth);
-  s.intermediate =
-      c.Count(key(defaults.intermediate_key, usual.intermediate_key), 1, kMaxWidth, four_hidden);
+  s.intermediate = defaults.intermediate_key == nullptr
+                       ? std::min(4 * s.hidden, kMaxWidth)
+                       : c.Count(defaults.intermediate_key, 1, kMaxWidth, four_hidden);
   s.layers = c.Count(key(defaults.layers_key, usual.layers_key), 1, kMaxLayers);
   s.heads = c.Count(heads_key, 1, kMaxWidth);
   s.kv_heads = s.heads;
@@ -34,18 +38,22 @@ CommonSizes ReadSizes(FamilyContext& context, const SizeDefaults& defaults) {
   if (s.heads % s.kv_heads != 0)
     c.Fail(fmt::format("'{}' {} is not a multiple of '{}' {}", heads_key, s.heads,
                        defaults.kv_heads_key, s.kv_heads));
-  const bool has_head_dim = c.Has("head_dim") || defaults.head_dim != 0;
+  const bool asks_head_dim = defaults.head_dim_key != nullptr;
+  const bool has_head_dim =
+      asks_head_dim && (c.Has(defaults.head_dim_key) || defaults.head_dim != 0);
   if (!has_head_dim && s.hidden % s.heads != 0)
     c.Fail(fmt::format("'{}' {} is not a multiple of '{}' {}", hidden_key, s.hidden, heads_key,
                        s.heads));
-  s.head_dim = c.Count("head_dim", 1, kMaxWidth,
-                       defaults.head_dim != 0 ? defaults.head_dim : s.hidden / s.heads);
+  s.head_dim = s.hidden / s.heads;
+  if (asks_head_dim)
+    s.head_dim = c.Count(defaults.head_dim_key, 1, kMaxWidth,
+                         defaults.head_dim != 0 ? defaults.head_dim : s.head_dim);
   if (s.head_dim > kMaxWidth / s.heads)
     c.Fail(
         fmt::format("{} heads of {} dimensions are wider than {}", s.heads, s.head_dim, kMaxWidth));
   s.max_positions = c.Count(key(defaults.positions_key, usual.positions_key), 1, kMaxContext,
                             defaults.max_positions);
-  s.eps = c.Positive(defaults.eps_key, defaults.eps);
+  s.eps = defaults.eps_key == nullptr ? defaults.eps : c.Positive(defaults.eps_key, defaults.eps);
   s.activation = ReadActivation(context, defaults.activation_key, defaults.activation);
   return s;
 }
@@ -64,17 +72,20 @@ std::string FindPrefix(const FamilyContext& context, std::span<const char* const
 }
 
 Activation ReadActivation(FamilyContext& context, const char* key, const char* otherwise) {
-  static constexpr std::array<std::pair<std::string_view, Activation>, 8> kNames = {{
+  static constexpr std::array<std::pair<std::string_view, Activation>, 11> kNames = {{
       {"silu", Activation::kSilu},
       {"swish", Activation::kSilu},
       {"gelu", Activation::kGelu},
+      {"gelu_python", Activation::kGelu},
       {"gelu_new", Activation::kGeluTanh},
       {"gelu_pytorch_tanh", Activation::kGeluTanh},
       {"gelu_fast", Activation::kGeluTanh},
       {"gelu_tanh", Activation::kGeluTanh},
+      {"gelu_python_tanh", Activation::kGeluTanh},
+      {"gelu_accurate", Activation::kGeluTanh},
       {"relu", Activation::kRelu},
   }};
-  const std::string name = context.config.Text(key, otherwise);
+  const std::string name = key == nullptr ? otherwise : context.config.Text(key, otherwise);
   for (const auto& [known, activation] : kNames)
     if (name == known) return activation;
   context.config.Fail(Unsupported(
@@ -187,6 +198,7 @@ AttentionSpec SplitAttention(const std::string& module, const CommonSizes& sizes
 }
 
 bool BiasFlag(FamilyContext& context, const char* key, const std::string& tensor) {
+  if (key == nullptr) return false;
   if (context.config.Has(key)) return context.config.Flag(key, false);
   return context.has_tensor(tensor);
 }

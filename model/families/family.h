@@ -34,16 +34,18 @@ struct SizeDefaults {
   std::uint64_t kv_heads = 0;  // 0: as many as heads
   std::uint64_t head_dim = 0;  // 0: hidden_size / heads
   double eps = 1e-6;
-  const char* activation_key = "hidden_act";
+  const char* activation_key = "hidden_act";  // nullptr: it is fixed
   const char* activation = "silu";
   // What a family calls these keys; a file that has the usual name instead is read, too.
   const char* hidden_key = "hidden_size";
+  bool hidden_key_first = false;  // it wins over the usual name
   const char* layers_key = "num_hidden_layers";
   const char* heads_key = "num_attention_heads";
-  const char* kv_heads_key = "num_key_value_heads";  // nullptr: a key and a value for every head
-  const char* intermediate_key = "intermediate_size";
+  const char* kv_heads_key = "num_key_value_heads";    // nullptr: a key and a value for every head
+  const char* intermediate_key = "intermediate_size";  // nullptr: it is four times hidden_size
+  const char* head_dim_key = "head_dim";               // nullptr: always hidden_size / heads
   const char* positions_key = "max_position_embeddings";
-  const char* eps_key = "rms_norm_eps";
+  const char* eps_key = "rms_norm_eps";      // nullptr: eps is fixed
   bool intermediate_is_four_hidden = false;  // where the key is absent or null
 };
 
@@ -65,7 +67,7 @@ std::string TensorPrefix(const FamilyContext& context);
 std::string FindPrefix(const FamilyContext& context, std::span<const char* const> prefixes,
                        const std::string& tensor);
 
-// "silu", "gelu_pytorch_tanh", ... Unsupported for others.
+// "silu", "gelu_pytorch_tanh", ... Unsupported for others. A null key: `otherwise`.
 Activation ReadActivation(FamilyContext& context, const char* key, const char* otherwise);
 
 // A whole stored matrix.
@@ -101,7 +103,8 @@ void FuseBlocks(const std::string& module, const CommonSizes& sizes, bool bias, 
 AttentionSpec SplitAttention(const std::string& module, const CommonSizes& sizes, bool qkv_bias,
                              bool o_bias);
 
-// The key's value where it is given, else whether the checkpoint has `tensor`.
+// The key's value where it is given, else whether the checkpoint has `tensor`. A null key is of a
+// family that never has the bias.
 bool BiasFlag(FamilyContext& context, const char* key, const std::string& tensor);
 
 // Which layers attend within the window. Reads layer_types ("full_attention", "sliding_attention")

@@ -119,8 +119,9 @@ void BuildHead(FamilyContext& context, const EncoderNames& names, const CommonSi
   if (!context.has_tensor(a.head.weight)) a.head.weight = a.embedding;
 }
 
-Architecture BuildEncoder(FamilyContext& context, const EncoderNames& names,
-                          const CommonSizes& sizes) {
+// What BERT and RoBERTa can be asked to be. (A checkpoint with relative positions has tables of
+// distances that transformers 5 leaves out without a word.)
+void RefuseOtherKinds(FamilyContext& context) {
   ConfigReader& c = context.config;
   if (c.Flag("is_decoder", false))
     c.Fail(Unsupported(fmt::format("{}: a {} as decoder ('is_decoder') is not supported", c.where(),
@@ -129,6 +130,11 @@ Architecture BuildEncoder(FamilyContext& context, const EncoderNames& names,
   if (positions != "absolute")
     c.Fail(Unsupported(fmt::format("{}: 'position_embedding_type' is '{}' (known: absolute)",
                                    c.where(), positions)));
+}
+
+Architecture BuildEncoder(FamilyContext& context, const EncoderNames& names,
+                          const CommonSizes& sizes) {
+  ConfigReader& c = context.config;
   std::string prefix = names.prefix;
   if (!context.has_tensor(prefix + "embeddings.word_embeddings.weight")) prefix.clear();
   const std::string embeddings = prefix + "embeddings.";
@@ -152,12 +158,14 @@ Architecture BuildEncoder(FamilyContext& context, const EncoderNames& names,
 
 Architecture BuildBert(FamilyContext& context) {
   ConfigReader& c = context.config;
+  RefuseOtherKinds(context);
   const bool roberta = context.model_type == "roberta";
-  CommonSizes sizes = ReadSizes(context, {.max_positions = 512, .activation = "gelu"});
-  if (sizes.kv_heads != sizes.heads || sizes.heads * sizes.head_dim != sizes.hidden)
-    c.Fail(fmt::format("{} heads of {} dimensions over {} kv heads do not make 'hidden_size' {}",
-                       sizes.heads, sizes.head_dim, sizes.kv_heads, sizes.hidden));
-  sizes.eps = c.Positive("layer_norm_eps", 1e-12);
+  CommonSizes sizes = ReadSizes(context, {.max_positions = 512,
+                                          .eps = 1e-12,
+                                          .activation = "gelu",
+                                          .kv_heads_key = nullptr,
+                                          .head_dim_key = nullptr,
+                                          .eps_key = "layer_norm_eps"});
   // RoBERTa counts its positions from behind the padding token's.
   std::uint64_t offset = 0;
   if (roberta) {
@@ -177,20 +185,17 @@ Architecture BuildBert(FamilyContext& context) {
 }
 
 Architecture BuildDistilBert(FamilyContext& context) {
-  ConfigReader& c = context.config;
-  CommonSizes sizes;
-  sizes.vocab = c.Count("vocab_size", 1, kMaxVocab, 30522);
-  sizes.hidden = c.Count("dim", 1, kMaxWidth, 768);
-  sizes.intermediate = c.Count("hidden_dim", 1, kMaxWidth, 3072);
-  sizes.layers = c.Count("n_layers", 1, kMaxLayers, 6);
-  sizes.heads = c.Count("n_heads", 1, kMaxWidth, 12);
-  if (sizes.hidden % sizes.heads != 0)
-    c.Fail(fmt::format("'dim' {} is not a multiple of 'n_heads' {}", sizes.hidden, sizes.heads));
-  sizes.kv_heads = sizes.heads;
-  sizes.head_dim = sizes.hidden / sizes.heads;
-  sizes.max_positions = c.Count("max_position_embeddings", 1, kMaxContext, 512);
-  sizes.eps = 1e-12;
-  sizes.activation = ReadActivation(context, "activation", "gelu");
+  CommonSizes sizes = ReadSizes(context, {.max_positions = 512,
+                                          .eps = 1e-12,
+                                          .activation_key = "activation",
+                                          .activation = "gelu",
+                                          .hidden_key = "dim",
+                                          .layers_key = "n_layers",
+                                          .heads_key = "n_heads",
+                                          .kv_heads_key = nullptr,
+                                          .intermediate_key = "hidden_dim",
+                                          .head_dim_key = nullptr,
+                                          .eps_key = nullptr});
   return BuildEncoder(context, kDistilBertNames, sizes);
 }
 

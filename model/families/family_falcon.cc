@@ -34,6 +34,7 @@ SizeDefaults Defaults() {
   defaults.eps_key = "layer_norm_epsilon";
   defaults.eps = 1e-5;
   defaults.intermediate_is_four_hidden = true;
+  defaults.head_dim_key = nullptr;
   return defaults;
 }
 
@@ -103,10 +104,13 @@ Architecture BuildBloom(FamilyContext& context) {
   ConfigReader& c = context.config;
   SizeDefaults defaults = Defaults();
   defaults.hidden_key = "n_embed";
+  defaults.hidden_key_first = true;
   defaults.layers_key = "n_layer";
   defaults.heads_key = "n_head";
   defaults.kv_heads_key = nullptr;
   defaults.positions_key = "seq_length";
+  defaults.intermediate_key = nullptr;
+  defaults.activation_key = nullptr;
   defaults.activation = "gelu_new";
   const CommonSizes sizes = ReadSizes(context, defaults);
   const std::string prefix = FindPrefix(context, kPrefixes, "word_embeddings.weight");
@@ -136,6 +140,10 @@ Architecture BuildFalcon(FamilyContext& context) {
   const FalconTraits traits = ReadTraits(c, context.model_type);
   SizeDefaults defaults = Defaults();
   const bool renamed = context.model_type != "falcon";
+  if (c.Has("n_embed")) {
+    defaults.hidden_key = "n_embed";
+    defaults.hidden_key_first = true;
+  }
   if (renamed) {
     defaults.layers_key = "n_layer";
     defaults.heads_key = "n_head";

@@ -80,10 +80,9 @@ LayerSpec BuildLayer(FamilyContext& context, const GemmaTraits& traits, const Co
 CommonSizes ReadGemmaSizes(FamilyContext& context) {
   SizeDefaults defaults{.max_positions = 8192, .head_dim = 256, .eps = 1e-6};
   if (context.model_type == "gemma3_text") defaults.max_positions = 131072;
-  // Gemma 1's own files say "gelu" in hidden_act where the tanh form is meant; hidden_activation,
-  // where it is given, is right.
-  defaults.activation_key =
-      context.config.Has("hidden_activation") ? "hidden_activation" : "hidden_act";
+  // Gemma 1's own files say "gelu" in hidden_act where the tanh form is meant. Later ones have a
+  // key of another name.
+  defaults.activation_key = context.model_type == "gemma" ? "hidden_act" : "hidden_activation";
   defaults.activation = "gelu_pytorch_tanh";
   CommonSizes sizes = ReadSizes(context, defaults);
   if (context.model_type == "gemma" && sizes.activation == Activation::kGelu)
@@ -95,13 +94,20 @@ CommonSizes ReadGemmaSizes(FamilyContext& context) {
 
 Architecture BuildGemma(FamilyContext& context) {
   ConfigReader& c = context.config;
+  c.Demand("use_bidirectional_attention", false,
+           "embedding models, whose tokens see those after them, are not supported");
   const GemmaTraits traits = TraitsOf(context.model_type);
   const CommonSizes sizes = ReadGemmaSizes(context);
   Architecture a = StartArchitecture(context, sizes, true, kNormOffset);
   a.embedding_scale = std::sqrt(static_cast<double>(sizes.hidden));
-  a.logit_softcap = SoftCap(c, "final_logit_softcapping", traits.default_logit_softcap);
+  if (traits.post_norms)
+    a.logit_softcap = SoftCap(c, "final_logit_softcapping", traits.default_logit_softcap);
   AddRopes(context, sizes, a);
-  const double softcap = SoftCap(c, "attn_logit_softcapping", traits.default_attention_softcap);
+  // Gemma 3 has the key and does not use it.
+  const double softcap =
+      traits.head_norms || !traits.post_norms
+          ? 0
+          : SoftCap(c, "attn_logit_softcapping", traits.default_attention_softcap);
   const double scale = 1 / std::sqrt(traits.post_norms ? c.Positive("query_pre_attn_scalar", 256)
                                                        : static_cast<double>(sizes.head_dim));
   std::uint64_t window = 0;

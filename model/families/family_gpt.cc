@@ -26,6 +26,7 @@ SizeDefaults Defaults(std::uint64_t positions) {
   defaults.activation_key = "activation_function";
   defaults.activation = "gelu_new";
   defaults.intermediate_is_four_hidden = true;
+  defaults.head_dim_key = nullptr;
   return defaults;
 }
 
@@ -131,7 +132,10 @@ Architecture BuildGptJ(FamilyContext& context) {
   RopeRequest rope;
   rope.head_dim = rotated;
   rope.max_positions = sizes.max_positions;
-  a.ropes.push_back(ReadRope(c, rope));
+  static const Json kNone = Json::object();  // no key but rotary_dim is about it
+  ConfigReader none(kNone, c.where());
+  a.ropes.push_back(ReadRope(none, rope));
+  c.Fail(none.status());
   a.ropes.back().interleaved = true;
   for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i) {
     const std::string module = LayerName(prefix, i);

@@ -78,7 +78,8 @@ Architecture BuildJamba(FamilyContext& context) {
   mamba.rank = TimeStepRank(c, "mamba_dt_rank", sizes.hidden);
   const Every attends = ReadEvery(c, "attn_layer_period", "attn_layer_offset", {8, 4});
   const Every routes = ReadEvery(c, "expert_layer_period", "expert_layer_offset", {2, 1});
-  const std::uint64_t experts = c.Count("num_experts", 1, kMaxExperts, 16);
+  const std::uint64_t experts =
+      c.Count(c.Has("num_local_experts") ? "num_local_experts" : "num_experts", 1, kMaxExperts, 16);
   const std::uint64_t per_token = c.Count("num_experts_per_tok", 1, kMaxExperts, 2);
   if (experts > 1 && per_token > experts)
     c.Fail(
@@ -120,7 +121,9 @@ Architecture BuildBamba(FamilyContext& context) {
   RopeRequest rope;
   rope.head_dim = sizes.head_dim;
   rope.max_positions = sizes.max_positions;
+  rope.partial = true;
   rope.default_partial = 0.5;
+  rope.partial_key = "";  // it is fixed but for rope_parameters
   a.ropes.push_back(ReadRope(c, rope));
   const Json indices = c.Has("attn_layer_indices") ? *c.Find("attn_layer_indices") : Json::array();
   if (!indices.is_array()) c.Fail("'attn_layer_indices' is not a list");

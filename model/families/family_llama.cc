@@ -12,18 +12,38 @@ namespace {
 struct LlamaTraits {
   const char* model_type;
   SizeDefaults sizes;
-  bool qkv_bias_always;  // Qwen2; the others ask attention_bias
+  bool qkv_bias_always;  // Qwen2
+  // Keys of the biases, nullptr: there are none.
+  const char* attention_bias;
+  const char* mlp_bias;
   bool head_norms;       // Qwen3
   std::uint64_t window;  // default of sliding_window where the key is absent
   bool window_flagged;   // the window needs use_sliding_window (Qwen)
 };
 
+constexpr const char* kAttentionBias = "attention_bias";
+constexpr const char* kMlpBias = "mlp_bias";
+
 constexpr LlamaTraits kTraits[] = {
-    {"llama", {}, false, false, 0, false},
-    {"mistral", {.max_positions = 131072, .kv_heads = 8}, false, false, 4096, false},
-    {"qwen2", {.max_positions = 32768}, true, false, 4096, true},
-    {"qwen3", {.max_positions = 32768, .head_dim = 128}, false, true, 4096, true},
-    {"granite", {}, false, false, 0, false},
+    {"llama", {}, false, kAttentionBias, kMlpBias, false, 0, false},
+    {"mistral",
+     {.max_positions = 131072, .kv_heads = 8},
+     false,
+     nullptr,
+     nullptr,
+     false,
+     4096,
+     false},
+    {"qwen2", {.max_positions = 32768}, true, nullptr, nullptr, false, 4096, true},
+    {"qwen3",
+     {.max_positions = 32768, .head_dim = 128},
+     false,
+     kAttentionBias,
+     nullptr,
+     true,
+     4096,
+     true},
+    {"granite", {}, false, kAttentionBias, kMlpBias, false, 0, false},
 };
 
 const LlamaTraits& TraitsOf(const std::string& model_type) {
@@ -58,7 +78,7 @@ LayerSpec BuildLayer(FamilyContext& context, const LlamaTraits& traits, const Co
   LayerSpec layer;
   const std::string attention = module + ".self_attn";
   const auto bias = [&](const char* tensor) {
-    return BiasFlag(context, "attention_bias", attention + tensor);
+    return BiasFlag(context, traits.attention_bias, attention + tensor);
   };
   layer.pre_mixer_norm = RmsNorm(module + ".input_layernorm", sizes.eps);
   layer.attention = SplitAttention(attention, sizes, traits.qkv_bias_always || bias(".q_proj.bias"),
@@ -69,7 +89,7 @@ LayerSpec BuildLayer(FamilyContext& context, const LlamaTraits& traits, const Co
   }
   layer.pre_mlp_norm = RmsNorm(module + ".post_attention_layernorm", sizes.eps);
   layer.mlp = GatedMlp(module + ".mlp", sizes.hidden, sizes.intermediate, sizes.activation,
-                       BiasFlag(context, "mlp_bias", module + ".mlp.gate_proj.bias"));
+                       BiasFlag(context, traits.mlp_bias, module + ".mlp.gate_proj.bias"));
   return layer;
 }
 

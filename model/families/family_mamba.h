@@ -20,7 +20,7 @@ struct MambaSizes {
   std::uint64_t heads = 0, groups = 0;  // Mamba-2
   bool bias = false;                    // in_proj, out_proj
   bool conv_bias = true;
-  Activation activation = Activation::kSilu;  // of the convolution and the gate
+  Activation activation = Activation::kSilu;  // of the convolution; gates are SiLU, always
 };
 
 // The rank of the time step: a number, or "auto" (and absent) for ceil(hidden / 16).

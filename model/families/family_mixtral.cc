@@ -13,14 +13,19 @@ struct MoeTraits {
   const char* block;             // of the MoE module
   const char *gate, *up, *down;  // of an expert's matrices
   const char* experts_key;
+  const char* experts_alias;     // nullptr: none
   const char* expert_width_key;  // size of an expert
   SizeDefaults sizes;
-  std::uint64_t experts, per_token;  // where the config is silent
-  bool normalize;                    // norm_topk_prob where the config is silent
-  bool head_norms = false;           // q and k normalized in each head
-  bool wide_norms = false;           // over all heads
-  bool dense_layers = false;         // may mix dense layers in
-  bool flagged_window = false;       // the window needs use_sliding_window
+  std::uint64_t experts, per_token;      // where the config is silent
+  bool normalize;                        // norm_topk_prob where the config is silent
+  bool always_normalizes = false;        // and there is no such key
+  const char* attention_bias = nullptr;  // the key of biases of q, k, v and o, nullptr: none
+  bool windows = true;
+  double theta = 10000;
+  bool head_norms = false;      // q and k normalized in each head
+  bool wide_norms = false;      // over all heads
+  bool dense_layers = false;    // may mix dense layers in
+  bool flagged_window = false;  // the window needs use_sliding_window
   bool shared_expert = false;
   bool qkv_bias = false;  // Qwen2-MoE has a key for it, true where it is silent
 };
@@ -32,17 +37,21 @@ constexpr MoeTraits kFamilies[] = {
      .up = ".w3",
      .down = ".w2",
      .experts_key = "num_local_experts",
+     .experts_alias = "num_experts",
      .expert_width_key = "intermediate_size",
      .sizes = {.max_positions = 131072, .kv_heads = 8, .eps = 1e-5},
      .experts = 8,
      .per_token = 2,
-     .normalize = true},
+     .normalize = true,
+     .always_normalizes = true,
+     .theta = 1e6},
     {.model_type = "qwen2_moe",
      .block = ".mlp",
      .gate = ".gate_proj",
      .up = ".up_proj",
      .down = ".down_proj",
      .experts_key = "num_experts",
+     .experts_alias = nullptr,
      .expert_width_key = "moe_intermediate_size",
      .sizes = {.max_positions = 32768},
      .experts = 60,
@@ -58,11 +67,13 @@ constexpr MoeTraits kFamilies[] = {
      .up = ".up_proj",
      .down = ".down_proj",
      .experts_key = "num_experts",
+     .experts_alias = "num_local_experts",
      .expert_width_key = "moe_intermediate_size",
      .sizes = {.max_positions = 32768, .kv_heads = 4},
      .experts = 128,
      .per_token = 8,
      .normalize = false,
+     .attention_bias = "attention_bias",
      .head_norms = true,
      .dense_layers = true,
      .flagged_window = true},
@@ -72,11 +83,14 @@ constexpr MoeTraits kFamilies[] = {
      .up = ".up_proj",
      .down = ".down_proj",
      .experts_key = "num_experts",
+     .experts_alias = "num_local_experts",
      .expert_width_key = "intermediate_size",
      .sizes = {.max_positions = 4096, .eps = 1e-5},
      .experts = 64,
      .per_token = 8,
      .normalize = false,
+     .attention_bias = "attention_bias",
+     .windows = false,
      .wide_norms = true},
 };
 
@@ -93,14 +107,15 @@ struct MoeSizes {
 
 MoeSizes ReadMoeSizes(ConfigReader& c, const MoeTraits& traits, const CommonSizes& sizes) {
   MoeSizes moe;
-  // transformers 5 gives the count either name.
-  const char* experts_key = c.Has(traits.experts_key) || !c.Has("num_local_experts")
-                                ? traits.experts_key
-                                : "num_local_experts";
+  // Where a file has both names of the count, the alias is the one that is set last.
+  const char* experts_key = traits.experts_alias != nullptr && c.Has(traits.experts_alias)
+                                ? traits.experts_alias
+                                : traits.experts_key;
   moe.experts = c.Count(experts_key, 1, kMaxExperts, traits.experts);
   moe.width = c.Count(traits.expert_width_key, 1, kMaxWidth);
   moe.per_token = c.Count("num_experts_per_tok", 1, kMaxExperts, traits.per_token);
-  moe.normalize = c.Flag("norm_topk_prob", traits.normalize);
+  moe.normalize =
+      traits.always_normalizes ? traits.normalize : c.Flag("norm_topk_prob", traits.normalize);
   if (traits.shared_expert)
     moe.shared_width = c.Count("shared_expert_intermediate_size", 0, kMaxWidth, 5632);
   if (moe.per_token > moe.experts)
@@ -153,12 +168,17 @@ std::vector<std::uint64_t> Windows(FamilyContext& context, const MoeTraits& trai
                                    std::uint64_t layers) {
   ConfigReader& c = context.config;
   std::vector<std::uint64_t> windows(layers, 0);
+  if (!traits.windows) return windows;
   if (traits.flagged_window && !c.Flag("use_sliding_window", false)) return windows;
   const bool by_layer = traits.qkv_bias;  // Qwen2-MoE: every other one of the first layers
-  const std::uint64_t window = c.Count("sliding_window", 0, kMaxContext, by_layer ? 4096 : 0);
+  // Absent it is the class's default (Qwen's: 4096), null it is none.
+  if (c.IsNull("sliding_window") || (!traits.flagged_window && !c.Has("sliding_window")))
+    return windows;
+  const std::uint64_t window = c.Count("sliding_window", 1, kMaxContext, 4096);
+  if (!by_layer) return std::vector<std::uint64_t>(layers, window);
   const std::uint64_t most = c.Count("max_window_layers", 0, kMaxContext, 28);
-  const std::vector<bool> sliding = SlidingLayers(
-      context, layers, [&](std::uint64_t i) { return !by_layer || (i % 2 == 0 && i < most); });
+  const std::vector<bool> sliding =
+      SlidingLayers(context, layers, [&](std::uint64_t i) { return i % 2 == 0 && i < most; });
   for (std::uint64_t i = 0; i < layers; ++i) windows[i] = sliding[i] ? window : 0;
   return windows;
 }
@@ -166,7 +186,7 @@ std::vector<std::uint64_t> Windows(FamilyContext& context, const MoeTraits& trai
 AttentionSpec MoeAttention(FamilyContext& context, const MoeTraits& traits,
                            const CommonSizes& sizes, const std::string& module) {
   ConfigReader& c = context.config;
-  const bool bias = BiasFlag(context, "attention_bias", module + ".q_proj.bias");
+  const bool bias = BiasFlag(context, traits.attention_bias, module + ".q_proj.bias");
   AttentionSpec attention = traits.qkv_bias
                                 ? SplitAttention(module, sizes, c.Flag("qkv_bias", true), false)
                                 : SplitAttention(module, sizes, bias, bias);
@@ -190,6 +210,7 @@ Architecture BuildMixtral(FamilyContext& context) {
   RopeRequest rope;
   rope.head_dim = sizes.head_dim;
   rope.max_positions = sizes.max_positions;
+  rope.default_theta = traits.theta;
   a.ropes.push_back(ReadRope(c, rope));
   const std::vector<std::uint64_t> windows = Windows(context, traits, sizes.layers);
   const std::vector<bool> dense = DenseLayers(c, traits, sizes.layers);

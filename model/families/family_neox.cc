@@ -21,13 +21,13 @@ SizeDefaults Defaults(std::uint64_t positions, const char* activation) {
   return defaults;
 }
 
-RopeSpec PartialRope(ConfigReader& c, const CommonSizes& sizes, double partial, double theta) {
+RopeRequest PartialRope(const CommonSizes& sizes, double partial) {
   RopeRequest rope;
   rope.head_dim = sizes.head_dim;
   rope.max_positions = sizes.max_positions;
+  rope.partial = true;
   rope.default_partial = partial;
-  rope.default_theta = theta;
-  return ReadRope(c, rope);
+  return rope;
 }
 
 Architecture Start(FamilyContext& context, const CommonSizes& sizes, const std::string& embedding,
@@ -57,6 +57,7 @@ Architecture BuildGptNeoX(FamilyContext& context) {
   ConfigReader& c = context.config;
   SizeDefaults defaults = Defaults(2048, "gelu");
   defaults.kv_heads_key = nullptr;
+  defaults.head_dim_key = nullptr;
   const CommonSizes sizes = ReadSizes(context, defaults);
   static constexpr std::array kPrefixes = {"gpt_neox.", ""};
   const std::string prefix = FindPrefix(context, kPrefixes, "embed_in.weight");
@@ -64,8 +65,15 @@ Architecture BuildGptNeoX(FamilyContext& context) {
       context.has_tensor("lm_head.weight") && !context.has_tensor("embed_out.weight");
   Architecture a = Start(context, sizes, prefix + "embed_in", prefix + "final_layer_norm",
                          renamed ? "lm_head" : "embed_out");
-  a.ropes.push_back(
-      PartialRope(c, sizes, c.Positive("rotary_pct", 0.25), c.Positive("rotary_emb_base", 10000)));
+  RopeRequest rope = PartialRope(sizes, 0.25);
+  rope.partial_key = "rotary_pct";
+  rope.theta_key = "rotary_emb_base";
+  // A head_dim says nothing but from what the part is taken.
+  rope.head_dim = c.Count("head_dim", 1, kMaxWidth, sizes.head_dim);
+  a.ropes.push_back(ReadRope(c, rope));
+  if (a.ropes.back().dims > sizes.head_dim)
+    c.Fail(fmt::format("'head_dim' is {}: {} of a head's {} dimensions cannot be rotated",
+                       rope.head_dim, a.ropes.back().dims, sizes.head_dim));
   const bool parallel = c.Flag("use_parallel_residual", true);
   const bool bias = c.Flag("attention_bias", true);
   for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i) {
@@ -89,7 +97,7 @@ Architecture BuildPhi(FamilyContext& context) {
   const std::string prefix = TensorPrefix(context);
   Architecture a =
       Start(context, sizes, prefix + "embed_tokens", prefix + "final_layernorm", "lm_head");
-  a.ropes.push_back(PartialRope(c, sizes, 0.5, 10000));
+  a.ropes.push_back(ReadRope(c, PartialRope(sizes, 0.5)));
   const bool head_norms = c.Flag("qk_layernorm", false);
   for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i) {
     const std::string module = fmt::format("{}layers.{}", prefix, i);
@@ -112,11 +120,12 @@ Architecture BuildPhi(FamilyContext& context) {
 
 Architecture BuildStableLm(FamilyContext& context) {
   ConfigReader& c = context.config;
-  const CommonSizes sizes = ReadSizes(context, Defaults(4096, "silu"));
+  SizeDefaults defaults = Defaults(4096, "silu");
+  defaults.head_dim_key = nullptr;
+  const CommonSizes sizes = ReadSizes(context, defaults);
   const std::string prefix = TensorPrefix(context);
   Architecture a = Start(context, sizes, prefix + "embed_tokens", prefix + "norm", "lm_head");
-  // Early files call the part "rope_pct".
-  a.ropes.push_back(PartialRope(c, sizes, c.Positive("rope_pct", 0.25), 10000));
+  a.ropes.push_back(ReadRope(c, PartialRope(sizes, 0.25)));
   const bool parallel = c.Flag("use_parallel_residual", false);
   const bool bias = c.Flag("use_qkv_bias", false);
   const bool head_norms = c.Flag("qk_layernorm", false);

@@ -61,6 +61,7 @@ Architecture BuildOpt(FamilyContext& context) {
   SizeDefaults defaults;
   defaults.kv_heads_key = nullptr;
   defaults.intermediate_key = "ffn_dim";
+  defaults.head_dim_key = nullptr;
   defaults.activation_key = "activation_function";
   defaults.activation = "relu";
   const CommonSizes sizes = ReadSizes(context, defaults);

@@ -37,10 +37,12 @@ Architecture BuildPhi3(FamilyContext& context) {
   RopeRequest rope;
   rope.head_dim = sizes.head_dim;
   rope.max_positions = sizes.max_positions;
+  rope.partial = true;
   rope.default_original_positions = 4096;
   rope.yarn_is_longrope = true;
   a.ropes.push_back(ReadRope(c, rope));
-  const std::uint64_t window = c.Count("sliding_window", 0, kMaxContext, 0);
+  const std::uint64_t window =
+      c.Has("sliding_window") ? c.Count("sliding_window", 1, kMaxContext) : 0;
   const std::string prefix = TensorPrefix(context);
   for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i)
     a.layers.push_back(BuildLayer(sizes, window, prefix + "layers." + std::to_string(i)));

@@ -2,6 +2,8 @@
 // from the shapes of the tensors: rwkv_checkpoint.cc puts it into the config.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 
 #include "model/families/family.h"
@@ -173,7 +175,9 @@ RwkvSizes ReadRwkvSizes(FamilyContext& context) {
   s.version = VersionOf(context.model_type);
   s.hidden = c.Count("hidden_size", 1, kMaxWidth);
   s.inner = c.Count("attention_hidden_size", 1, kMaxWidth, s.hidden);
-  s.intermediate = c.Count("intermediate_size", 1, kMaxWidth);
+  std::optional<std::uint64_t> four_hidden;
+  if (s.version == RwkvVersion::k4) four_hidden = std::min(4 * s.hidden, kMaxWidth);
+  s.intermediate = c.Count("intermediate_size", 1, kMaxWidth, four_hidden);
   s.eps = c.Positive(s.version == RwkvVersion::k7 ? "norm_eps" : "layer_norm_epsilon", 1e-5);
   s.head_dim = 1;
   if (s.version == RwkvVersion::k4) return s;

@@ -156,9 +156,16 @@ void ConfigMaker::Llama3Factors(const std::vector<double>& factors) {
 void ConfigMaker::Rope() {
   config_["rope_theta"] = keys_.Number(".rope.freq_base").value_or(10000.0);
   const std::uint64_t rotated = keys_.Count(".rope.dimension_count").value_or(head_dim_);
-  if (rotated != head_dim_ && rotated != 0 && head_dim_ != 0)
+  if (rotated != head_dim_ && rotated != 0 && head_dim_ != 0) {
+    // The only family here whose config.json can say it.
+    if (std::string_view(family_.model_type) != "phi3")
+      keys_.Fail(Unsupported(
+          fmt::format("metadata key '{}.rope.dimension_count' is {} of a head's {}: a '{}' that "
+                      "rotates a part of each head is not supported",
+                      family_.architecture, rotated, head_dim_, family_.model_type)));
     config_["partial_rotary_factor"] =
         static_cast<double>(rotated) / static_cast<double>(head_dim_);
+  }
   const auto factors = ReadVector(gguf_, file_, "rope_freqs.weight");
   if (factors && !factors->empty()) return Llama3Factors(*factors);
   const auto long_factor = ReadVector(gguf_, file_, "rope_factors_long.weight");

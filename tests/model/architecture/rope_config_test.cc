@@ -91,7 +91,7 @@ TEST(RopeConfig, NamesWhatIsWrong) {
   for (const BadCase& c : cases) {
     const Json json = Json::parse(c.config);
     ConfigReader config(json);
-    ReadRope(config, {.head_dim = 64, .max_positions = 4096});
+    ReadRope(config, {.head_dim = 64, .max_positions = 4096, .partial = true});
     EXPECT_EQ(config.status().code(), c.code) << c.config;
     EXPECT_EQ(config.status().message(), c.message) << c.config;
   }
