@@ -39,7 +39,7 @@ typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/, co
     if (norms[i]->present()) selected[i] = ops.Norm(*norms[i], selected[i]);
   const auto step = std::move(ops.Linear({&spec.time_step}, selected[0]).front());
   const auto y = ops.SelectiveScan(spec, layer, x, step, selected[1], selected[2]);
-  const auto gated = ops.Gate(spec.conv.activation, std::move(xz[1]), y);
+  const auto gated = ops.Gate(Activation::kSilu, std::move(xz[1]), y);
   return forward_detail::WholeLinear(ops, spec.out, gated);
 }
 
@@ -50,7 +50,7 @@ typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/,
   auto parts = ops.Linear({&spec.z, &spec.xbc, &spec.dt}, in);
   const auto scanned =
       ops.SsdScan(spec, layer, ops.CausalConv(spec.conv, layer, parts[1]), parts[2]);
-  auto y = ops.Gate(spec.conv.activation, std::move(parts[0]), scanned);
+  auto y = ops.Gate(Activation::kSilu, std::move(parts[0]), scanned);
   if (spec.norm.present()) y = ops.GroupNorm(spec.norm, std::move(y), spec.norm_groups);
   return forward_detail::WholeLinear(ops, spec.out, y);
 }
