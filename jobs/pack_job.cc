@@ -11,7 +11,9 @@
 #include <utility>
 
 #include "files/temporary.h"
+#include "model/families/known_keys.h"
 #include "model/source/checkpoint.h"
+#include "model/source/checkpoint_note.h"
 #include "model/tokenizer/tokenizer.h"
 #include "pack/slab_source.h"
 #include "untrusted/text_input.h"
@@ -48,6 +50,14 @@ Status CheckTokenizer(const model::Checkpoint& checkpoint, const Monitor& monito
                                            checkpoint.path(), status.message()));
 }
 
+// Once for a job: what of the source is left aside.
+void TellNotes(const model::Checkpoint& checkpoint, const Monitor& monitor) {
+  const auto has = [&](std::string_view name) { return checkpoint.Find(name) != nullptr; };
+  for (const std::string& note :
+       {model::NoteOf(checkpoint), model::NoteOnKeys(checkpoint.config(), has)})
+    if (!note.empty()) monitor.Warn(note);
+}
+
 Result<Work> Prepare(const PackJobOptions& options, bool sweeps, const Monitor& monitor) {
   Work work{options, nullptr, {}, {}};
   INGOT_TRY(monitor.Check());
@@ -55,6 +65,7 @@ Result<Work> Prepare(const PackJobOptions& options, bool sweeps, const Monitor& 
     INGOT_TRY(untrusted::ReadText(text).status().At("--measure"));
   INGOT_ASSIGN(work.checkpoint, model::Checkpoint::Open(options.model));
   if (options.require_tokenizer) INGOT_TRY(CheckTokenizer(*work.checkpoint, monitor));
+  TellNotes(*work.checkpoint, monitor);
   if (options.calibrate) {
     // Beside the artifact, so that the next pack of this model can take it.
     work.options.statistics = options.output + ".stats.safetensors";

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string>
+#include <utility>
 
 #include "base/bytes.h"
 #include "codecs/plane_codec.h"
@@ -11,6 +14,8 @@
 
 namespace ingot::pack {
 namespace {
+
+constexpr std::size_t kMostNamed = 5;  // of tensors without a use
 
 // What a model lacks is not the user's typing error: exit code 1, not 2.
 Status ModelError(Status status) {
@@ -104,6 +109,26 @@ Status CheckRulesUsed(const std::vector<Rule>& rules, const std::vector<int>& ma
   return OkStatus();
 }
 
+// Every tensor is there that is used, and unless allowed none that is not: those are named.
+Status CheckUses(const model::Architecture& architecture, const model::Checkpoint& checkpoint,
+                 bool allow_unused) {
+  INGOT_TRY(model::CheckTensors(architecture, checkpoint.tensors(), true));
+  if (allow_unused) return OkStatus();
+  const Status unused = model::CheckTensors(architecture, checkpoint.tensors(), false);
+  if (unused.ok()) return OkStatus();
+  std::set<std::string> used;
+  for (model::TensorUse& use : model::TensorUses(architecture)) used.insert(std::move(use.name));
+  std::string names;
+  std::size_t count = 0;
+  for (const model::TensorInfo& tensor : checkpoint.tensors()) {
+    if (used.contains(tensor.name) || ++count == 1 || count > kMostNamed) continue;
+    names += fmt::format("{}'{}'", count == 2 ? " (" : ", ", tensor.name);
+  }
+  if (!names.empty()) names += count > kMostNamed ? ", ...)" : ")";
+  return {unused.code(),
+          fmt::format("{}{}; --allow-unused leaves such tensors out", unused.message(), names)};
+}
+
 }  // namespace
 
 std::string_view RoleName(model::TensorRole role) {
@@ -125,8 +150,7 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
   auto built = model::BuildArchitecture(checkpoint.config(), has);
   if (!built.ok()) return ModelError(std::move(built).status());
   const model::Architecture architecture = *std::move(built);
-  INGOT_TRY(
-      ModelError(model::CheckTensors(architecture, checkpoint.tensors(), options.allow_unused)));
+  INGOT_TRY(ModelError(CheckUses(architecture, checkpoint, options.allow_unused)));
   if (options.require_tokenizer && !model::Tokenizer::IsIn(checkpoint.assets()))
     return NotFound(fmt::format(
         "{}: no tokenizer.json, tokenizer.model, tekken.json, vocab.txt, vocab.json with merges.txt "

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "model/families/known_keys.h"
+#include "model/source/checkpoint_note.h"
 #include "model/source/tensor_names.h"
 #include "model/text/json_text.h"
 #include "model/tokenizer/tokenizer.h"
@@ -278,6 +280,9 @@ SourceSummary SummarizeSource(const model::Checkpoint& checkpoint) {
     summary.problems.push_back(built.status().message());
   } else {
     summary.architecture = *std::move(built);
+    for (std::string note :
+         {model::NoteOf(checkpoint), model::NoteOnKeys(checkpoint.config(), has)})
+      if (!note.empty()) summary.notes.push_back(std::move(note));
     const auto plan = PlanOf(checkpoint, *preset);
     known = true;
     if (!plan.ok()) {
@@ -337,6 +342,7 @@ Json SourceJson(const SourceSummary& s) {
           {"model_type", s.model_type},
           {"understood", s.understood()},
           {"problems", s.problems},
+          {"notes", s.notes},
           {"architecture", ArchitectureJson(s.architecture)},
           {"parameters", s.total.weights},
           {"active_parameters", s.active_weights},

@@ -56,6 +56,7 @@ struct SourceSummary {
   std::vector<PresetSummary> presets;
   std::vector<std::string> unused;    // tensors
   std::vector<std::string> problems;  // what keeps the model from being packed or run
+  std::vector<std::string> notes;     // what was ignored
 
   bool understood() const { return problems.empty(); }
 };

@@ -116,6 +116,9 @@ Status CheckTensors(const Architecture& architecture, std::span<const TensorInfo
       return NotFound(fmt::format("tensor '{}' ({}) is missing, though config.json asks for it",
                                   use.name, ShapeText(use.shape)));
     const TensorInfo& tensor = *it->second;
+    if (IsIntegerBuffer(tensor.name, tensor.stored_type))
+      return Unsupported(fmt::format("{}: tensor '{}': weights of dtype {}", tensor.file,
+                                     tensor.name, tensor.stored_type));
     if (tensor.shape != use.shape)
       return InvalidArgument(fmt::format("{}: tensor '{}' is {}, config.json asks for {}",
                                          tensor.file, tensor.name, ShapeText(tensor.shape),

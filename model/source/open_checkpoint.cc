@@ -6,6 +6,7 @@
 #include "model/source/checkpoint.h"
 #include "model/source/checkpoint_sources.h"
 #include "model/source/hf/model_folder.h"
+#include "model/source/model_location.h"
 #include "model/source/rwkv/rwkv_checkpoint.h"
 #include "model/source/torch/torch_file.h"
 
@@ -31,12 +32,11 @@ Result<std::string> LonePth(const std::string& directory) {
 
 }  // namespace
 
-Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path) {
+Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& model) {
+  INGOT_ASSIGN(const std::string path, LocateModel(model));
   std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status))
-    return NotFound(fmt::format("{}: no such file or directory", path));
-  if (std::filesystem::is_directory(status)) {
+  if (std::filesystem::is_directory(path, error)) {
+    INGOT_TRY(CheckIsNoAdapter(path));
     INGOT_ASSIGN(const std::string lone, LonePth(path));
     if (!lone.empty())
       INGOT_TRY(CheckInFolder(path, std::filesystem::path(lone).filename().string()));
@@ -44,11 +44,13 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& path) {
                  lone.empty() ? OpenHfCheckpoint(path) : OpenTorchCheckpoint(lone));
     return AdaptRwkv(std::move(checkpoint));
   }
+  INGOT_TRY(CheckIsNoPointer(path));
+  INGOT_TRY(CheckIsNoArtifact(path));
   if (IsRwkvCppFile(path)) {
     INGOT_ASSIGN(auto checkpoint, OpenRwkvCppCheckpoint(path));
     return AdaptRwkv(std::move(checkpoint));
   }
-  if (HasTorchExtension(path)) {
+  if (HasTorchExtension(path) || path.ends_with(".safetensors")) {
     INGOT_ASSIGN(auto checkpoint, OpenTorchCheckpoint(path));
     return AdaptRwkv(std::move(checkpoint));
   }

@@ -13,6 +13,7 @@
 #include "inspect/verification.h"
 #include "jobs/verify_job.h"
 #include "model/source/checkpoint.h"
+#include "model/source/model_location.h"
 #include "pack/source_summary.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
@@ -42,6 +43,7 @@ Status DamageStatus(const std::string& file,
 
 // A directory, or a file of weights that is no artifact.
 bool IsSource(const std::string& path) {
+  if (const auto located = model::LocateModel(path); located.ok() && *located != path) return true;
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return true;
   const std::string extension = std::filesystem::path(path).extension();

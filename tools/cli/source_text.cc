@@ -100,7 +100,9 @@ std::string SourceText(const pack::SourceSummary& summary, bool with_tensors) {
   AddModel(summary, rows);
   std::string text = untrusted::Printable(summary.path) + "\n" + inspect::AlignTable(rows, "  ");
   text += RoleTable(summary) + GroupTable(summary, with_tensors) + PresetTable(summary);
-  if (!summary.problems.empty()) text += "\n";
+  if (!summary.problems.empty() || !summary.notes.empty()) text += "\n";
+  for (const std::string& note : summary.notes)
+    text += fmt::format("  ignored: {}\n", untrusted::Printable(note));
   for (const std::string& problem : summary.problems)
     text += fmt::format("  not understood: {}\n", untrusted::Printable(problem));
   return text;

@@ -11,10 +11,15 @@
 
 #include "base/file.h"
 #include "model/source/asset_names.h"
+#include "model/source/checkpoint_note.h"
 #include "model/source/checkpoint_sources.h"
+#include "model/source/hf/mamba_ssm_config.h"
 #include "model/source/hf/model_folder.h"
 #include "model/source/hf/packed_experts.h"
+#include "model/source/hf/text_model.h"
+#include "model/source/hf/training_names.h"
 #include "model/source/mapped_file.h"
+#include "model/source/model_location.h"
 #include "model/source/quantized/quantization_methods.h"
 #include "model/source/rwkv/rwkv_layout.h"
 #include "model/source/safetensors.h"
@@ -90,7 +95,7 @@ std::optional<TorchEntry> StridedEntry(const StoredTensor& tensor) {
                     entry.offset, entry.bytes, tensor.strides};
 }
 
-class HfCheckpoint final : public Checkpoint {
+class HfCheckpoint final : public Checkpoint, public HasNote {
  public:
   // With `single`, that file of the directory and no other.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::string& directory,
@@ -104,6 +109,7 @@ class HfCheckpoint final : public Checkpoint {
                   MutableByteSpan out) const override;
   ByteSpan Mapped(const TensorInfo& tensor) const override;
   const std::map<std::string, std::string>& assets() const override { return assets_; }
+  const std::string& note() const override { return note_; }
 
  private:
   Status ReadConfig();
@@ -114,6 +120,10 @@ class HfCheckpoint final : public Checkpoint {
   Status OpenShards(const std::string& single);
   Status OpenShard(const std::string& name, const std::map<std::string, std::string>& index,
                    StoredTensors& stored);
+  // A head that an index may list or not, since its weight is the embedding.
+  bool MayBeTied(std::string_view tensor) const;
+  // Gives tensors the names that they have in a plain model; what is not the text model's goes.
+  Status NameTensors(StoredTensors& stored);
   // Replaces tensors that hold all experts of a layer by one for each matrix.
   Status UnpackExperts(StoredTensors& stored) const;
   // What the checkpoint says of its quantization; null where it says nothing.
@@ -126,6 +136,8 @@ class HfCheckpoint final : public Checkpoint {
   std::string_view format_ = "safetensors";
   const char* index_file_ = kSafetensorsFiles.index;
   Json config_;
+  bool inner_text_ = false;  // the model is the text part of what the folder holds
+  std::string note_;
   std::vector<Shard> shards_;
   std::map<std::string, std::string> metadata_;  // of all safetensors files
   std::vector<TensorInfo> tensors_;
@@ -136,6 +148,7 @@ class HfCheckpoint final : public Checkpoint {
 Result<Json> ReadJsonObject(const std::string& folder, const std::string& name) {
   const std::string path = folder + "/" + name;
   INGOT_TRY(CheckInFolder(folder, name));
+  INGOT_TRY(CheckIsNoPointer(path));
   INGOT_ASSIGN(const std::string text, ReadFileToString(path, kMaxConfigBytes));
   INGOT_ASSIGN(Json json, ParseJson(text).At(path));
   if (!json.is_object()) return Corruption(path + ": not a JSON object");
@@ -152,6 +165,11 @@ Status HfCheckpoint::ReadConfig() {
   if (!Exists(file))
     return NotFound(path_ + ": no config.json there; not a Hugging Face model directory");
   INGOT_ASSIGN(config_, ReadJsonObject(path_, "config.json"));
+  INGOT_ASSIGN(auto original, FromMambaSsmConfig(config_).At(path_));
+  if (original) config_ = *std::move(original);
+  INGOT_ASSIGN(auto text, TextConfig(config_).At(path_));
+  inner_text_ = text.has_value();
+  if (text) config_ = *std::move(text);
   return OkStatus();
 }
 
@@ -163,6 +181,7 @@ Status HfCheckpoint::ReadAssets() {
     // Mistral's own form of what tokenizer.json holds: megabytes that nobody would read.
     if (name == "tekken.json" && assets_.contains("tokenizer.json")) continue;
     INGOT_TRY(CheckInFolder(path_, name));
+    INGOT_TRY(CheckIsNoPointer(file));
     INGOT_ASSIGN(assets_[name], ReadFileToString(file, kMaxAssetBytes));
   }
   std::error_code error;
@@ -239,6 +258,7 @@ Status HfCheckpoint::OpenShard(const std::string& name,
                                const std::map<std::string, std::string>& index,
                                StoredTensors& stored) {
   const std::string file = path_ + "/" + name;
+  INGOT_TRY(CheckIsNoPointer(file));
   Shard shard;
   shard.name = name;
   INGOT_ASSIGN(shard.file, File::OpenRead(file));
@@ -256,7 +276,8 @@ Status HfCheckpoint::OpenShard(const std::string& name,
     const std::string tensor = std::move(weight.name);
     if (!index.empty()) {
       const auto listed = index.find(tensor);
-      if (listed == index.end() || listed->second != name)
+      const bool derived = MayBeTied(tensor) || IsKnownBuffer(tensor);
+      if (listed == index.end() ? !derived : listed->second != name)
         return Corruption(fmt::format(
             "{}: tensor '{}' is {} {}", file, tensor,
             listed == index.end() ? "not listed in" : "listed for another shard in", index_file_));
@@ -267,6 +288,59 @@ Status HfCheckpoint::OpenShard(const std::string& name,
                                     shards_[it->second.shard].name));
   }
   shards_.push_back(std::move(shard));
+  return OkStatus();
+}
+
+bool HfCheckpoint::MayBeTied(std::string_view tensor) const {
+  return IsHeadWeight(tensor) && config_.value("tie_word_embeddings", Json()) != false;
+}
+
+Status HfCheckpoint::NameTensors(StoredTensors& stored) {
+  std::vector<std::string> names;
+  names.reserve(stored.size());
+  for (const auto& [name, tensor] : stored) {
+    if (IsLoraTensor(name))
+      return Unsupported(fmt::format(
+          "{}/{}: tensor '{}' is of a LoRA adapter; merge it into the model first (PEFT's "
+          "merge_and_unload, then save_pretrained)",
+          path_, shards_[tensor.shard].name, name));
+    names.push_back(name);
+  }
+  const std::string prefix = SharedTrainingPrefix(names);
+  for (std::string& name : names) name = WithoutTrainingPrefix(name, prefix);
+  const TextNames text(names);
+  StoredTensors named;
+  std::uint64_t left_out = 0, left_out_bytes = 0;
+  std::string first;
+  for (auto& [name, tensor] : stored) {
+    std::string plain = WithoutTrainingPrefix(name, prefix);
+    if (inner_text_) {
+      const auto inner = text.NameOf(plain);
+      if (!inner) {
+        if (++left_out == 1 || name < first) first = name;
+        left_out_bytes += tensor.entry.bytes;
+        continue;
+      }
+      plain = *inner;
+    }
+    const std::size_t shard = tensor.shard;
+    tensor.entry.name = plain;
+    if (!named.emplace(plain, std::move(tensor)).second)
+      return Corruption(fmt::format("{}/{}: tensor '{}' is there under several names, as '{}'",
+                                    path_, shards_[shard].name, plain, name));
+  }
+  if (left_out > 0 && named.empty())
+    return NotFound(
+        fmt::format("{}: none of {} tensors is of the text model that config.json "
+                    "describes (the first is '{}')",
+                    path_, left_out, first));
+  if (inner_text_)
+    note_ = fmt::format(
+        "the text model alone is taken; what else the checkpoint holds is left out: {} tensors of "
+        "{:.1f} MB in all ('{}', ...)",
+        left_out, static_cast<double>(left_out_bytes) / 1e6, first);
+  if (left_out == 0) note_.clear();
+  stored = std::move(named);
   return OkStatus();
 }
 
@@ -345,6 +419,11 @@ Status HfCheckpoint::AddTensors(const PartTable& parts, std::vector<QuantizedWei
     const auto dtype = WeightDtype(part.dtype);
     if (parts.taken(name) || (!dtype && IsKnownBuffer(name))) continue;
     const std::string& file = shards_[part.shard].name;
+    if (!dtype && IsIntegerBuffer(name, part.dtype)) {
+      TensorInfo info = {name, part.shape, DType::kF32, part.dtype, part.bytes, file};
+      all.emplace(name, std::pair(std::move(info), Place()));
+      continue;
+    }
     if (!dtype)
       return Unsupported(fmt::format(
           "{}/{}: tensor '{}': weights of dtype {} (known: F32, F16, BF16, F8_E4M3, I8; others "
@@ -380,7 +459,7 @@ Status HfCheckpoint::OpenShards(const std::string& single) {
     INGOT_TRY(OpenShard(name, index, stored));
   }
   for (const auto& [tensor, file] : index)
-    if (!stored.contains(tensor))
+    if (!stored.contains(tensor) && !MayBeTied(tensor))
       return Corruption(fmt::format("{}/{}: tensor '{}' is not in it, though {} says so", path_,
                                     file, tensor, index_file_));
   // A lone file says first what it is; then its config.json is missed, but for the original RWKV's
@@ -390,6 +469,7 @@ Status HfCheckpoint::OpenShards(const std::string& single) {
   config_ = single.empty() ? std::move(config_) : Json::object();
   if (!single.empty() && (!describes_itself || Exists(path_ + "/config.json")))
     INGOT_TRY(ReadConfig());
+  INGOT_TRY(NameTensors(stored));
   INGOT_TRY(UnpackExperts(stored));
   return ClassifyTensors(stored);
 }
@@ -411,7 +491,9 @@ const Place* HfCheckpoint::PlaceOf(const TensorInfo& tensor) const {
 
 ByteSpan HfCheckpoint::Mapped(const TensorInfo& tensor) const {
   const Place* place = PlaceOf(tensor);
-  if (place == nullptr || place->decoder != nullptr || place->strided) return {};
+  if (place == nullptr || place->decoder != nullptr || place->strided ||
+      IsIntegerBuffer(tensor.name, tensor.stored_type))
+    return {};
   // Storages of old PyTorch files start anywhere; kernels load whole elements.
   if (format_ == "pytorch" && place->offset % DTypeBytes(place->stored) != 0) return {};
   return shards_[place->shard].mapped.bytes().subspan(place->offset, tensor.stored_bytes);
@@ -426,6 +508,8 @@ Status HfCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, std
     return InvalidArgument(fmt::format("tensor '{}': rows {} to {} of {} into {} bytes",
                                        tensor.name, begin, end, tensor.rows(), out.size()));
   const std::string where = fmt::format("{}/{}: tensor '{}'", path_, tensor.file, tensor.name);
+  if (IsIntegerBuffer(tensor.name, tensor.stored_type))
+    return Unsupported(fmt::format("{}: {} values are no weights", where, tensor.stored_type));
   if (place->decoder != nullptr) {
     const bool aligned = reinterpret_cast<std::uintptr_t>(out.data()) % alignof(float) == 0;
     std::vector<float> copy(aligned ? 0 : out.size() / sizeof(float));
