@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/source/generation_config.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace ingot::jobs {
@@ -28,7 +29,8 @@ Result<calibration::TokenWindows> CutTexts(const std::vector<std::string>& texts
     INGOT_ASSIGN(calibration::TextSpec spec, calibration::ParseTextSpec(text));
     specs.push_back(std::move(spec));
   }
-  INGOT_ASSIGN(const auto tokenizer, model::Tokenizer::FromAssets(checkpoint.assets()));
+  INGOT_ASSIGN(const auto tokenizer, model::Tokenizer::FromAssets(model::TokenizerAssets(
+                                         checkpoint.config(), checkpoint.assets())));
   return calibration::CutWindows(specs, *tokenizer, tokens, context);
 }
 

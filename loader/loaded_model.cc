@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "loader/exit_specs.h"
 #include "model/source/asset_names.h"
+#include "model/source/generation_config.h"
 
 namespace ingot::loader {
 namespace {
@@ -85,8 +86,8 @@ Result<std::shared_ptr<const Model>> Model::FromArtifact(
   if (!selection.tensors) selection.tensors = UsedTensors(model->architecture_, manifest);
   INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, selection));
   INGOT_ASSIGN(const auto assets, ReadAssets(*reader));
+  auto finished = Finish(model, model::TokenizerAssets(manifest.config, assets));
   model->artifact_ = std::move(reader);
-  auto finished = Finish(std::move(model), assets);
   if (!finished.ok()) return BadArtifact(std::move(finished).status());
   return finished;
 }
@@ -104,7 +105,8 @@ Result<std::shared_ptr<const Model>> Model::FromCheckpoint(
                 .At(checkpoint->path()));
   INGOT_ASSIGN(model->weights_, WeightSet::FromCheckpoint(checkpoint, model->architecture_));
   model->checkpoint_ = checkpoint;
-  return Finish(std::move(model), checkpoint->assets());
+  return Finish(std::move(model),
+                model::TokenizerAssets(checkpoint->config(), checkpoint->assets()));
 }
 
 Result<std::shared_ptr<const Model>> Model::Open(const std::string& path,

@@ -6,10 +6,13 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "inspect/summary.h"
 #include "loader/ingot.h"
+#include "loader/run_settings.h"
 #include "tools/cli/common.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
@@ -18,9 +21,23 @@
 namespace ingot::cli {
 namespace {
 
+// Where nobody says otherwise: neither the command line nor the model.
+constexpr double kTemperature = 0.8, kTopP = 0.95;
+constexpr std::size_t kTopK = 40;
+// Where the model says only that it wants to be sampled: transformers' defaults.
+constexpr double kSampledTemperature = 1, kSampledTopP = 1;
+constexpr std::size_t kSampledTopK = 50;
+
+// What the command line says of sampling.
+struct SamplingOptions {
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
+  std::optional<std::size_t> top_k;
+};
+
 struct RunCommand {
   std::string file, prompt;
   KeyOption key;
+  SamplingOptions sampling;
   bool greedy = false, exact = false, ignore_eos = false, quiet = false;
   int levels = -1;
   std::uint64_t max_decoded = 0;
@@ -58,6 +75,42 @@ std::string SpeedLine(const loader::GenerateResult& result, double load_seconds)
   return line + fmt::format("; load {:.2f} s", load_seconds);
 }
 
+// The options as they are, else what the model wants, else the defaults; `said` becomes a line
+// about what is the model's doing, empty where nothing is.
+Status ChooseSampling(const RunCommand& command, const loader::Model& model,
+                      loader::SamplerOptions& sampler, std::string& said) {
+  const SamplingOptions& asked = command.sampling;
+  const bool all_asked =
+      asked.temperature && asked.top_k && asked.top_p && asked.min_p && asked.repetition_penalty;
+  model::GenerationConfig wanted;
+  if (!all_asked) {
+    INGOT_ASSIGN(wanted, loader::GenerationOf(model).At(command.file));
+  }
+  const auto choose = [&](const char* name, const auto& option, const auto& model_says,
+                          auto otherwise) {
+    if (option) return static_cast<decltype(otherwise)>(*option);
+    if (!model_says) return otherwise;
+    said += fmt::format("{}{} {}", said.empty() ? "" : ", ", name, *model_says);
+    return static_cast<decltype(otherwise)>(*model_says);
+  };
+  const bool sampled = wanted.do_sample.value_or(false);
+  sampler.repetition_penalty =
+      choose("repeat-penalty", asked.repetition_penalty, wanted.repetition_penalty, 1.0);
+  if (command.greedy || (!asked.temperature && !wanted.do_sample.value_or(true))) {
+    sampler.temperature = 0;
+    if (!command.greedy) said += fmt::format("{}greedy", said.empty() ? "" : ", ");
+  } else {
+    sampler.temperature = choose("temperature", asked.temperature, wanted.temperature,
+                                 sampled ? kSampledTemperature : kTemperature);
+    sampler.top_k = choose("top-k", asked.top_k, wanted.top_k, sampled ? kSampledTopK : kTopK);
+    sampler.top_p = choose("top-p", asked.top_p, wanted.top_p, sampled ? kSampledTopP : kTopP);
+    sampler.min_p = choose("min-p", asked.min_p, wanted.min_p, 0.0);
+    if (sampled && said.empty()) said = "sampled";
+  }
+  if (!said.empty()) said = fmt::format("as {} says: {}", wanted.file, said);
+  return OkStatus();
+}
+
 // An encoder's: the prompt with its masks filled.
 Status RunEncoder(const RunCommand& command, loader::Session& session, std::string_view prompt,
                   double load_seconds) {
@@ -92,15 +145,21 @@ Status RunModel(const RunCommand& command) {
       reader != nullptr && command.levels < 0)
     if (const std::string note = inspect::MissingLevels(*reader); !note.empty())
       Warn(name + ": " + note);
+  INGOT_ASSIGN(const std::vector<std::string> notes, loader::NotesOf(*model));
+  for (const std::string& note : notes) Warn(name + ": " + note);
   const double load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   loader::SessionOptions session_options;
   session_options.context = command.context;
   loader::Session session(model, session_options);
   if (model->architecture().masked) return RunEncoder(command, session, prompt, load_seconds);
+  loader::GenerateOptions generate = command.generate;
+  std::string said;
+  INGOT_TRY(ChooseSampling(command, *model, generate.sampler, said));
+  if (!said.empty() && !command.quiet) fmt::print(stderr, "{}\n", said);
   bool written = true;
   INGOT_ASSIGN(const loader::GenerateResult result,
-               loader::Generate(session, prompt, command.generate, [&](std::string_view piece) {
+               loader::Generate(session, prompt, generate, [&](std::string_view piece) {
                  written = WriteText(piece);
                  return written;
                }));
@@ -113,27 +172,26 @@ Status RunModel(const RunCommand& command) {
 }
 
 void AddSamplerOptions(CLI::App* c, RunCommand& o) {
-  loader::SamplerOptions& s = o.generate.sampler;
-  s.temperature = 0.8;
-  s.top_k = 40;
-  s.top_p = 0.95;
+  SamplingOptions& s = o.sampling;
   c->add_flag("--greedy", o.greedy, "always the likeliest token");
-  c->add_option("--temperature", s.temperature, "0: greedy")
-      ->check(RealNumber(0, 1e6, /*above=*/false, "from 0 to 1000000"))
-      ->capture_default_str();
-  c->add_option("--top-k", s.top_k, "keep the K likeliest tokens, 0: all")
-      ->transform(WholeNumber())
-      ->capture_default_str();
-  c->add_option("--top-p", s.top_p, "then the fewest that hold this probability")
-      ->check(RealNumber(0, 1, /*above=*/true, "above 0 and at most 1"))
-      ->capture_default_str();
-  c->add_option("--min-p", s.min_p, "then those with this share of the likeliest one's probability")
-      ->check(FromZeroToOne())
-      ->capture_default_str();
-  c->add_option("--repeat-penalty", s.repetition_penalty, "of tokens seen before, 1: none")
-      ->check(RealNumber(0, 1e6, /*above=*/true, "above 0 and at most 1000000"))
-      ->capture_default_str();
-  c->add_option("--seed", s.seed, "the same seed gives the same text")
+  c->add_option("--temperature", s.temperature,
+                fmt::format("0: greedy; by default the model's own, else {}", kTemperature))
+      ->check(RealNumber(0, 1e6, /*above=*/false, "from 0 to 1000000"));
+  c->add_option("--top-k", s.top_k,
+                fmt::format("keep the K likeliest tokens, 0: all; the model's own, else {}", kTopK))
+      ->transform(WholeNumber());
+  c->add_option(
+       "--top-p", s.top_p,
+       fmt::format("then the fewest that hold this probability; the model's own, else {}", kTopP))
+      ->check(RealNumber(0, 1, /*above=*/true, "above 0 and at most 1"));
+  c->add_option("--min-p", s.min_p,
+                "then those with this share of the likeliest one's probability; the model's own, "
+                "else 0")
+      ->check(FromZeroToOne());
+  c->add_option("--repeat-penalty", s.repetition_penalty,
+                "of tokens seen before, 1: none; the model's own, else 1")
+      ->check(RealNumber(0, 1e6, /*above=*/true, "above 0 and at most 1000000"));
+  c->add_option("--seed", o.generate.sampler.seed, "the same seed gives the same text")
       ->transform(Seed())
       ->capture_default_str();
 }
@@ -169,7 +227,6 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   c->add_flag("-q,--quiet", o->quiet, "print no speeds");
   AddThreadsOption(c);
   OnRun(c, outcome, [o] {
-    if (o->greedy) o->generate.sampler.temperature = 0;
     o->generate.stop_at_eos = !o->ignore_eos;
     return RunModel(*o);
   });
