@@ -228,6 +228,14 @@ std::vector<bool> SlidingLayers(FamilyContext& context, std::uint64_t layers,
   return sliding;
 }
 
+void CheckNoSlidingLayers(FamilyContext& context) {
+  const Json* types = context.config.Find("layer_types");
+  if (types == nullptr || !types->is_array()) return;
+  if (std::ranges::find(*types, Json("sliding_attention")) != types->end())
+    context.config.Fail(
+        "'layer_types' has layers with a window, but 'use_sliding_window' is false");
+}
+
 LinearRef HeadOrTied(FamilyContext& context, const Architecture& a, const std::string& head,
                      bool tied_by_default) {
   // A head in the file wins over a config that says "tied", as in transformers; a file without a

@@ -112,6 +112,10 @@ bool BiasFlag(FamilyContext& context, const char* key, const std::string& tensor
 std::vector<bool> SlidingLayers(FamilyContext& context, std::uint64_t layers,
                                 const std::function<bool(std::uint64_t)>& is_sliding);
 
+// Fails where layer_types names layers with a window though 'use_sliding_window' is false: then the
+// window has no width.
+void CheckNoSlidingLayers(FamilyContext& context);
+
 // The head of a model whose embedding is a.embedding: `head` where the file has it or the config
 // says that it is not tied, else the embedding.
 LinearRef HeadOrTied(FamilyContext& context, const Architecture& a, const std::string& head,

@@ -58,7 +58,10 @@ std::vector<std::uint64_t> Windows(FamilyContext& context, const LlamaTraits& tr
   ConfigReader& c = context.config;
   std::vector<std::uint64_t> windows(layers, 0);
   if (traits.window == 0) return windows;
-  if (traits.window_flagged && !c.Flag("use_sliding_window", false)) return windows;
+  if (traits.window_flagged && !c.Flag("use_sliding_window", false)) {
+    CheckNoSlidingLayers(context);
+    return windows;
+  }
   // An explicit null means no window, an absent key the family's default.
   if (c.IsNull("sliding_window")) return windows;
   const std::uint64_t window = c.Count("sliding_window", 1, kMaxContext, traits.window);

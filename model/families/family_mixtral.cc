@@ -169,8 +169,11 @@ std::vector<std::uint64_t> Windows(FamilyContext& context, const MoeTraits& trai
   ConfigReader& c = context.config;
   std::vector<std::uint64_t> windows(layers, 0);
   if (!traits.windows) return windows;
-  if (traits.flagged_window && !c.Flag("use_sliding_window", false)) return windows;
   const bool by_layer = traits.qkv_bias;  // Qwen2-MoE: every other one of the first layers
+  if (traits.flagged_window && !c.Flag("use_sliding_window", false)) {
+    if (by_layer) CheckNoSlidingLayers(context);
+    return windows;
+  }
   // Absent it is the class's default (Qwen's: 4096), null it is none.
   if (c.IsNull("sliding_window") || (!traits.flagged_window && !c.Has("sliding_window")))
     return windows;
