@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kFile = "generation_config.json";
 constexpr const char* kEos = "eos_token_id";
 constexpr double kMostTemperature = 1e6;
+constexpr std::int64_t kMostTokenId = (4 << 20) - 1;  // as tokenizers have them
 constexpr std::uint64_t kMostTopK = std::uint64_t{1} << 31;
 
 // A field of config.json, or of the text model's part of it.
@@ -20,6 +21,16 @@ const Json* ConfigField(const Json& config, const char* key) {
   if (const Json* field = FindField(config, key)) return field;
   const Json* text = FindField(config, "text_config");
   return text == nullptr ? nullptr : FindField(*text, key);
+}
+
+// Those that are ids, of one or a list: -1 and the like name no token.
+Json TokenIds(const Json& eos) {
+  Json ids = Json::array();
+  const Json list = eos.is_array() ? eos : Json::array({eos});
+  for (const Json& id : list)
+    if (id.is_number_integer() && id >= 0 && id <= kMostTokenId)
+      ids.push_back(id.get<std::uint64_t>());
+  return ids;
 }
 
 // An object; anything else is the tokenizer's reader's to refuse.
@@ -107,8 +118,10 @@ Assets TokenizerAssets(const Json& config, const Assets& assets) {
   const bool has_own = assets.contains(kFile);
   if (eos == nullptr || FindField(own, kEos) != nullptr || (has_own && !own.is_object()))
     return out;
+  const Json ids = TokenIds(*eos);
+  if (ids.empty()) return out;
   if (!has_own) own = Json::object();
-  own[kEos] = *eos;
+  own[kEos] = ids;
   out[kFile] = own.dump(-1, ' ', true, Json::error_handler_t::replace);
   return out;
 }

@@ -53,8 +53,10 @@ Json EosIn(const Assets& assets) {
 TEST(GenerationConfig, EndOfTextOfTheConfigWhereNothingElseNamesIt) {
   const Json config = {{"eos_token_id", {3, 4}}};
   EXPECT_EQ(EosIn(TokenizerAssets(config, {})), Json({3, 4}));
-  EXPECT_EQ(EosIn(TokenizerAssets({{"eos_token_id", 3}}, {})), Json(3));
-  EXPECT_EQ(EosIn(TokenizerAssets({{"text_config", {{"eos_token_id", 5}}}}, {})), Json(5));
+  EXPECT_EQ(EosIn(TokenizerAssets({{"eos_token_id", 3}}, {})), Json({3}));
+  EXPECT_EQ(EosIn(TokenizerAssets({{"eos_token_id", {-1, "x", 4}}}, {})), Json({4}));
+  EXPECT_TRUE(TokenizerAssets({{"eos_token_id", -1}}, {}).empty());
+  EXPECT_EQ(EosIn(TokenizerAssets({{"text_config", {{"eos_token_id", 5}}}}, {})), Json({5}));
   EXPECT_EQ(EosIn(TokenizerAssets(config, {{kFile, R"({"eos_token_id":7})"}})), Json(7));
   EXPECT_EQ(EosIn(TokenizerAssets(config, {{kFile, R"({"eos_token_id":null,"top_k":2})"}})),
             Json({3, 4}));
