@@ -85,7 +85,7 @@ CommonSizes ReadGemmaSizes(FamilyContext& context) {
   defaults.activation_key = context.model_type == "gemma" ? "hidden_act" : "hidden_activation";
   defaults.activation = "gelu_pytorch_tanh";
   CommonSizes sizes = ReadSizes(context, defaults);
-  if (context.model_type == "gemma" && sizes.activation == Activation::kGelu)
+  if (context.model_type == "gemma" && context.config.Text("hidden_act", "") == "gelu")
     sizes.activation = Activation::kGeluTanh;
   return sizes;
 }

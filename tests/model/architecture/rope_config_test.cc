@@ -44,6 +44,23 @@ TEST(RopeConfig, EqualsTransformers) {
   }
 }
 
+// Gemma 3's rope_scaling amends an object that has a rope_type: the older 'type' says nothing
+// there.
+TEST(RopeConfig, AnOlderTypeIsNotHeardBesideANewOne) {
+  const RopeRequest request = {
+      .head_dim = 64, .max_positions = 4096, .layer_type = "full_attention"};
+  const auto first = [&](const char* text) {
+    const Json json = Json::parse(text);
+    ConfigReader config(json);
+    const RopeSpec rope = ReadRope(config, request);
+    EXPECT_TRUE(config.status().ok()) << config.status().message();
+    return rope.inv_freq.empty() ? 0 : rope.inv_freq[0];
+  };
+  EXPECT_EQ(first("{}"), 1);
+  EXPECT_EQ(first(R"({"rope_scaling":{"type":"linear","factor":8.0}})"), 1);
+  EXPECT_EQ(first(R"({"rope_scaling":{"rope_type":"linear","factor":8.0}})"), 0.125);
+}
+
 TEST(RopeConfig, DynamicNtkKeepsItsFactor) {
   const Json json = {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}};
   ConfigReader config(json);
