@@ -84,7 +84,8 @@ class ModelSources(Case):
             with self.subTest(name):
                 folder = self.folder("eos", tensors, settings, files)
                 self.assertEqual(self.text(folder, "--greedy"), want)
-                self.assertEqual(self.text(folder, "--greedy", "--ignore-eos"), "BBBBB")
+                if name != "tokenizer":  # which makes of it a special token, which is not printed
+                    self.assertEqual(self.text(folder, "--greedy", "--ignore-eos"), "BBBBB")
                 target = self.pack("eos.ingot", "--codec", "int8_rtn", model=folder)
                 self.assertEqual(self.text(target, "--greedy"), want)
 
@@ -180,7 +181,7 @@ class ModelSources(Case):
         folder = self.folder("classifier", extra)
         self.fails(FAILED, "'score.weight'.*--allow-unused leaves such tensors out", "pack", folder, "-o",
                    self.work / "x")
-        self.run_ok("pack", folder, "-o", self.work / "x", "--allow-unused", "--force", "-q")
+        self.run_ok("pack", folder, "-o", self.work / "made", "--allow-unused", "--force", "-q")
         # A buffer of whole numbers, which the writer of these tests has no type for.
         path = folder / "model.safetensors"
         tiny_model.write_safetensors(path, dict(plain, steps=((2, 4), bytes(16))))
@@ -189,7 +190,7 @@ class ModelSources(Case):
         path.write_bytes(data.replace(b'"steps": {"dtype": "BF16", "shape": [2, 4]',
                                       b'"steps": {"dtype": "I64", "shape": [ 2 ]  '))
         self.fails(FAILED, "'steps'.*--allow-unused", "pack", folder, "-o", self.work / "x")
-        self.run_ok("pack", folder, "-o", self.work / "x", "--allow-unused", "--force", "-q")
+        self.run_ok("pack", folder, "-o", self.work / "made", "--allow-unused", "--force", "-q")
 
     def test_tied_heads_and_the_index(self):
         plain = tiny_model.tensors()
@@ -200,7 +201,7 @@ class ModelSources(Case):
                 folder = self.folder("index", tensors, config, weights="model-00001-of-00001.safetensors")
                 (folder / "model.safetensors.index.json").write_text(json.dumps(
                     {"weight_map": {k: "model-00001-of-00001.safetensors" for k in listed}}))
-                self.run_ok("pack", folder, "-o", self.work / "x", "--force", "-q")
+                self.run_ok("pack", folder, "-o", self.work / "made", "--force", "-q")
         folder = self.folder("index", tied, tiny_model.config(), weights="model-00001-of-00001.safetensors")
         (folder / "model.safetensors.index.json").write_text(json.dumps(
             {"weight_map": {k: "model-00001-of-00001.safetensors" for k in plain}}))
