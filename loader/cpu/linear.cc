@@ -49,8 +49,8 @@ struct InputGroup {
   InputNeeds needs;
   std::vector<SharedProduct> shared;
   // Filled where the group's jobs need them.
-  float* packed = nullptr;         // tokens x DotStride(cols)
-  InputRecord* records = nullptr;  // tokens x RecordsOfToken(cols)
+  float* packed = nullptr;       // tokens x DotStride(cols)
+  InputLine* records = nullptr;  // tokens x LinesOfToken(cols)
 };
 
 // The tokens of a block that a job takes.
@@ -64,8 +64,8 @@ struct Inputs {
   const float* packed() const {
     return group->packed == nullptr ? nullptr : group->packed + offset * DotStride(cols);
   }
-  const InputRecord* records() const {
-    return group->records == nullptr ? nullptr : group->records + offset * RecordsOfToken(cols);
+  const InputLine* records() const {
+    return group->records == nullptr ? nullptr : group->records + offset * LinesOfToken(cols);
   }
   // What the tokens share in the plane's product; null where it shares nothing.
   const float* SharedOf(const PreparedPlane& plane) const {
@@ -182,7 +182,7 @@ void RunOwn(const Task& task, const PreparedPlane& plane, const Inputs& inputs, 
                             .packed = inputs.packed(),
                             .packed_stride = DotStride(inputs.cols),
                             .records = inputs.records(),
-                            .record_stride = RecordsOfToken(inputs.cols),
+                            .record_lines = LinesOfToken(inputs.cols),
                             .shared = inputs.SharedOf(plane),
                             .scratch = scratch.data(),
                             .y = y + task.begin,
@@ -262,8 +262,8 @@ void PrepareToken(InputGroup& group, const float* x, std::size_t cols, std::size
     std::fill(packed + cols, packed + stride, 0.0f);
   }
   if (group.needs.records)
-    kIntMatvec.Best().quantize(inputs, cols, group.needs.parts,
-                               group.records + t * RecordsOfToken(cols));
+    kIntMatvec.Best().quantize(inputs, cols, group.needs.spans,
+                               group.records + t * LinesOfToken(cols));
   for (SharedProduct& shared : group.shared)
     shared.plane->row->inputs(*shared.plane, packed,
                               shared.values.data() + t * shared.plane->needs.shared);
@@ -277,12 +277,12 @@ void RunLinear(std::span<const LinearJob> jobs, const float* x, std::size_t x_st
   std::vector<InputGroup> groups;
   const std::vector<Task> tasks = CutRows(jobs, most, cols, compute, groups);
   const std::size_t packed_size = most * DotStride(cols);
-  const std::size_t records_size = most * RecordsOfToken(cols);
+  const std::size_t records_size = most * LinesOfToken(cols);
   const auto any = [&](bool InputNeeds::*need) {
     return std::ranges::any_of(groups, [&](const InputGroup& g) { return g.needs.*need; });
   };
   Scratch<float> packed(any(&InputNeeds::packed) ? groups.size() * packed_size : 0);
-  Scratch<InputRecord> records(any(&InputNeeds::records) ? groups.size() * records_size : 0);
+  Scratch<InputLine> records(any(&InputNeeds::records) ? groups.size() * records_size : 0);
   for (std::size_t g = 0; g < groups.size(); ++g) {
     if (packed.data() != nullptr) groups[g].packed = packed.data() + g * packed_size;
     if (records.data() != nullptr) groups[g].records = records.data() + g * records_size;

@@ -4,9 +4,9 @@ namespace ingot::loader {
 namespace {
 
 constexpr IntMatvecKernel kIntMatvecs[] = {
-    {QuantizeInputs<QuantizeRecordScalar>, IntMatvecScalar},
-    {QuantizeInputs<QuantizeRecordAvx2>, IntMatvecAvx2},
-    {QuantizeInputs<QuantizeRecordAvx512>, IntMatvecAvx512},
+    {QuantizeInputsScalar, IntMatvecScalar},
+    {QuantizeInputsAvx2, IntMatvecAvx2},
+    {QuantizeInputsAvx512, IntMatvecAvx512},
 };
 constexpr RowDecodeKernel kRowDecodes[] = {
     {nullptr, nullptr},

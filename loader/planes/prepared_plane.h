@@ -22,13 +22,13 @@ struct ResidentKind;
 struct InputNeeds {
   bool packed = false;     // as floats, padded for the vector kernels
   bool records = false;    // rounded to 8 bits
-  unsigned parts = 0;      // of the records, as IntMatvecKernel::quantize takes them
+  unsigned spans = 0;      // sums of them, as IntMatvecKernel::quantize takes them
   std::size_t shared = 0;  // floats that ResidentKind::inputs makes of the packed ones
 
   InputNeeds& operator|=(const InputNeeds& other) {
     packed |= other.packed;
     records |= other.records;
-    parts |= other.parts;
+    spans |= other.spans;
     return *this;
   }
 };
@@ -59,8 +59,8 @@ struct PlaneProduct {
   std::size_t tokens = 0;
   const float* packed = nullptr;  // tokens x packed_stride
   std::size_t packed_stride = 0;
-  const InputRecord* records = nullptr;  // tokens x record_stride
-  std::size_t record_stride = 0;
+  const InputLine* records = nullptr;  // tokens x record_lines
+  std::size_t record_lines = 0;
   const float* shared = nullptr;  // tokens x InputNeeds::shared
   float* scratch = nullptr;       // scratch_floats, 64-byte aligned
   float* y = nullptr;             // y[t * y_stride + r] +=

@@ -35,10 +35,10 @@ Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
   plane->levels.resize(std::size_t{1} << layout.bits);
   codecs::IntLevelTable(layout, plane->levels.data());
   plane->operand.levels = plane->levels.data();
-  plane->own_product = PlanIntFields(plane->operand, plane->fields);
-  plane->needs.records = true;
-  for (int f = 0; f < plane->fields.count; ++f)
-    plane->needs.parts |= 8u / static_cast<unsigned>(plane->fields.field[f].width);
+  plane->span = IntSpan(plane->operand);
+  plane->own_product = plane->span > 0;
+  plane->needs.records = plane->own_product;
+  plane->needs.spans = static_cast<unsigned>(plane->span) & (kScaleInputs - 1);
   plane->scratch_floats = MatvecScratch(plane->operand);
   return std::unique_ptr<PreparedPlane>(std::move(plane));
 }
@@ -46,11 +46,11 @@ Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
 void Matvec(const PreparedPlane& plane, const PlaneProduct& product) {
   const auto& own = static_cast<const PreparedInt&>(plane);
   kIntMatvec.Best().run({.plane = &own.operand,
-                         .fields = &own.fields,
+                         .span = own.span,
                          .row_begin = product.row_begin,
                          .rows = product.rows,
                          .x = product.records,
-                         .record_stride = product.record_stride,
+                         .x_lines = product.record_lines,
                          .tokens = product.tokens,
                          .scratch = product.scratch,
                          .y = product.y,

@@ -13,7 +13,7 @@ namespace ingot::loader {
 struct PreparedInt : PreparedPlane {
   PlaneOperand operand;
   std::vector<float> levels;
-  IntFields fields;  // where own_product: some groups have no lane layout
+  std::size_t span = 0;  // IntSpan(operand)
 };
 
 }  // namespace ingot::loader

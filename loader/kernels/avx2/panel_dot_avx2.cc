@@ -3,6 +3,7 @@
 // with half the lanes. Floor: the core's FMA peak. Bench: INGOT_ISA=avx2 linear_bench
 #include <immintrin.h>
 
+#include "loader/kernels/avx2/sum4_avx2.h"
 #include "loader/kernels/panel_dot.h"
 
 namespace ingot::loader {
@@ -10,14 +11,6 @@ namespace {
 
 constexpr int kRows = 4;
 constexpr int kTokens = 3;
-
-// (sum of a's lanes, b's, c's, d's), every one by the same tree.
-inline __m128 Sum4(__m256 a, __m256 b, __m256 c, __m256 d) {
-  const __m256 ab = _mm256_hadd_ps(a, b);
-  const __m256 cd = _mm256_hadd_ps(c, d);
-  const __m256 quads = _mm256_hadd_ps(ab, cd);
-  return _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
-}
 
 template <int T>
 void Tile(const float* const* w, const float* x, std::size_t x_stride, std::size_t begin,

@@ -4,51 +4,14 @@
 // --benchmark_filter=Panel
 #include <immintrin.h>
 
+#include "loader/kernels/avx512/unpack_avx512.h"
 #include "loader/kernels/row_decode.h"
 
 namespace ingot::loader {
 namespace {
 
-inline __mmask64 FirstBytes(std::uint64_t n) {
-  return n >= 64 ? ~__mmask64{0} : (__mmask64{1} << n) - 1u;
-}
 inline __mmask16 FirstLanes(std::uint64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
-}
-
-// One part of a block: `n` codes of `width` bits at bit part * width, moved up by `shift` and
-// merged into `codes` unless it is the first field.
-inline void StorePart(__m512i bytes, int width, int part, int shift, std::uint64_t n,
-                      std::uint8_t* codes) {
-  const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << width) - 1));
-  __m512i part_codes =
-      _mm512_and_si512(_mm512_srli_epi16(bytes, static_cast<unsigned>(part * width)), mask);
-  const __mmask64 live = FirstBytes(n);
-  if (shift > 0) {
-    part_codes = _mm512_slli_epi16(part_codes, static_cast<unsigned>(shift));
-    part_codes = _mm512_or_si512(part_codes, _mm512_maskz_loadu_epi8(live, codes));
-  }
-  _mm512_mask_storeu_epi8(codes, live, part_codes);
-}
-
-// Field of `width` bits; returns its end.
-const std::uint8_t* UnpackField(const std::uint8_t* field, int width, int shift, std::uint64_t cols,
-                                std::uint8_t* codes) {
-  const int parts = 8 / width;
-  const std::uint64_t block = 64u * static_cast<std::uint64_t>(parts);
-  for (std::uint64_t begin = 0; begin < cols; begin += block) {
-    const std::uint64_t n = cols - begin < block ? cols - begin : block;
-    const std::uint64_t stride =
-        (n + static_cast<std::uint64_t>(parts) - 1) / static_cast<std::uint64_t>(parts);
-    const __m512i bytes = _mm512_maskz_loadu_epi8(FirstBytes(stride), field);
-    for (int p = 0; p < parts; ++p) {
-      const std::uint64_t at = static_cast<std::uint64_t>(p) * stride;
-      if (at >= n) break;
-      StorePart(bytes, width, p, shift, n - at < stride ? n - at : stride, codes + begin + at);
-    }
-    field += stride;
-  }
-  return field;
 }
 
 inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {

@@ -1,10 +1,10 @@
-// The reference of the 8-bit product: the same records, the same integers, one code after the
-// other.
+// The reference of the 8-bit product: the same inputs, one code after the other, in double.
 #include <algorithm>
 #include <cmath>
 
 #include "base/bytes.h"
 #include "base/float_formats.h"
+#include "codecs/planes/bit_fields.h"
 #include "loader/kernels/int_matvec.h"
 
 namespace ingot::loader {
@@ -23,62 +23,72 @@ float ZeroOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) 
          static_cast<float>(1 << (8 - plane.bits));
 }
 
-// The sum over one field of one row; input i of the plane lies in record `at`, place `place`.
-double FieldDot(const PlaneOperand& plane, const IntField& field, std::uint64_t row,
-                const InputRecord* x) {
-  const std::uint8_t* bytes = plane.codes + row * plane.row_bytes + field.offset_bytes;
-  const std::uint64_t parts = 8 / static_cast<std::uint64_t>(field.width);
-  const std::uint64_t block = kRecordInputs * parts;
-  const int mask = (1 << field.width) - 1;
-  double sum = 0;
-  for (std::uint64_t i = 0; i < plane.cols; ++i) {
-    const std::uint64_t in_block = i % block;
-    const bool tail = i / block == field.full_blocks;
-    const std::uint64_t stride = tail ? field.tail_bytes : kRecordInputs;
-    const std::uint64_t part = in_block / stride, place = in_block % stride;
-    const bool own_tail = tail && parts > 1;
-    const InputRecord& record =
-        x[own_tail ? TailRecord(plane.cols, parts) + part : i / block * parts + part];
-    const int byte = bytes[i / block * kRecordInputs + place];
-    const int code = (byte >> (static_cast<int>(part) * field.width)) & mask;
-    const std::uint64_t group = i / plane.group;
-    const float zero = field.shift == 0 ? ZeroOf(plane, row, group) : 0.0f;
-    const double level = plane.table != nullptr
-                             ? static_cast<double>(plane.table[code]) / codecs::kNormalUnits
-                             : static_cast<double>(code << field.shift) - static_cast<double>(zero);
-    sum += level * static_cast<double>(ScaleOf(plane, row, group)) * record.q[place] *
-           static_cast<double>(record.scale[place / 4]);
+// Codes [begin, begin + count) of a row. REQUIRES: begin is a multiple of kChunkInputs.
+void UnpackChunk(const PlaneOperand& plane, std::uint64_t row, std::uint64_t begin,
+                 std::uint64_t count, std::uint8_t* codes) {
+  const std::uint8_t* field = plane.codes + row * plane.row_bytes;
+  std::fill_n(codes, count, std::uint8_t{0});
+  for (int shift = 0; shift < plane.bits;) {
+    const int width = codecs::FieldWidth(plane.bits, shift);
+    codecs::UnpackField(field + begin * static_cast<std::uint64_t>(width) / 8, width, shift, count,
+                        codes);
+    field += codecs::FieldBytes(width, plane.cols);
+    shift += width;
   }
-  return sum;
 }
 
 }  // namespace
 
-void QuantizeRecordScalar(const float* x, std::size_t n, InputRecord* record) {
-  *record = InputRecord{};
-  for (std::size_t begin = 0; begin < n; begin += kScaleInputs) {
-    const std::size_t end = std::min(n, begin + kScaleInputs);
+void QuantizeInputsScalar(const float* x, std::size_t cols, unsigned spans, InputLine* token) {
+  auto* q = reinterpret_cast<std::int8_t*>(token);
+  auto* scales = const_cast<float*>(InputScales(token, cols));
+  std::fill_n(q, InputLines(cols) * kLineInputs, std::int8_t{0});
+  for (std::size_t begin = 0, at = 0; begin < InputLines(cols) * kLineInputs;
+       begin += kScaleInputs, ++at) {
+    const std::size_t end = std::min(cols, begin + kScaleInputs);
     float largest = 0;
     for (std::size_t i = begin; i < end; ++i) largest = std::max(largest, std::fabs(x[i]));
     const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-    for (std::size_t i = begin / 4; i < (begin + kScaleInputs) / 4; ++i)
-      record->scale[i] = largest / 127.0f;
-    for (std::size_t i = begin; i < end; ++i) {
-      record->q[i] = static_cast<std::int8_t>(std::nearbyint(x[i] * inverse));
-      record->negative_sum[i / 4] -= record->q[i];
+    scales[at] = largest / 127.0f;
+    for (std::size_t i = begin; i < end; ++i)
+      q[i] = static_cast<std::int8_t>(std::nearbyint(x[i] * inverse));
+  }
+  for (std::size_t span = kScaleInputs; span >= kLaneInputs; span /= 2) {
+    if (span < kScaleInputs && (spans & span) == 0) continue;
+    auto* sums = const_cast<std::int32_t*>(InputSums(token, cols, span));
+    for (std::size_t i = 0; i < InputLines(cols) * kLineInputs / span; ++i) {
+      sums[i] = 0;
+      for (std::size_t k = 0; k < span; ++k) sums[i] -= q[i * span + k];
     }
   }
 }
 
 void IntMatvecScalar(const IntMatvec& matvec) {
-  for (std::size_t t = 0; t < matvec.tokens; ++t)
-    for (std::size_t r = 0; r < matvec.rows; ++r) {
+  const PlaneOperand& plane = *matvec.plane;
+  auto* codes = reinterpret_cast<std::uint8_t*>(matvec.scratch);
+  for (std::size_t r = 0; r < matvec.rows; ++r) {
+    const std::uint64_t row = matvec.row_begin + r;
+    for (std::size_t t = 0; t < matvec.tokens; ++t) {
+      const InputLine* token = matvec.x + t * matvec.x_lines;
+      const std::int8_t* q = InputCodes(token);
+      const float* scales = InputScales(token, plane.cols);
       double sum = 0;
-      for (int f = 0; f < matvec.fields->count; ++f)
-        sum += FieldDot(*matvec.plane, matvec.fields->field[f], matvec.row_begin + r,
-                        matvec.x + t * matvec.record_stride);
+      for (std::uint64_t i = 0; i < plane.cols; ++i) {
+        // A chunk of codes at a time: the scratch space has room for one.
+        if (i % kChunkInputs == 0)
+          UnpackChunk(plane, row, i, std::min<std::uint64_t>(kChunkInputs, plane.cols - i), codes);
+        const int code = codes[i % kChunkInputs];
+        const std::uint64_t group = i / plane.group;
+        const double level =
+            plane.table != nullptr
+                ? static_cast<double>(plane.table[code]) / codecs::kNormalUnits
+                : static_cast<double>(code) - static_cast<double>(ZeroOf(plane, row, group));
+        sum += level * static_cast<double>(ScaleOf(plane, row, group)) * q[i] *
+               static_cast<double>(scales[i / kScaleInputs]);
+      }
       matvec.y[t * matvec.y_stride + r] += static_cast<float>(sum);
     }
+  }
 }
 
 }  // namespace ingot::loader

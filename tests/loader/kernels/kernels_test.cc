@@ -139,50 +139,55 @@ TEST(PanelDotTest, ATokenIsTheSameInAnyBatch) {
   }
 }
 
-TEST(QuantizeTest, EveryRowGivesTheReferencesRecords) {
+TEST(QuantizeTest, EveryRowGivesTheReferencesInputs) {
   for (const Isa isa : kIsas) {
     if (!HasIsa(isa)) continue;
     const IntMatvecKernel& kernel = kIntMatvec.For(isa);
-    for (const std::uint64_t cols : kWidths) {
-      const std::vector<float> x = RandomFloats(cols, cols);
-      AlignedBuffer<InputRecord> want(RecordsOfToken(cols)), got(RecordsOfToken(cols));
-      std::memset(static_cast<void*>(want.data()), 0, want.size() * sizeof(InputRecord));
-      std::memset(static_cast<void*>(got.data()), 0, got.size() * sizeof(InputRecord));
-      QuantizeInputs<QuantizeRecordScalar>(x.data(), cols, 14, want.data());
-      kernel.quantize(x.data(), cols, 14, got.data());
-      EXPECT_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(InputRecord)), 0)
-          << IsaName(isa) << " " << cols;
-    }
+    for (const std::uint64_t cols : kWidths)
+      for (const unsigned spans : {0u, 8u, 28u}) {
+        const std::vector<float> x = RandomFloats(cols, cols);
+        AlignedBuffer<InputLine> want(LinesOfToken(cols)), got(LinesOfToken(cols));
+        std::memset(static_cast<void*>(want.data()), 0, want.size() * sizeof(InputLine));
+        std::memset(static_cast<void*>(got.data()), 0, got.size() * sizeof(InputLine));
+        QuantizeInputsScalar(x.data(), cols, spans, want.data());
+        kernel.quantize(x.data(), cols, spans, got.data());
+        EXPECT_EQ(std::memcmp(want.data(), got.data(), want.size() * sizeof(InputLine)), 0)
+            << IsaName(isa) << " " << cols << " " << spans;
+      }
   }
 }
 
+// A product's operands, of `tokens` random tokens.
+struct IntProduct {
+  IntProduct(const TestPlane& plane, std::size_t tokens)
+      : x(tokens * LinesOfToken(plane.view.cols)), scratch(MatvecScratch(OperandOf(plane))) {
+    const std::uint64_t cols = plane.view.cols;
+    const auto span = static_cast<unsigned>(IntOf(plane).span);
+    for (std::size_t t = 0; t < tokens; ++t)
+      QuantizeInputsScalar(RandomFloats(cols, t).data(), cols, span,
+                           x.data() + t * LinesOfToken(cols));
+    matvec = {&OperandOf(plane), IntOf(plane).span,  0,      plane.view.rows,
+              x.data(),          LinesOfToken(cols), tokens, scratch.data(),
+              nullptr,           plane.view.rows};
+  }
+  std::vector<float> Run(const IntMatvecKernel& kernel) {
+    std::vector<float> y(matvec.tokens * matvec.y_stride, 0.25f);
+    matvec.y = y.data();
+    kernel.run(matvec);
+    return y;
+  }
+  AlignedBuffer<InputLine> x;
+  AlignedBuffer<float> scratch;
+  IntMatvec matvec;
+};
+
 void CheckIntMatvec(const TestPlane& plane, const std::string& what) {
-  const std::uint64_t cols = plane.view.cols;
-  constexpr std::size_t kTokens = 6;
-  AlignedBuffer<InputRecord> records(kTokens * RecordsOfToken(cols));
-  for (std::size_t t = 0; t < kTokens; ++t)
-    QuantizeInputs<QuantizeRecordScalar>(RandomFloats(cols, t).data(), cols, 14,
-                                         records.data() + t * RecordsOfToken(cols));
-  AlignedBuffer<float> scratch(MatvecScratch(OperandOf(plane)));
-  std::vector<float> want(kTokens * kRows, 0.25f);
-  IntMatvec matvec{&OperandOf(plane),
-                   &IntOf(plane).fields,
-                   0,
-                   kRows,
-                   records.data(),
-                   RecordsOfToken(cols),
-                   kTokens,
-                   scratch.data(),
-                   want.data(),
-                   kRows};
-  IntMatvecScalar(matvec);
+  IntProduct product(plane, 7);
+  const std::vector<float> want = product.Run(kIntMatvec.For(Isa::kScalar));
   for (const Isa isa : kIsas) {
     if (!HasIsa(isa)) continue;
-    const IntMatvecKernel& kernel = kIntMatvec.For(isa);
-    std::vector<float> got(kTokens * kRows, 0.25f);
-    matvec.y = got.data();
-    kernel.run(matvec);
-    EXPECT_LT(RelativeError(got, want), 3e-6) << IsaName(isa) << " " << what;
+    EXPECT_LT(RelativeError(product.Run(kIntMatvec.For(isa)), want), 3e-6)
+        << IsaName(isa) << " " << what;
   }
 }
 
@@ -190,22 +195,56 @@ TEST(IntMatvecTest, EveryRowAgreesWithTheReference) {
   std::size_t planned = 0;
   for (const std::uint64_t cols : kWidths)
     for (const std::int64_t group : kGroups)
-      for (const std::int64_t bits : {2, 3, 4, 5, 8})
+      for (const std::int64_t bits : {1, 2, 3, 4, 5, 6, 7, 8})
         for (const char* levels : {"symmetric", "asymmetric", "normal"}) {
           if (*levels == 'n' && bits != codecs::kNormalBits) continue;
+          if (*levels == 's' && bits == 1) continue;
           const char* scales = (cols + static_cast<std::uint64_t>(group)) % 3 == 0 ? "q8" : "f16";
-          const auto plane = MakePlane(IntSpec(bits, group, levels, scales), kRows, cols, cols);
+          // Whole and broken tiles, and vectors of them.
+          const std::uint64_t rows = cols % 64 == 0 ? 45 : kRows;
+          const auto plane = MakePlane(IntSpec(bits, group, levels, scales), rows, cols, cols);
           const std::string what = std::to_string(bits) + " bits, group " + std::to_string(group) +
                                    ", " + std::to_string(cols) + " cols, " + levels + " " + scales;
-          if (!plane->prepared->own_product) {
-            // Only groups that cut a lane of four codes, or stand across blocks, may lack a layout.
-            EXPECT_TRUE(cols % 256 != 0 || (group % 64 != 0 && 64 % group != 0)) << what;
-            continue;
-          }
+          // Only groups that cut the byte product's four inputs lack one.
+          EXPECT_EQ(plane->prepared->own_product,
+                    static_cast<std::uint64_t>(group) >= cols || group % 4 == 0)
+              << what;
+          if (!plane->prepared->own_product) continue;
           ++planned;
           CheckIntMatvec(*plane, what);
         }
-  EXPECT_GT(planned, 500u);
+  EXPECT_GT(planned, 1000u);
+}
+
+// To the bit: in any batch, and among any rows.
+TEST(IntMatvecTest, ATokenAndARowAreTheSameInAnyTile) {
+  for (const std::int64_t bits : {3, 4, 8})
+    for (const std::int64_t group : {16, 96, 640})
+      for (const char* levels : {"symmetric", "asymmetric", "normal"}) {
+        if (*levels == 'n' && bits != codecs::kNormalBits) continue;
+        constexpr std::size_t kTokens = 13;
+        const auto plane = MakePlane(IntSpec(bits, group, levels, "f16"), 70, 1100, 5);
+        IntProduct product(*plane, kTokens);
+        const IntMatvec all = product.matvec;
+        for (const Isa isa : kIsas) {
+          if (!HasIsa(isa)) continue;
+          product.matvec = all;
+          const std::vector<float> together = product.Run(kIntMatvec.For(isa));
+          std::vector<float> alone(together.size(), 0.25f);
+          for (std::size_t t = 0; t < kTokens; ++t)
+            for (std::size_t r = 0; r < all.rows; r += 9) {
+              IntMatvec one = all;
+              one.x = all.x + t * all.x_lines;
+              one.tokens = 1;
+              one.row_begin = r;
+              one.rows = std::min<std::size_t>(9, all.rows - r);
+              one.y = alone.data() + t * all.y_stride + r;
+              kIntMatvec.For(isa).run(one);
+            }
+          EXPECT_EQ(together, alone)
+              << IsaName(isa) << " " << bits << " " << group << " " << levels;
+        }
+      }
 }
 
 // -0 and +0 differ: remainder planes are relative to the bits of the sum before them.
