@@ -37,7 +37,9 @@ Runner::Runner(std::shared_ptr<const Model> model, const RunnerOptions& options)
       block_(std::max<std::uint64_t>(options.block, 1)),
       recurrent_(HasRecurrentLayers(model_->architecture())),
       pool_(model_->architecture(), Pages(*model_, options), options.most_pages),
-      ops_(model_->architecture(), model_->bound(), pool_, states_, model_->compute()) {}
+      ops_(model_->architecture(), model_->bound(), pool_, states_, model_->compute()) {
+  ops_.Fail(CheckPageFormat(pool_.format(), model_->architecture()).At(model_->source()));
+}
 
 std::unique_ptr<Sequence> Runner::Open() {
   const auto free = std::find(open_.begin(), open_.end(), nullptr);
@@ -65,6 +67,12 @@ std::unique_ptr<Sequence> Runner::Fork(const Sequence& from) {
   return sequence;
 }
 
+Result<std::unique_ptr<Sequence>> Runner::Copy(const Sequence& from) {
+  std::unique_ptr<Sequence> sequence = Fork(from);
+  INGOT_TRY(sequence->state_.pages.Own());
+  return sequence;
+}
+
 void Runner::Forget(Sequence& sequence) {
   sequence.state_.pages.Truncate(0);
   sequence.state_.state.Reset();
@@ -81,15 +89,14 @@ void Runner::Truncate(Sequence& sequence, std::uint64_t length) {
   INGOT_CHECK(length <= sequence.position());
   if (length == sequence.position()) return;
   // Keys made under the long frequencies do not serve a sequence that is short again.
-  const bool keeps =
-      !sequence.stale_ && !recurrent_ && !CrossesLongRope(length, sequence.position());
+  const bool keeps = !recurrent_ && !CrossesLongRope(length, sequence.position());
   sequence.ids_.resize(length);
   sequence.planes_.resize(length);
   sequence.state_.expected_length = length;
-  if (keeps)
-    sequence.state_.pages.Truncate(length);
-  else
-    Forget(sequence);
+  if (!keeps) return Forget(sequence);
+  PageTable& pages = sequence.state_.pages;
+  pages.Truncate(std::min(length, pages.length()));
+  sequence.stale_ = pages.length() < length;
 }
 
 Status Runner::CheckIds(std::span<const model::TokenId> ids) const {
@@ -151,7 +158,7 @@ Status Runner::MakeRoom(Sequence& sequence, std::uint64_t more) {
   const std::uint64_t before = sequence.position();
   const std::uint64_t expected = std::max(state.expected_length, before + more);
   // Under the long frequencies the keys of all positions must be computed again.
-  if (!sequence.stale_ && before > 0 && CrossesLongRope(before, expected)) {
+  if (state.pages.length() > 0 && CrossesLongRope(before, expected)) {
     INGOT_TRY(state.pages.Reserve(more));  // a full context forgets nothing
     Forget(sequence);
   }
@@ -185,7 +192,8 @@ Status Runner::Admit(Sequence& sequence, std::span<const model::TokenId> ids) {
 Status Runner::RunAgain(Sequence& sequence) {
   const std::span<const model::TokenId> ids = sequence.ids_;
   auto watch = std::exchange(ops_.after_layer, nullptr);
-  for (std::size_t begin = 0; begin < ids.size() && status().ok(); begin += block_) {
+  for (std::size_t begin = sequence.state_.pages.length(); begin < ids.size() && status().ok();
+       begin += block_) {
     const std::size_t count = std::min<std::size_t>(block_, ids.size() - begin);
     std::vector<model::Row> rows(count);
     for (std::size_t i = 0; i < count; ++i)
@@ -237,6 +245,13 @@ Result<Tensor> Runner::Hidden(const model::Batch& batch, std::span<const std::ui
     Undo(parts);
   INGOT_TRY(Status(status()));
   return ops_.Select(hidden, wanted);
+}
+
+std::uint64_t Runner::cache_bytes() const {
+  std::uint64_t bytes = pool_.resident_bytes();
+  for (const Sequence* sequence : open_)
+    if (sequence != nullptr) bytes += sequence->state_bytes();
+  return bytes;
 }
 
 Tensor Runner::Logits(const Tensor& hidden, std::size_t begin, std::size_t end) {

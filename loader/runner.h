@@ -43,6 +43,8 @@ class Runner {
   std::unique_ptr<Sequence> Open();
   // One that stands where `from` stands. Pages are shared until one of the two writes to them.
   std::unique_ptr<Sequence> Fork(const Sequence& from);
+  // A fork that shares nothing: Limit where the pool has no room for it.
+  Result<std::unique_ptr<Sequence>> Copy(const Sequence& from);
   // Forgets positions from `length` on. A state cannot go back: with recurrent layers the tokens
   // before are run again with the next step. REQUIRES: length <= sequence.position().
   void Truncate(Sequence& sequence, std::uint64_t length);
@@ -69,6 +71,9 @@ class Runner {
   const Model& model() const { return *model_; }
   CpuOps& ops() { return ops_; }
   const KvPool& pool() const { return pool_; }
+  // Keys, values and states of all sequences; tensors of forwards.
+  std::uint64_t cache_bytes() const;
+  std::uint64_t activation_bytes() const { return ops_.tensor_bytes(); }
   // Positions a sequence may have.
   std::uint64_t context() const { return context_; }
 

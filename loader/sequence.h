@@ -43,7 +43,8 @@ class Sequence {
   CpuSequence state_;
   std::vector<model::TokenId> ids_;
   std::vector<std::uint32_t> planes_;  // that each of ids_ was run with
-  // Pages and states are empty: the tokens must be run again before others are.
+  // Pages hold less than the tokens, and states nothing: those that are not held must be run again
+  // before others are.
   bool stale_ = false;
 };
 

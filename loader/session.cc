@@ -12,8 +12,22 @@ RunnerOptions ForRunner(const SessionOptions& options) {
   RunnerOptions result;
   result.context = options.context;
   result.block = options.prefill_block;
-  if (options.cache != SessionOptions::Cache::kAuto)
-    result.pages = FindPageFormat(options.cache == SessionOptions::Cache::kF32 ? "f32" : "f16");
+  switch (options.cache) {
+    case SessionOptions::Cache::kAuto:
+      break;
+    case SessionOptions::Cache::kF32:
+      result.pages = FindPageFormat("f32");
+      break;
+    case SessionOptions::Cache::kF16:
+      result.pages = FindPageFormat("f16");
+      break;
+    case SessionOptions::Cache::kInt8:
+      result.pages = FindPageFormat("int8");
+      break;
+    case SessionOptions::Cache::kInt4:
+      result.pages = FindPageFormat("int4");
+      break;
+  }
   return result;
 }
 

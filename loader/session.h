@@ -22,8 +22,10 @@ struct SessionOptions {
   std::uint64_t context = 0;
   // Tokens of a prompt run together.
   std::uint64_t prefill_block = 512;
-  // kF32 or kF16 keys and values; by default float32 where the model computes exactly.
-  enum class Cache { kAuto, kF32, kF16 } cache = Cache::kAuto;
+  // How keys and values are kept; by default float32 where the model computes exactly, else
+  // float16. kInt8 and kInt4: full pages as codes (loader/kernels/packed_page.h). A model whose
+  // heads a format cannot take makes every step fail, saying so.
+  enum class Cache { kAuto, kF32, kF16, kInt8, kInt4 } cache = Cache::kAuto;
 };
 
 class Session {

@@ -3,6 +3,7 @@
 // spans sequences, and a row's result does not depend on what else is in its tile.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/parallel.h"
 #include "loader/cpu/cpu_ops.h"
@@ -20,6 +21,43 @@ void CpuOps::WriteKeys(std::size_t layer, const Tensor& k, const Tensor& v) {
               });
 }
 
+// Of formats with codes: pages before the one that a run's last row stands in are read as codes,
+// and by now all of their positions are written.
+void CpuOps::ClosePages(std::size_t layer, std::size_t kv_heads) {
+  std::vector<std::pair<PageTable*, std::size_t>> unclosed;
+  std::vector<std::size_t> places;
+  for (const Run& run : runs_) {
+    const auto last = static_cast<std::uint64_t>(rows_[run.first + run.count - 1].position);
+    run.sequence->pages.FindUnclosed(layer, last / kPageTokens * kPageTokens, places);
+    for (const std::size_t place : places) {
+      run.sequence->pages.SetClosed(layer, place);  // at once: others may share it
+      unclosed.emplace_back(&run.sequence->pages, place);
+    }
+  }
+  ParallelFor(unclosed.size() * kv_heads, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      unclosed[i / kv_heads].first->CloseHead(layer, unclosed[i / kv_heads].second, i % kv_heads);
+  });
+}
+
+// Of formats with codes a tile's rows stand in one page: which pages a row sees as codes follows
+// from its position alone.
+void CpuOps::CutTiles(const Run& run, std::size_t group, RunPages& pages) const {
+  pages.starts.clear();
+  const auto page_of = [&](std::size_t row) {
+    return kv_->format().has_codes()
+               ? static_cast<std::uint64_t>(rows_[run.first + row].position) / kPageTokens
+               : 0;
+  };
+  for (std::size_t row = 0, end = 0; row < run.count; row = end) {
+    while (end < run.count && page_of(end) == page_of(row)) ++end;
+    for (std::size_t start = row * group; start < end * group; start += kTileRows)
+      pages.starts.push_back(start);
+  }
+  pages.tiles = pages.starts.size();
+  pages.starts.push_back(run.count * group);
+}
+
 // Where the runs' keys and values lie, and how many tiles they are.
 void CpuOps::FindPages(const model::AttentionSpec& spec,
                        const std::vector<KvPool::Pinned>& pinned) {
@@ -33,7 +71,7 @@ void CpuOps::FindPages(const model::AttentionSpec& spec,
     for (std::size_t h = 0; h < spec.kv_heads; ++h)
       pinned[i].Head(h, pages.keys[h], pages.values[h]);
     pages.first_tile = tiles;
-    pages.tiles = CeilDiv(runs_[i].count * group, kTileRows);
+    CutTiles(runs_[i], group, pages);
     tiles += spec.kv_heads * pages.tiles;
   }
 }
@@ -43,7 +81,7 @@ void CpuOps::AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::
   const RunPages& pages = pages_[run];
   const std::size_t group = spec.heads / spec.kv_heads;
   const std::size_t kv_head = index / pages.tiles;
-  const std::size_t row_begin = index % pages.tiles * kTileRows;
+  const std::size_t row_begin = pages.starts[index % pages.tiles];
   const std::size_t dim = spec.head_dim;
   const std::size_t stride = ValueStride(dim);
   thread_local AlignedBuffer<float> scratch;
@@ -54,7 +92,8 @@ void CpuOps::AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::
   const float* biases[kTileRows];
   std::uint64_t begin[kTileRows], end[kTileRows];
   AttentionTile tile;
-  tile.rows = std::min(kTileRows, runs_[run].count * group - row_begin);
+  // A tile ends with its page's rows, where the next one starts.
+  tile.rows = std::min(kTileRows, pages.starts[index % pages.tiles + 1] - row_begin);
   tile.head_dim = dim;
   tile.value_stride = stride;
   tile.queries = queries;
@@ -90,6 +129,7 @@ void CpuOps::AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::
 Tensor CpuOps::Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q,
                          const Tensor& k, const Tensor& v) {
   WriteKeys(layer, k, v);
+  if (kv_->format().has_codes()) ClosePages(layer, spec.kv_heads);
   std::vector<KvPool::Pinned> pinned;
   pinned.reserve(runs_.size());
   if (pages_.size() < runs_.size()) pages_.resize(runs_.size());

@@ -55,6 +55,10 @@ void CpuOps::Begin(const model::Batch& batch) {
     places_.push_back(
         {static_cast<std::uint64_t>(rows_[r].position), runs_.back().sequence->expected_length});
   }
+  for (const Run& run : runs_)
+    run.sequence->pages.Open(
+        static_cast<std::uint64_t>(rows_[run.first].position),
+        static_cast<std::uint64_t>(rows_[run.first + run.count - 1].position) + 1);
   for (RopeTable& rope : ropes_) rope.Begin(places_);
   row_planes_ = nullptr;
   const auto all = [](const model::Row& row) { return row.planes == model::kAllPlanes; };

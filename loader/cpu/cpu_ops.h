@@ -109,6 +109,8 @@ class CpuOps {
   void KeepFirstValue(const Tensor& value);
   Tensor BlendFirstValue(Tensor value, const Tensor& gate);
 
+  // Of tensors, kept ones included.
+  std::uint64_t tensor_bytes() const { return pool_.resident_bytes(); }
   // Uninitialised, from this op set's pool.
   Tensor MakeTensor(std::size_t rows, std::size_t cols) { return pool_.Make(rows, cols); }
 
@@ -125,6 +127,8 @@ class CpuOps {
     std::uint64_t total = 0;     // positions, those of the run included
     std::size_t first_tile = 0;  // among those of all runs
     std::size_t tiles = 0;       // of a kv head
+    std::vector<std::size_t>
+        starts;  // of tiles among (row, head of the group) pairs, and their end
   };
 
   // A tensor for the same rows as x.
@@ -136,6 +140,8 @@ class CpuOps {
   static RowPlanes PlanesOf(const Tensor& x, std::size_t count, OfRow of_row);
   void LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x);
   void WriteKeys(std::size_t layer, const Tensor& k, const Tensor& v);
+  void ClosePages(std::size_t layer, std::size_t kv_heads);
+  void CutTiles(const Run& run, std::size_t group, RunPages& pages) const;
   void FindPages(const model::AttentionSpec& spec, const std::vector<KvPool::Pinned>& pinned);
   void AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::size_t run,
                   std::size_t tile, Tensor& out) const;

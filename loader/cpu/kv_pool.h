@@ -22,6 +22,10 @@ namespace ingot::loader {
 
 using PageId = std::uint32_t;
 
+// Positions after a full page for which its float16 form is kept: a draft that is taken back costs
+// nothing.
+inline constexpr std::uint64_t kReopenTokens = 16;
+
 class PageTable;
 
 class KvPool {
@@ -44,8 +48,9 @@ class KvPool {
     Pinned& operator=(Pinned&&) = delete;
     ~Pinned();
 
-    // The head's part of each page of the table, and where its values begin, as attention kernels
-    // take them; null for pages before those that are pinned.
+    // The head's part of each page of the table, and where its values begin; of formats with codes,
+    // its parts of closed and of open pages (PageFormat). As attention kernels take them; null for
+    // pages before those that are pinned.
     void Head(std::size_t kv_head, std::vector<const void*>& keys,
               std::vector<const void*>& values) const;
 
@@ -63,12 +68,16 @@ class KvPool {
 
   const PageFormat& format() const { return *format_; }
   std::uint64_t resident_bytes() const { return resident_bytes_; }
+  // Of a page, in all layers together.
+  std::uint64_t page_bytes() const;
   std::uint64_t pages_in_use() const { return holders_.size() - free_.size(); }
 
  private:
   friend class PageTable;
   struct Page {
     ByteBuffer bytes;  // every kv head's part
+    ByteBuffer open;   // the same in the open form, of formats with codes
+    bool closed = false;
     std::uint32_t pins = 0;
   };
   struct Layer {
@@ -76,6 +85,7 @@ class KvPool {
     std::size_t head_dim = 0;
     std::size_t head_bytes = 0;
     std::size_t values_at = 0;
+    std::size_t open_head_bytes = 0;
     std::vector<Page> pages;  // by id
   };
   // Whether `count` pages can be taken.
@@ -85,6 +95,13 @@ class KvPool {
   void Drop(PageId id);
   // What stands in a page, in another one.
   void Copy(PageId from, PageId to);
+  // Of formats with codes. A page that is about to be written, in every layer.
+  void OpenPage(PageId id);
+  // Whether its open form is there in every layer.
+  bool IsOpen(PageId id) const;
+  // The open form goes where the closed one is made.
+  void ShutPage(PageId id);
+  void Resize(ByteBuffer& buffer, std::size_t bytes);
 
   const PageFormat* format_;
   std::uint64_t most_;
@@ -106,13 +123,28 @@ class PageTable {
   // table is empty.
   void ShareFrom(const PageTable& other);
 
+  // Takes pages of its own in the place of those that others hold, too. Limit as of Reserve:
+  // nothing changes then.
+  Status Own();
+
   // Makes room for `tokens` more. Limit when that exceeds the capacity or the pool: nothing changes
   // then.
   Status Reserve(std::uint64_t tokens);
   // Positions [length, length + tokens) have been written in every layer.
-  void Commit(std::uint64_t tokens) { length_ += tokens; }
-  // Forgets positions from `length` on. REQUIRES: length <= this->length().
+  void Commit(std::uint64_t tokens);
+  // Forgets positions from `length` on. REQUIRES: length <= this->length(). Of formats with codes
+  // a full page becomes partial again where its float16 form is still kept: until kReopenTokens
+  // positions more than it are there. Otherwise all of its positions are forgotten, and length() is
+  // less than was asked for.
   void Truncate(std::uint64_t length);
+
+  // Of formats with codes, before a step writes: pages of positions [begin, end) are open.
+  void Open(std::uint64_t begin, std::uint64_t end);
+  // Pages that end at or before `end` and are not closed in the layer, by their place in pages().
+  void FindUnclosed(std::size_t layer, std::uint64_t end, std::vector<std::size_t>& places) const;
+  // Makes the closed form of one kv head's part from the open one; whose heads all are, is closed.
+  void CloseHead(std::size_t layer, std::size_t place, std::size_t kv_head);
+  void SetClosed(std::size_t layer, std::size_t place);
 
   // Stores a position's key and value of every kv head: kv_heads x head_dim floats each.
   // REQUIRES: the position was reserved.
@@ -123,10 +155,16 @@ class PageTable {
   std::span<const PageId> pages() const { return pages_; }
 
  private:
+  // Of pages from `first` on, those that others hold, too.
+  std::uint64_t SharedFrom(std::size_t first) const;
+  void OwnFrom(std::size_t first);
+  Status Room(std::uint64_t pages) const;
+
   KvPool* pool_;
   std::uint64_t capacity_;
   std::uint64_t length_ = 0;
   std::vector<PageId> pages_;
+  std::size_t first_open_ = 0;  // no page before it keeps an open form for this table
 };
 
 }  // namespace ingot::loader

@@ -2,7 +2,8 @@
 // of one layer, head by head; what stands in a head's part, how a position gets into it and which
 // kernel reads it is the format's own.
 //
-//   f32, f16    keys    head_dim x kPageTokens   (transposed), then
+//   int8, int4  full pages as codes (loader/kernels/packed_page.h), the last one of a sequence as
+//   f16 f32, f16    keys    head_dim x kPageTokens   (transposed), then
 //               values  kPageTokens x value_stride (head_dim rounded up to 16, padding zero)
 //
 // Thread rule: immutable; functions of their arguments.
@@ -14,7 +15,9 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/status.h"
 #include "loader/kernels/vector_kernels.h"
+#include "model/architecture/architecture.h"
 
 namespace ingot::loader {
 
@@ -28,7 +31,19 @@ struct PageFormat {
                 const float* value);
   // Attention over such pages; tile.keys and tile.values are head parts and values_at into them.
   void (*attend)(const VectorKernels& kernels, const AttentionTile& tile);
+  // 8 or 4: a page that a row does not write to is codes, the one that it stands in is f16. Of each
+  // page the pool then keeps two forms, the open one (written by `write`) as long as it may be
+  // needed, and `attend` gets head parts of closed pages as tile.keys, of open ones as tile.values.
+  int code_bits = 0;
+  std::size_t (*open_head_bytes)(std::size_t head_dim) = nullptr;
+  void (*close)(const std::uint8_t* open, std::size_t head_dim, std::uint8_t* closed) = nullptr;
+
+  bool has_codes() const { return code_bits > 0; }
 };
+
+// Whether an architecture's keys and values can be kept in the format: Unsupported names the layer
+// and the head size that cannot.
+Status CheckPageFormat(const PageFormat& format, const model::Architecture& architecture);
 
 // As the attention kernels have it: rows of values start at whole vectors.
 constexpr std::size_t ValueStride(std::size_t head_dim) { return AlignUp(head_dim, 16); }

@@ -17,7 +17,8 @@ Tensor::~Tensor() {
     auto smallest =
         std::min_element(pool_->free_.begin(), pool_->free_.end(),
                          [](const auto& a, const auto& b) { return a.size() < b.size(); });
-    *smallest = std::move(buffer_);
+    if (smallest->size() < buffer_.size()) std::swap(*smallest, buffer_);
+    pool_->resident_bytes_ -= buffer_.size() * sizeof(float);
     return;
   }
   pool_->free_.push_back(std::move(buffer_));
@@ -30,7 +31,10 @@ Tensor TensorPool::Make(std::size_t rows, std::size_t cols) {
     if (it->size() >= size && it->size() <= kMaxWaste * size &&
         (best == free_.end() || it->size() < best->size()))
       best = it;
-  if (best == free_.end()) return Tensor(this, AlignedBuffer<float>(size), rows, cols);
+  if (best == free_.end()) {
+    resident_bytes_ += size * sizeof(float);
+    return Tensor(this, AlignedBuffer<float>(size), rows, cols);
+  }
   AlignedBuffer<float> buffer = std::move(*best);
   if (best + 1 != free_.end()) *best = std::move(free_.back());
   free_.pop_back();

@@ -69,8 +69,12 @@ class TensorPool {
   // Uninitialised.
   Tensor Make(std::size_t rows, std::size_t cols);
 
+  // Of its tensors and of what it keeps for the next ones.
+  std::uint64_t resident_bytes() const { return resident_bytes_; }
+
  private:
   friend class Tensor;
+  std::uint64_t resident_bytes_ = 0;
   std::vector<AlignedBuffer<float>> free_;
 };
 

@@ -71,6 +71,11 @@ struct VectorKernels {
   // Keys and values are float32, or float16.
   void (*attend_f32)(const AttentionTile& tile);
   void (*attend_f16)(const AttentionTile& tile);
+  // Codes of 8 or 4 bits: tile.keys are heads of packed pages (packed_page.h), but the page of the
+  // last position is f16, keys and values: tile.values of it. REQUIRES: every row's last position
+  // lies in the same page.
+  void (*attend_int8)(const AttentionTile& tile);
+  void (*attend_int4)(const AttentionTile& tile);
   // NaN among x makes sum_exp NaN.
   LogitStats (*logit_stats)(const float* x, std::size_t n);
   // sum over i of exp(a[i] - max_a) * (a[i] - b[i]), in double.

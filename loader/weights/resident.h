@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -64,6 +65,10 @@ class WeightSet {
   void Add(std::unique_ptr<ResidentMatrix> matrix);
 
   const ResidentMatrix* Find(std::string_view name) const;
+  // In the order of their names.
+  void ForEach(const std::function<void(const ResidentMatrix& matrix)>& visit) const {
+    for (const auto& [name, matrix] : matrices_) visit(*matrix);
+  }
   std::uint64_t resident_bytes() const { return resident_bytes_; }  // mapped ones included
 
  private:

@@ -80,7 +80,7 @@ TEST_P(PageFormatTest, WhatIsWrittenIsInItsPage) {
 INSTANTIATE_TEST_SUITE_P(Formats, PageFormatTest, testing::Values("f32", "f16"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST(PageFormatTest, NoOtherNamesAreThere) { EXPECT_EQ(FindPageFormat("int8"), nullptr); }
+TEST(PageFormatTest, NoOtherNamesAreThere) { EXPECT_EQ(FindPageFormat("int3"), nullptr); }
 
 TEST(KvPoolTest, PagesComeAsASequenceGrowsAndAreUsedAgain) {
   KvPool pool(TwoLayers(), F32());
