@@ -63,7 +63,7 @@ class Case(unittest.TestCase):
 class Commands(Case):
     def test_version_and_help(self):
         self.assertRegex(self.run_ok("--version").stdout.decode(), r"\Aingot \d+\.\d+\.\d+\n\Z")
-        for command in ("", "pack", "inspect", "verify", "eval", "run", "export", "keygen", "sign"):
+        for command in ("", "pack", "inspect", "verify", "eval", "run", "bench", "export", "keygen", "sign"):
             run = self.run_ok(*filter(None, [command]), "--help")
             self.assertIn(b"Usage: ingot", run.stdout)
             self.assertEqual(run.stderr, b"")
@@ -210,6 +210,45 @@ class Commands(Case):
     def make(self, name, content):
         (self.work / name).write_text(content)
         return self.work / name.removesuffix(".key")
+
+
+class Bench(Case):
+    SMALL = ("--context", 4, "--runs", 2, "--steps", 1)
+
+    def test_speeds_beside_limits(self):
+        target = self.pack("bench.ingot", "--codec", "int4_rtn", "--group", "16")
+        got = json.loads(self.run_ok("bench", target, "--json", "--batch", "1,2", "--rows", "3", "--prompt", "5",
+                                     "--threads", 1, *self.SMALL).stdout)
+        self.assertEqual(got["threads"], 1)
+        self.assertEqual([(s["kind"], s["batch"], s["context"]) for s in got["speeds"]],
+                         [("prefill", 1, 5), ("rows", 3, 4), ("decode", 1, 4), ("decode", 2, 4)])
+        for speed in got["speeds"]:
+            self.assertGreater(speed["tokens_per_s"], 0)
+            self.assertGreater(max(speed["limit_read_s"], speed["limit_products_s"]), 0)
+        self.assertGreater(got["limits"]["read_bytes_per_s"], 1e8)
+        self.assertEqual(got["load"]["file_bytes"], target.stat().st_size)
+        self.assertEqual(set(got["memory"]), {"weights", "cache", "activations", "other", "resident", "peak_resident"})
+        text = self.run_ok("bench", target, "--batch", "1", "--no-prefill", "--no-load", *self.SMALL).stdout.decode()
+        self.assertRegex(text, r"machine +\d+ threads")
+        self.assertRegex(text, r"decode +1 +4 ")
+        self.assertRegex(text, r"energy ")
+
+    def test_bad_numbers(self):
+        target = self.pack("numbers.ingot")
+        self.fails(USAGE, "--batch 0: from 1 to 4096", "bench", target, "--batch", "1,0")
+        self.fails(USAGE, "--kv int3", "bench", target, "--kv", "int3")
+        self.fails(FAILED, "would fit", "bench", target, "--batch", 4096, "--context", 1 << 22, "--no-load")
+        self.fails(USAGE, "--kv", "run", target, "-p", "x", "--kv", "int3")
+        for command in (("bench", target, "--kv", "int8"), ("run", target, "-p", "x", "--kv", "int4")):
+            self.fails(FAILED, "layer 0 has heads of .* multiples of 32", *command)
+
+    def test_stats_and_threads(self):
+        target = self.pack("stats.ingot")
+        run = self.run_ok("run", target, "-p", "Hello", "-n", 4, "--greedy", "-q", "--stats", "--threads", 4096)
+        error = run.stderr.decode()
+        self.assertRegex(error, r"--threads 4096: \d+ can run at once here, so \d+ are used")
+        self.assertRegex(error, r"memory: weights [0-9.]+ .?B, cache .* activations .* resident .* at most ")
+        self.assertRegex(error, r"energy: (not measured|[0-9.]+ J a token)")
 
 
 class Sources(Case):

@@ -72,8 +72,7 @@ TEST_P(CodeCacheTest, ARowIsTheSameHoweverItsSequenceIsCut) {
   EXPECT_EQ(InSteps(150, 150), one_by_one);
 }
 
-// How little is PackedPageTest's to say: the attention of this random model is as sharp as it gets.
-TEST_P(CodeCacheTest, RowsBehindAFullPageSeeCodesAndOthersDoNot) {
+TEST_P(CodeCacheTest, CodesChangeALittle) {
   RunnerOptions half;
   half.pages = FindPageFormat("f16");
   const auto codes = InSteps(150, 30);
@@ -89,6 +88,7 @@ TEST_P(CodeCacheTest, RowsBehindAFullPageSeeCodesAndOthersDoNot) {
   const double error = std::sqrt(square / norm);
   const bool eight = GetParam() == std::string("int8");
   EXPECT_GT(error, eight ? 1e-4 : 2e-3);
+  EXPECT_LT(error, eight ? 1e-2 : 1e-1);
 }
 
 // 70: the full page's halves are still kept. 100: they are not, and its tokens run again.

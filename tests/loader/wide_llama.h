@@ -29,8 +29,8 @@ inline std::string WriteWideLlama(model::TestDirectory& directory) {
   add("model.embed_tokens.weight", {96, 64}, 1);
   for (int i = 0; i < 2; ++i) {
     const std::string layer = "model.layers." + std::to_string(i) + ".";
-    add(layer + "self_attn.q_proj.weight", {128, 64}, 0.3);
-    add(layer + "self_attn.k_proj.weight", {64, 64}, 0.3);
+    add(layer + "self_attn.q_proj.weight", {128, 64}, 0.12);
+    add(layer + "self_attn.k_proj.weight", {64, 64}, 0.12);
     add(layer + "self_attn.v_proj.weight", {64, 64}, 0.2);
     add(layer + "self_attn.o_proj.weight", {64, 128}, 0.1);
     add(layer + "mlp.gate_proj.weight", {96, 64}, 0.2);

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "files/processors.h"
 #include "inspect/text_format.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
@@ -96,8 +97,18 @@ Result<std::uint64_t> ParseSize(const std::string& text) {
 void AddThreadsOption(CLI::App* command) {
   command
       ->add_option_function<std::size_t>(
-          "--threads", [](const std::size_t& threads) { SetThreads(threads); },
-          "worker threads, 0: one per processor")
+          "--threads",
+          [](const std::size_t& threads) {
+            // More of them would only take turns.
+            const Processors here = FindProcessors();
+            const std::size_t most =
+                here.quota > 0 ? std::min(here.quota, here.logical) : here.logical;
+            if (threads > most)
+              Warn(fmt::format("--threads {}: {} can run at once here, so {} are used", threads,
+                               most, most));
+            SetThreads(threads == 0 ? here.usable() : std::min(threads, most));
+          },
+          "worker threads, 0: one per core")
       ->type_name("N")
       ->transform(WholeNumber(0, 4096));
 }

@@ -88,6 +88,7 @@ void AddVerifyCommand(CLI::App& app, Outcome& outcome);
 void AddKeygenCommand(CLI::App& app, Outcome& outcome);
 void AddSignCommand(CLI::App& app, Outcome& outcome);
 void AddRunCommand(CLI::App& app, Outcome& outcome);
+void AddBenchCommand(CLI::App& app, Outcome& outcome);
 void AddEvalCommand(CLI::App& app, Outcome& outcome);
 void AddExportCommand(CLI::App& app, Outcome& outcome);
 void AddImatrixCommand(CLI::App& app, Outcome& outcome);

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/parallel.h"
+#include "files/processors.h"
 #include "tools/cli/common.h"
 #include "tools/cli/signals.h"
 #include "untrusted/printable.h"
@@ -34,6 +36,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(kFooter);
   Outcome outcome;
+  SetThreads(FindProcessors().usable());
   if (IsCalibrate(argc, argv)) return RunCalibrateBeside(argc, argv);
   AddCalibrateCommand(app, outcome);
   AddTuneCommand(app, outcome);
@@ -43,6 +46,7 @@ int Main(int argc, char** argv) {
   AddVerifyCommand(app, outcome);
   AddEvalCommand(app, outcome);
   AddRunCommand(app, outcome);
+  AddBenchCommand(app, outcome);
   AddExportCommand(app, outcome);
   AddKeygenCommand(app, outcome);
   AddSignCommand(app, outcome);

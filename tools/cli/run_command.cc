@@ -5,13 +5,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "inspect/summary.h"
+#include "inspect/text_format.h"
+#include "loader/energy_meter.h"
 #include "loader/ingot.h"
+#include "loader/memory_use.h"
 #include "loader/run_settings.h"
 #include "tools/cli/common.h"
 #include "tools/cli/number_checks.h"
@@ -38,7 +42,8 @@ struct RunCommand {
   std::string file, prompt;
   KeyOption key;
   SamplingOptions sampling;
-  bool greedy = false, exact = false, ignore_eos = false, quiet = false;
+  bool greedy = false, exact = false, ignore_eos = false, quiet = false, stats = false;
+  loader::SessionOptions::Cache cache = loader::SessionOptions::Cache::kAuto;
   int levels = -1;
   std::uint64_t max_decoded = 0;
   std::uint64_t context = 0;
@@ -127,6 +132,26 @@ Status RunEncoder(const RunCommand& command, loader::Session& session, std::stri
   return OkStatus();
 }
 
+// "memory: weights 75.1 MB, cache 3.2 MB, ...", and joules where a counter says how many.
+void PrintStats(loader::Session& session, const loader::GenerateResult& result,
+                loader::EnergyMeter* energy) {
+  const auto bytes = [](const std::optional<std::uint64_t>& value) {
+    return value.has_value() ? inspect::HumanBytes(*value) : std::string("not measured");
+  };
+  const loader::MemoryUse memory = loader::MeasureMemory(session.model(), session.runner());
+  fmt::print(stderr,
+             "memory: weights {}, cache {}, activations {}, other {}; resident {}, at most {}\n",
+             bytes(memory.weights), bytes(memory.cache), bytes(memory.activations),
+             bytes(memory.other), bytes(memory.resident), bytes(memory.peak_resident));
+  const auto joules = energy != nullptr ? energy->Joules() : std::nullopt;
+  const std::uint64_t tokens = result.prompt_tokens + result.decode_steps;
+  if (joules.has_value())
+    fmt::print(stderr, "energy: {:.3f} J a token ({})\n",
+               *joules / static_cast<double>(std::max<std::uint64_t>(tokens, 1)), energy->what());
+  else
+    fmt::print(stderr, "energy: not measured, there is no counter that can be read\n");
+}
+
 Status RunModel(const RunCommand& command) {
   INGOT_ASSIGN(const std::string prompt, PromptOf(command));
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
@@ -151,7 +176,10 @@ Status RunModel(const RunCommand& command) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   loader::SessionOptions session_options;
   session_options.context = command.context;
+  session_options.cache = command.cache;
   loader::Session session(model, session_options);
+  INGOT_TRY(Status(session.runner().status()));
+  const auto energy = command.stats ? loader::MakePackageMeter() : nullptr;
   if (model->architecture().masked) return RunEncoder(command, session, prompt, load_seconds);
   loader::GenerateOptions generate = command.generate;
   std::string said;
@@ -168,6 +196,7 @@ Status RunModel(const RunCommand& command) {
   if (result.stop == loader::StopReason::kContextFull) Warn("the context is full");
   if (result.beyond_trained_length) Warn("the text is longer than the model was trained for");
   if (!command.quiet) fmt::print(stderr, "{}\n", SpeedLine(result, load_seconds));
+  if (command.stats) PrintStats(session, result, energy.get());
   return OkStatus();
 }
 
@@ -222,6 +251,15 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("N")
       ->transform(WholeNumber())
       ->capture_default_str();
+  c->add_option("--kv", o->cache,
+                "keys and values as f32, f16, int8 or int4; by default f16, with --exact f32")
+      ->type_name("FORMAT")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, loader::SessionOptions::Cache>{
+          {"f32", loader::SessionOptions::Cache::kF32},
+          {"f16", loader::SessionOptions::Cache::kF16},
+          {"int8", loader::SessionOptions::Cache::kInt8},
+          {"int4", loader::SessionOptions::Cache::kInt4}}));
+  c->add_flag("--stats", o->stats, "say what memory and energy it took");
   AddMaxDecodedOption(c, o->max_decoded);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print no speeds");

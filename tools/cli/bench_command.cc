@@ -1,0 +1,216 @@
+// `ingot bench`: speeds beside the machine's limits.
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "inspect/summary.h"
+#include "inspect/text_format.h"
+#include "jobs/bench_job.h"
+#include "tools/cli/common.h"
+#include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
+#include "untrusted/printable.h"
+
+namespace ingot::cli {
+namespace {
+
+using jobs::SpeedBench;
+
+struct BenchCommand {
+  jobs::BenchJobOptions job;
+  KeyOption key;
+  bool json = false, quiet = false, no_prompt = false, no_load = false;
+};
+
+std::string_view KindName(SpeedBench::Kind kind) {
+  switch (kind) {
+    case SpeedBench::Kind::kPrefill:
+      return "prefill";
+    case SpeedBench::Kind::kRows:
+      return "rows";
+    case SpeedBench::Kind::kDecode:
+      break;
+  }
+  return "decode";
+}
+
+inspect::Json SpreadJson(const jobs::Spread& spread) {
+  return {{"median_s", spread.median}, {"low_s", spread.low}, {"high_s", spread.high}};
+}
+
+template <typename T>
+inspect::Json OrNull(const std::optional<T>& value) {
+  return value.has_value() ? inspect::Json(*value) : inspect::Json(nullptr);
+}
+
+inspect::Json SpeedJson(const SpeedBench& bench) {
+  inspect::Json json = SpreadJson(bench.seconds);
+  json["kind"] = KindName(bench.kind);
+  json["batch"] = bench.batch;
+  json["context"] = bench.context;
+  if (bench.planes > 0) json["planes"] = bench.planes;
+  json["tokens_per_s"] = bench.tokens_a_second();
+  json["limit_read_s"] = bench.floor.read_seconds;
+  json["limit_products_s"] = bench.floor.product_seconds;
+  json["share_of_limit"] = bench.floor.seconds() / bench.seconds.median;
+  json["joules_per_token"] = OrNull(bench.joules_a_token);
+  return json;
+}
+
+inspect::Json MemoryJson(const loader::MemoryUse& memory) {
+  return {{"weights", memory.weights},           {"cache", memory.cache},
+          {"activations", memory.activations},   {"other", OrNull(memory.other)},
+          {"resident", OrNull(memory.resident)}, {"peak_resident", OrNull(memory.peak_resident)}};
+}
+
+inspect::Json ResultJson(const BenchCommand& command, const jobs::BenchJobResult& result) {
+  const loader::MachineLimits& limits = result.limits;
+  inspect::Json json = {
+      {"file", command.job.file},
+      {"threads", limits.threads},
+      {"isa", limits.isa},
+      {"runs", command.job.runs},
+      {"limits",
+       {{"read_bytes_per_s", limits.read_bytes},
+        {"float_products_per_s", limits.float_products},
+        {"int8_products_per_s", limits.int8_products},
+        {"bf16_products_per_s",
+         limits.bf16_products > 0 ? inspect::Json(limits.bf16_products) : inspect::Json(nullptr)}}},
+      {"weight_bytes_per_step", result.cost.weight_bytes},
+      {"kv", result.cache},
+      {"kv_bytes_per_token", result.cache_bytes_a_token},
+      {"memory", MemoryJson(result.memory)},
+      {"energy", result.energy.empty() ? inspect::Json(nullptr) : inspect::Json(result.energy)}};
+  if (result.load.has_value()) {
+    json["load"]["file_bytes"] = result.load->file_bytes;
+    json["load"]["warm"] = SpreadJson(result.load->warm);
+    json["load"]["cold"] =
+        result.load->cold.has_value() ? SpreadJson(*result.load->cold) : inspect::Json(nullptr);
+  }
+  json["speeds"] = inspect::Json::array();
+  for (const SpeedBench& bench : result.speeds) json["speeds"].push_back(SpeedJson(bench));
+  return json;
+}
+
+std::string Milliseconds(double seconds) { return fmt::format("{:.2f}", seconds * 1e3); }
+
+std::vector<std::string> SpeedRow(const SpeedBench& bench, bool energy) {
+  const bool prefill = bench.kind == SpeedBench::Kind::kPrefill;
+  const loader::StepFloor& floor = bench.floor;
+  std::vector<std::string> row = {
+      std::string(KindName(bench.kind)) +
+          (bench.planes > 0 ? fmt::format(" {} planes", bench.planes) : ""),
+      prefill ? "" : std::to_string(bench.batch),
+      std::to_string(bench.context),
+      fmt::format("{:.1f}", bench.tokens_a_second()),
+      Milliseconds(bench.seconds.median),
+      Milliseconds(bench.seconds.low) + "-" + Milliseconds(bench.seconds.high),
+      Milliseconds(floor.seconds()),
+      floor.read_seconds >= floor.product_seconds ? "memory" : "products",
+      fmt::format("{:.0f} %", 100 * floor.seconds() / bench.seconds.median)};
+  if (energy)
+    row.push_back(bench.joules_a_token.has_value() ? fmt::format("{:.3f}", *bench.joules_a_token)
+                                                   : "not measured");
+  return row;
+}
+
+void PrintTable(const BenchCommand& command, const jobs::BenchJobResult& result) {
+  const loader::MachineLimits& limits = result.limits;
+  fmt::print("{}\n", untrusted::Printable(command.job.file));
+  fmt::print(
+      "  machine   {} threads, {}; reads {:.1f} GB/s; G products/s: int8 {:.0f}, float {:.0f}",
+      limits.threads, limits.isa, limits.read_bytes / 1e9, limits.int8_products / 1e9,
+      limits.float_products / 1e9);
+  fmt::print("{}\n", limits.bf16_products > 0
+                         ? fmt::format(", bf16 {:.0f}", limits.bf16_products / 1e9)
+                         : "");
+  fmt::print("  a step    reads {} of weights; keys and values {}, {} a token\n",
+             inspect::HumanBytes(static_cast<std::uint64_t>(result.cost.weight_bytes)),
+             result.cache,
+             inspect::HumanBytes(static_cast<std::uint64_t>(result.cache_bytes_a_token)));
+  if (result.load.has_value())
+    fmt::print("  load      {}: warm {} ms, cold {}\n",
+               inspect::HumanBytes(result.load->file_bytes), Milliseconds(result.load->warm.median),
+               result.load->cold.has_value() ? Milliseconds(result.load->cold->median) + " ms"
+                                             : "not measured: the system keeps the file in memory");
+  const loader::MemoryUse& memory = result.memory;
+  fmt::print("  memory    weights {}, cache {}, activations {}{}{}\n",
+             inspect::HumanBytes(memory.weights), inspect::HumanBytes(memory.cache),
+             inspect::HumanBytes(memory.activations),
+             memory.other ? ", other " + inspect::HumanBytes(*memory.other) : "",
+             memory.peak_resident ? "; peak " + inspect::HumanBytes(*memory.peak_resident) : "");
+  fmt::print("  energy    {}\n",
+             result.energy.empty() ? "not measured: no counter that can be read" : result.energy);
+  const bool energy = !result.energy.empty();
+  std::vector<std::vector<std::string>> rows = {
+      {"", "batch", "context", "tokens/s", "ms", "quartiles", "limit ms", "of", "reached"}};
+  if (energy) rows[0].push_back("J/token");
+  for (const SpeedBench& bench : result.speeds) rows.push_back(SpeedRow(bench, energy));
+  fmt::print("{}", inspect::AlignTable(rows, "  "));
+}
+
+Status RunBench(BenchCommand& command) {
+  INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
+  command.job.key = PointerTo(key);
+  if (command.no_prompt) command.job.prompts.clear();
+  command.job.loads = !command.no_load;
+  JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
+  INGOT_ASSIGN(const jobs::BenchJobResult result, jobs::RunBenchJob(command.job, line.monitor()));
+  line.Clear();
+  if (command.json)
+    fmt::print("{}\n", untrusted::PrintableJson(ResultJson(command, result)));
+  else
+    PrintTable(command, result);
+  return OkStatus();
+}
+
+CLI::Option* AddList(CLI::App* c, const char* name, std::vector<std::uint64_t>& list,
+                     const char* help) {
+  return c->add_option(name, list, help)
+      ->type_name("LIST")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->transform(WholeNumber())
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void AddBenchCommand(CLI::App& app, Outcome& outcome) {
+  auto o = std::make_shared<BenchCommand>();
+  CLI::App* c = app.add_subcommand(
+      "bench", "speeds of loading, prefill and decode, beside the limits of this machine");
+  c->add_option("FILE", o->job.file, "artifact, Hugging Face directory or .gguf file")->required();
+  AddList(c, "--batch", o->job.batches, "sequences that generate together");
+  AddList(c, "--context", o->job.contexts, "positions that each has behind it");
+  AddList(c, "--prompt", o->job.prompts, "tokens of the prompts of prefill");
+  AddList(c, "--rows", o->job.rows, "rows of one sequence in a step, as speculation verifies them");
+  c->add_option("--kv", o->job.cache, "format of keys and values")->type_name("FORMAT");
+  c->add_option("--runs", o->job.runs, "runs of each, of which medians are taken")
+      ->type_name("N")
+      ->transform(WholeNumber())
+      ->capture_default_str();
+  c->add_option("--steps", o->job.steps, "steps of a run of decode")
+      ->type_name("N")
+      ->transform(WholeNumber())
+      ->capture_default_str();
+  c->add_flag("--compare-modes", o->job.compare_modes,
+              "the first plane alone, the first two, ...: one token, run by run side by side");
+  c->add_flag("--no-prefill", o->no_prompt, "leave prefill out");
+  c->add_flag("--no-load", o->no_load, "leave loading out");
+  c->add_flag("--exact", o->job.exact, "float32 activations instead of int8 ones");
+  c->add_option("--levels", o->job.levels, "refinement levels to load, by default all")
+      ->type_name("N")
+      ->transform(WholeNumber(1, 64));
+  AddMaxDecodedOption(c, o->job.max_decoded_bytes);
+  AddVerifyingKeyOptions(c, o->key);
+  c->add_flag("--json", o->json, "one JSON object");
+  c->add_flag("-q,--quiet", o->quiet, "show no progress");
+  AddThreadsOption(c);
+  OnRun(c, outcome, [o] { return RunBench(*o); });
+}
+
+}  // namespace ingot::cli
