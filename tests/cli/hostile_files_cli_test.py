@@ -140,7 +140,7 @@ class Files(Case):
                     run = subprocess.run([INGOT, *map(str, args)], capture_output=True, timeout=20)
                     self.assertNotEqual(run.returncode, OK)
                     self.assertRegex(run.stderr.decode(), r"\Aingot: [^\n]*\n\Z")
-        self.fails(USAGE, "is a device or a pipe", "pack", self.model, "-o", fifo, "--force")
+        self.fails(USAGE, "is a pipe, a file was expected", "pack", self.model, "-o", fifo, "--force")
         self.assertTrue(fifo.is_fifo())  # not replaced
         for name in ("config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"):
             model = tiny_model.write(self.work / f"with-{name}")
