@@ -13,8 +13,6 @@
 namespace ingot::calibration {
 namespace {
 
-// LibTorch, its matrix library's buffers, the tokenizer and the allocators' slack, as measured.
-constexpr double kProcessBytes = 450.0 * (1 << 20);
 constexpr double kFloat = sizeof(float);
 constexpr std::size_t kHeadRows = 64;  // of logits at once (backward_pass.cc)
 
@@ -104,7 +102,7 @@ CalibrationCost EstimateCost(const model::Architecture& a, const RunSize& size) 
         tokens * ((head ? 0 : s.linear) + s.summing + (layer ? 2 * context * hidden : 0)) +
         backward * (2 * s.linear + 6 * context * (layer ? hidden : 0));
   }
-  cost.fixed_bytes = Bytes(kProcessBytes + kFloat * fixed);
+  cost.fixed_bytes = size.process_bytes + Bytes(kFloat * fixed);
   cost.window_bytes = Bytes(kFloat * window);
   cost.waiting_bytes = Bytes(kFloat * waiting);
   cost.output_bytes = Bytes(kFloat * outer);

@@ -13,10 +13,16 @@
 
 namespace ingot::calibration {
 
+// What a process needs before it loads a weight: LibTorch, its matrix library's buffers, the
+// tokenizer and the allocators' slack, as measured; and without LibTorch.
+inline constexpr std::uint64_t kTorchProcessBytes = std::uint64_t{450} << 20;
+inline constexpr std::uint64_t kPlainProcessBytes = std::uint64_t{64} << 20;
+
 struct RunSize {
   std::size_t windows = 0;
   std::size_t backward_windows = 0;
   std::size_t context = 0;
+  std::uint64_t process_bytes = kTorchProcessBytes;
 };
 
 struct CalibrationCost {

@@ -15,6 +15,9 @@
 //   importance/position/entropy                                   10
 //   importance/token/{ids,counts,attention,hidden_norm,gradient,cosine,entropy}   by the 64 most
 //                   frequent token ids; what is by layer is the mean over layers
+//   held_out/ids   windows x context   tokens of text that is no part of what was measured
+// Without LibTorch fisher/<w> is one number for all rows: what disturbing the matrix costs; metadata
+// probe_tokens then says over how many tokens, and backward_tokens is 0.
 // Metadata: format ("ingot-statistics-1"), model (fingerprint), inputs (JSON object <w> -> <in>),
 // what was read: text, text_digest, seed, context, tokens, backward_tokens, tool; and notes (JSON
 // list): matrices that were damped, experts that fell back.

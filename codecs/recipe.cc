@@ -28,7 +28,8 @@ constexpr Recipe Guided(std::string_view name, std::int64_t bits, std::string_vi
           .keys = kNearest,
           .defaults = {.bits = bits, .group = 128},
           .ladder = RecipeLadder::kBits,
-          .rotates = true};
+          .rotates = true,
+          .needs_statistics = true};
 }
 
 constexpr std::array kRecipes = {
@@ -51,7 +52,8 @@ constexpr std::array kRecipes = {
            .summary = "4 bits g256 under activation-aware channel scales; 0.5 % in fp16",
            .make = MakeAwq,
            .keys = {.group = true, .levels = true, .scales = true},
-           .defaults = {.bits = 4, .group = 256}},
+           .defaults = {.bits = 4, .group = 256},
+           .needs_statistics = true},
     Recipe{
         .name = "int4_opt_llama_v1",
         .summary = "4 bits; scales, zero points and codes improved in turns until the loss stays",

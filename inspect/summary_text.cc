@@ -217,13 +217,59 @@ std::string LevelTable(const Summary& summary) {
   return "\n" + AlignTable(rows, "  ");
 }
 
-// A line a layer and codec; what is outside the layers by name.
+// What stands in one line of the table of layers.
+struct Line {
+  std::string place, codec, planes, by_class;
+  SizeSum size;
+  double worst_error = -1;
+  int first = -1, last = -1;  // layers; -1: outside them
+  bool SameMaking(const Line& other) const {
+    return codec == other.codec && planes == other.planes && by_class == other.by_class &&
+           size.tensors == other.size.tensors;
+  }
+  void Join(const Line& other) {
+    size += other.size;
+    worst_error = std::max(worst_error, other.worst_error);
+    last = other.last;
+  }
+};
+
+// Neighbouring layers of one making, line by line, are one.
+std::vector<Line> JoinLayers(const std::vector<Line>& lines) {
+  std::vector<Line> joined;
+  std::size_t group = 0, group_size = 0;  // of the layers that the last lines of `joined` stand for
+  for (std::size_t begin = 0, end = 0; begin < lines.size(); begin = end) {
+    const Line& head = lines[begin];
+    while (end < lines.size() && lines[end].first == head.first && (head.first >= 0 || end == begin))
+      ++end;
+    const std::size_t count = end - begin;
+    bool same = head.first >= 0 && group_size > 0 && count == group_size &&
+                joined[group].last + 1 == head.first;
+    // Each part's size a matrix is that of its layers', so layers are compared one by one.
+    for (std::size_t i = 0; same && i < count; ++i) {
+      const Line& there = joined[group + i];
+      Line one = lines[begin + i];
+      one.size.tensors *= static_cast<std::uint64_t>(there.last - there.first + 1);
+      same = one.SameMaking(there);
+    }
+    if (same) {
+      for (std::size_t i = 0; i < count; ++i) joined[group + i].Join(lines[begin + i]);
+      continue;
+    }
+    group = joined.size();
+    group_size = head.first >= 0 ? count : 0;
+    joined.insert(joined.end(), lines.begin() + static_cast<std::ptrdiff_t>(begin),
+                  lines.begin() + static_cast<std::ptrdiff_t>(end));
+  }
+  for (Line& line : joined)
+    if (line.first >= 0)
+      line.place = line.first == line.last ? fmt::format("layer {}", line.first)
+                                           : fmt::format("layers {}-{}", line.first, line.last);
+  return joined;
+}
+
+// A line a codec of layers that are made alike; what is outside the layers by name.
 std::string LayerTable(const Summary& summary) {
-  struct Line {
-    std::string place, codec, planes, by_class;
-    SizeSum size;
-    double worst_error = -1;
-  };
   std::vector<Line> lines;
   std::map<std::array<std::string, 3>, std::size_t> known;  // place, codec, planes
   for (const TensorSummary& tensor : summary.tensors) {
@@ -232,14 +278,16 @@ std::string LayerTable(const Summary& summary) {
         tensor.layer < 0 ? tensor.name : fmt::format("layer {}", tensor.layer);
     const std::string planes = Planes(tensor);
     const auto [at, is_new] = known.try_emplace({place, tensor.codec, planes}, lines.size());
-    if (is_new) lines.push_back({place, tensor.codec, planes, ByClass(tensor), {}, -1});
+    if (is_new)
+      lines.push_back({place, tensor.codec, planes, ByClass(tensor), {}, -1, tensor.layer,
+                       tensor.layer});
     Line& line = lines[at->second];
     line.size += tensor.size;
     line.worst_error = std::max(line.worst_error, tensor.relative_error);
   }
   Rows rows = {
       {"where", "codec", "planes", "by class", "matrices", "stored", "bpw", "worst error"}};
-  for (const Line& line : lines)
+  for (const Line& line : JoinLayers(lines))
     rows.push_back({line.place, line.codec, line.planes, line.by_class,
                     std::to_string(line.size.tensors), HumanBytes(line.size.stored_bytes),
                     fmt::format("{:.3f}", line.size.stored_bits_per_weight()),

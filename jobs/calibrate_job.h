@@ -32,29 +32,43 @@ struct CalibrationPlan {
 };
 
 inline constexpr std::uint64_t kBackwardTokens = 16384;  // at most, where nobody says
+inline constexpr std::size_t kProbeTokens = 128;
 
 struct CalibrateJobOptions {
   std::string model, output;
   std::vector<std::string> texts;  // FILE[:WEIGHT]; none, or "self" alone: the model writes it
   std::uint64_t tokens = 65536;
-  std::optional<std::uint64_t> backward_tokens;  // of these, with gradients
+  // Of these, with gradients; absent: kBackwardTokens at most, none without LibTorch.
+  std::optional<std::uint64_t> backward_tokens;
+  // Without LibTorch: tokens over which each matrix is disturbed, 0: none.
+  std::size_t probe_tokens = kProbeTokens;
   std::size_t context = 512;
+  std::size_t held_out = 0;  // windows of written text that are kept for measuring, beside `tokens`
   std::uint64_t seed = 0;
   std::optional<std::uint64_t> memory_bytes;  // at most, 0: no bound; absent: half of the machine's
   std::string sequential;      // an artifact of this model, whose weights make the inputs
   std::string gradients_from;  // statistics of this model, whose gradients are taken over
   std::string tool;            // recorded
   bool plan_only = false;
+  // Statistics that lie at `output` from an earlier run of the same request are taken up: nothing
+  // is run.
+  bool reuse = false;
+  bool replace = true;  // what lies at `output` and is not taken up may go
   std::function<void(const CalibrationPlan&)> plan;  // before work starts; may be empty
 };
 
-// What LibTorch does: calibration::CheckCanCalibrate and Calibrate.
+// What does the passes: LibTorch (calibration::CheckCanCalibrate and Calibrate), or the loader's op
+// set.
 struct Calibrator {
+  bool gradients = true;  // it can run backward
   std::function<Status(const model::Architecture&)> check;
   std::function<Status(const model::Checkpoint&, const model::Architecture&,
                        const calibration::TokenWindows&, const calibration::CalibrateOptions&)>
       run;
 };
+
+// That without LibTorch.
+Calibrator ForwardCalibrator();
 
 // Cancelled or killed, it goes on with the next run of the same options. InvalidArgument for
 // options that exclude each other; those of the text, the model and the calibrator as they are.

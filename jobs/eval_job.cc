@@ -20,36 +20,60 @@ using ModelPtr = std::shared_ptr<const loader::Model>;
 constexpr std::size_t kContext = 512;
 constexpr std::size_t kWrittenTokens = 2048;
 
-// The two models and what the file says of the artifact.
+// The two models, the reference null where there is none, and what the file says of the artifact.
 struct Pair {
   ModelPtr reference, artifact;
   inspect::Summary summary;
+  const loader::Model& first() const { return reference != nullptr ? *reference : *artifact; }
 };
 
-Result<Pair> OpenPair(const EvalJobOptions& options) {
-  INGOT_TRY(inspect::CheckNotAModel(options.artifact));
+Result<std::shared_ptr<const artifact::ArtifactReader>> OpenArtifact(
+    const EvalJobOptions& options) {
   artifact::OpenOptions open;
   open.key = options.key;
   open.allow_truncated = true;
   INGOT_ASSIGN(auto opened, artifact::ArtifactReader::Open(options.artifact, open));
-  const std::shared_ptr<const artifact::ArtifactReader> reader = std::move(opened);
-  Pair pair;
-  pair.summary = inspect::Summarize(*reader, options.key);
-  const int used = options.levels < 0 ? reader->complete_level() + 1 : options.levels;
-  if (used < reader->level_count()) inspect::KeepLevels(pair.summary, used);
-  loader::ModelOptions model_options;
-  model_options.compute = loader::Compute::kExact;
-  INGOT_ASSIGN(pair.reference, loader::Model::Open(options.reference, model_options));
-  model_options.selection.levels = options.levels;
-  model_options.max_decoded_bytes = options.max_decoded_bytes;
-  model_options.allow_truncated = true;
-  INGOT_ASSIGN(pair.artifact, loader::Model::FromArtifact(reader, model_options));
-  if (pair.reference->architecture().masked != pair.artifact->architecture().masked)
+  return std::shared_ptr<const artifact::ArtifactReader>(std::move(opened));
+}
+
+Status CheckPair(const EvalJobOptions& options, const Pair& pair) {
+  if (pair.reference != nullptr &&
+      pair.reference->architecture().masked != pair.artifact->architecture().masked)
     return InvalidArgument(
         fmt::format("{}: one of the two is an encoder, the other is not", options.reference));
-  if (pair.reference->architecture().masked && options.texts.empty())
+  if (!options.texts.empty()) return OkStatus();
+  if (pair.first().architecture().masked)
     return InvalidArgument(fmt::format(
         "{}: an encoder writes no text of its own: give one with --text", options.reference));
+  if (pair.reference == nullptr)
+    return InvalidArgument(
+        "perplexity alone is of a text: give --text FILE, or what the model is compared with by "
+        "--reference MODEL");
+  return OkStatus();
+}
+
+Result<Pair> OpenPair(const EvalJobOptions& options) {
+  loader::ModelOptions model_options;
+  model_options.compute = loader::Compute::kExact;
+  Pair pair;
+  const bool is_model = !inspect::CheckNotAModel(options.artifact).ok();
+  if (!options.reference.empty() || !is_model) {
+    INGOT_TRY(inspect::CheckNotAModel(options.artifact));
+    INGOT_ASSIGN(const auto reader, OpenArtifact(options));
+    pair.summary = inspect::Summarize(*reader, options.key);
+    const int used = options.levels < 0 ? reader->complete_level() + 1 : options.levels;
+    if (used < reader->level_count()) inspect::KeepLevels(pair.summary, used);
+    if (!options.reference.empty()) {
+      INGOT_ASSIGN(pair.reference, loader::Model::Open(options.reference, model_options));
+    }
+    model_options.selection.levels = options.levels;
+    model_options.max_decoded_bytes = options.max_decoded_bytes;
+    model_options.allow_truncated = true;
+    INGOT_ASSIGN(pair.artifact, loader::Model::FromArtifact(reader, model_options));
+  } else {
+    INGOT_ASSIGN(pair.artifact, loader::Model::Open(options.artifact, model_options));
+  }
+  INGOT_TRY(CheckPair(options, pair));
   return pair;
 }
 
@@ -120,11 +144,12 @@ std::string_view WindowName(loader::WindowKind windows) {
 Result<EvalJobResult> RunEvalJob(const EvalJobOptions& job, const Monitor& monitor) {
   INGOT_TRY(monitor.Check());
   INGOT_ASSIGN(const Pair pair, OpenPair(job));
-  if (const std::string note = inspect::MissingLevels(*pair.artifact->artifact());
-      job.levels < 0 && !note.empty())
-    monitor.Note(job.artifact + ": " + note);
-  const model::Architecture& architecture = pair.reference->architecture();
-  const std::size_t context = ContextOf(job, *pair.reference);
+  if (const artifact::ArtifactReader* reader = pair.artifact->artifact();
+      reader != nullptr && job.levels < 0)
+    if (const std::string note = inspect::MissingLevels(*reader); !note.empty())
+      monitor.Note(job.artifact + ": " + note);
+  const model::Architecture& architecture = pair.first().architecture();
+  const std::size_t context = ContextOf(job, pair.first());
   if (architecture.max_positions > 0 && context > architecture.max_positions)
     monitor.Note(
         fmt::format("windows of {} tokens are longer than the {} that the model was trained for",
@@ -132,16 +157,21 @@ Result<EvalJobResult> RunEvalJob(const EvalJobOptions& job, const Monitor& monit
   const SampleOptions sample{context, job.tokens > 0 ? job.tokens : kWrittenTokens, job.seed};
   INGOT_ASSIGN(const EvalText text, job.texts.empty()
                                         ? WriteText(pair.reference, sample, monitor)
-                                        : ReadTexts(*pair.reference, *pair.artifact, job.texts));
+                                        : ReadTexts(pair.first(), *pair.artifact, job.texts));
   loader::EvalOptions options = OptionsOf(job, architecture.masked, context, text);
   options.progress = [&](std::size_t done, std::size_t windows) {
     return monitor.Tell({"evaluating", done, windows, "windows"});
   };
-  const auto reference_logits = LogitsOf(pair.reference);
   const auto artifact_logits = LogitsOf(pair.artifact);
+  if (pair.reference == nullptr) {
+    INGOT_ASSIGN(const loader::EvalResult measured,
+                 loader::EvaluateAlone(*artifact_logits, text.tokens, options));
+    return EvalJobResult{measured, options.windows, text.origin, true, pair.summary};
+  }
+  const auto reference_logits = LogitsOf(pair.reference);
   INGOT_ASSIGN(const loader::EvalResult measured,
                loader::Evaluate(*reference_logits, *artifact_logits, text.tokens, options));
-  return EvalJobResult{measured, options.windows, text.origin, pair.summary};
+  return EvalJobResult{measured, options.windows, text.origin, false, pair.summary};
 }
 
 }  // namespace ingot::jobs

@@ -19,7 +19,8 @@
 namespace ingot::jobs {
 
 struct EvalJobOptions {
-  std::string artifact, reference;
+  std::string artifact;   // without a reference a model, too
+  std::string reference;  // empty: perplexity alone
   std::vector<std::string> texts;                           // none: the reference writes one
   loader::WindowKind windows = loader::WindowKind::kLlama;  // an encoder's are masked whatever
   std::optional<std::size_t> context;  // of a window; absent: 512, or what positions allow
@@ -38,7 +39,8 @@ struct EvalJobResult {
   loader::EvalResult measured;
   loader::WindowKind windows = loader::WindowKind::kLlama;
   std::string text;  // its origin
-  inspect::Summary summary;
+  bool alone = false;  // no reference: perplexity is all that was measured
+  inspect::Summary summary;  // of an artifact; a model's has no tensors
 };
 
 std::string_view WindowName(loader::WindowKind windows);  // "llama", "strided", "masked"

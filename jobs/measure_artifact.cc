@@ -40,10 +40,18 @@ Result<pack::Json> MeasureArtifact(const std::string& path, const std::string& r
   INGOT_ASSIGN(const auto artifact, loader::Model::Open(path, exact));
   if (reference->architecture().masked)
     return Unsupported("--measure: an encoder is measured by `ingot eval`");
-  INGOT_ASSIGN(EvalText text, ReadTexts(*reference, *artifact, measure.texts));
-  if (text.tokens.size() > measure.tokens) text.tokens.resize(measure.tokens);
   loader::EvalOptions options;
   options.context = std::min<std::size_t>(options.context, reference->bound().position_limit());
+  EvalText text;
+  if (!measure.texts.empty()) {
+    INGOT_ASSIGN(text, ReadTexts(*reference, *artifact, measure.texts));
+    if (text.tokens.size() > measure.tokens) text.tokens.resize(measure.tokens);
+  } else {
+    for (const auto& window : measure.windows)
+      text.tokens.insert(text.tokens.end(), window.begin(), window.end());
+    text.origin = measure.origin;
+    options.context = measure.windows.front().size();
+  }
   options.bos_id = text.bos_id;
   options.progress = [&](std::size_t done, std::size_t windows) {
     return monitor.Tell({"measuring", done, windows, "windows measured"});

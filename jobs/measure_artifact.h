@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "jobs/job.h"
+#include "model/tokenizer/tokenizer.h"
 #include "pack/plan.h"
 
 namespace ingot::jobs {
@@ -16,6 +17,10 @@ namespace ingot::jobs {
 struct MeasureOptions {
   std::vector<std::string> texts;
   std::size_t tokens = 8192;  // of the texts, at most; windows of 512, or what the model can
+  // Where there are no texts: windows of one length, and where they are from.
+  std::vector<std::vector<model::TokenId>> windows;
+  std::string origin;
+  bool wanted() const { return !texts.empty() || !windows.empty(); }
 };
 // KL divergence (nats a token), perplexity delta (percent), top-1 agreement, each with its standard
 // error, to four digits; and text, windows and positions they were measured on. Unsupported for an

@@ -1,5 +1,6 @@
 #include "jobs/pack_options.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "calibration/statistics.h"
@@ -13,6 +14,18 @@ bool ChoosesCodec(const codecs::RecipeOptions& r) {
          !r.scales.empty() || !r.transform.empty() || r.rate != 0;
 }
 
+bool NeedsStatistics(const codecs::RecipeOptions& recipe) {
+  const auto row = codecs::FindRecipe(recipe.codec);
+  return row.ok() && (*row)->needs_statistics;
+}
+
+bool RulesNeedStatistics(const PackJobOptions& options) {
+  return std::ranges::any_of(options.rules, [](const std::string& text) {
+    const auto rule = pack::ParseRule(text);
+    return rule.ok() && NeedsStatistics(rule->recipe);
+  });
+}
+
 Result<pack::RolePreset> PresetOf(const PackJobOptions& options, bool by_budget) {
   const bool codec = ChoosesCodec(options.recipe);
   if (options.budget.given() && !options.target.empty())
@@ -21,6 +34,11 @@ Result<pack::RolePreset> PresetOf(const PackJobOptions& options, bool by_budget)
     return InvalidArgument("give --target, or --codec with its options, not both");
   // What a budget does not choose, since statistics do not know it, stays close to the source.
   if (!codec && by_budget) return pack::TargetPreset("quality");
+  // Nearest rounding at three bits would be a model's ruin: the promise is kept or refused.
+  if (!codec && options.target == "size" && KnowledgeOf(options) == Knowledge::kNothing)
+    return InvalidArgument(
+        "--target size is 3 bits a weight, which need statistics: --calib self or --calib FILE, and "
+        "no --fast");
   if (!codec) return pack::TargetPreset(options.target.empty() ? "balanced" : options.target);
   codecs::RecipeOptions recipe = options.recipe;
   if (recipe.codec.empty()) recipe.codec = codecs::RecipeOptions{}.codec;
@@ -28,6 +46,15 @@ Result<pack::RolePreset> PresetOf(const PackJobOptions& options, bool by_budget)
 }
 
 }  // namespace
+
+Knowledge KnowledgeOf(const PackJobOptions& options) {
+  if (!options.statistics.empty() || options.calibrate) return Knowledge::kGiven;
+  if (options.fast) return Knowledge::kNothing;
+  const bool wants = !options.learn.texts.empty() || options.budget.given() ||
+                     !ChoosesCodec(options.recipe) || NeedsStatistics(options.recipe) ||
+                     RulesNeedStatistics(options);
+  return wants ? Knowledge::kInputs : Knowledge::kNothing;
+}
 
 void SpendTargetByStatistics(PackJobOptions& options) {
   if (options.statistics.empty() || ChoosesCodec(options.recipe) || options.budget.given()) return;

@@ -12,10 +12,29 @@
 #include "base/status.h"
 #include "codecs/recipe.h"
 #include "jobs/budget_search.h"
+#include "jobs/calibrate_job.h"
 #include "jobs/measure_artifact.h"
 #include "pack/plan.h"
 
 namespace ingot::jobs {
+
+// Statistics that are taken before the pack, without LibTorch.
+struct LearnOptions {
+  std::vector<std::string> texts;  // FILE[:WEIGHT]; none, or "self" alone: the model writes it
+  std::uint64_t tokens = 0;        // 0: kSelfTokens of its own text, kTextTokens of files
+  std::size_t context = 512;       // of a window, at most
+  std::uint64_t seed = 0;
+  std::uint64_t memory_bytes = 0;  // at most, 0: the pack's, or half of the machine's where larger
+  bool keep = false;               // as OUTPUT.stats.safetensors, for the next pack
+};
+inline constexpr std::uint64_t kSelfTokens = 16384, kTextTokens = 65536;
+
+// What a pack knows about the model it rounds, from least to best.
+enum class Knowledge {
+  kNothing,  // nearest rounding
+  kInputs,   // what each matrix is fed, and how much is heard of it: no LibTorch
+  kGiven,    // a statistics file, or LibTorch's run
+};
 
 struct PackJobOptions {
   std::string model, output;
@@ -34,12 +53,23 @@ struct PackJobOptions {
   bool force = false;  // replace an existing output
   bool allow_nonfinite = false, allow_unused = false, require_tokenizer = true;
 
+  // Nearest rounding: nothing is learned about the model.
+  bool fast = false;
+  LearnOptions learn;
+  // Told once, before work: what will be known, and what that takes (null where nothing is taken);
+  // `why`: what kept the model from being learned, else empty. May be empty.
+  std::function<void(Knowledge, const CalibrationPlan*, const std::string& why)> on_knowledge;
+
   // What needs LibTorch is done by who has it; empty: not asked for.
   // Takes the model's statistics into a file; `statistics` is then ignored.
   std::function<Status(const std::string& statistics)> calibrate;
   // Makes the output, signed where that is wanted, from an unsigned artifact.
   std::function<Status(const std::string& packed)> tune;
 };
+
+// What options ask for. kInputs where they name no statistics and their codecs, budget or target
+// are better for some, or need them.
+Knowledge KnowledgeOf(const PackJobOptions& options);
 
 // With statistics, a target is spent as a budget: moves it from the one to the other.
 void SpendTargetByStatistics(PackJobOptions& options);

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <mutex>
+#include <algorithm>
+#include <memory>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -31,28 +33,65 @@ Result<model::TokenId> FirstToken(const loader::Model& model) {
       "--text");
 }
 
-Result<std::vector<model::TokenId>> SampleWindow(const std::shared_ptr<const loader::Model>& model,
-                                                 model::TokenId first, std::size_t context,
-                                                 std::uint64_t seed, const Monitor& monitor) {
-  loader::SessionOptions session_options;
-  session_options.context = context;
-  loader::Session session(model, session_options);
-  loader::SamplerOptions options;
-  options.top_p = kTopP;
-  options.seed = seed;
-  INGOT_ASSIGN(loader::Sampler sampler, loader::Sampler::Make(options));
-  std::vector<model::TokenId> ids = {first};
-  while (ids.size() < context) {
-    INGOT_TRY(monitor.Check());
-    INGOT_ASSIGN(const std::span<const float> logits, session.Decode(ids.back()));
-    INGOT_ASSIGN(const model::TokenId next, sampler.Sample(logits, ids));
-    ids.push_back(next);
+// Windows that are sampled together: weights are read once for all of them, and their keys and
+// values lie in memory together. A window's text does not depend on the others (docs/design.md,
+// "The contract").
+constexpr std::size_t kTogether = 16;
+
+// A window under way.
+struct Writing {
+  std::unique_ptr<loader::Sequence> sequence;
+  std::vector<model::TokenId> ids;
+};
+
+// Windows [begin, end), a token of each at a time.
+Status SampleWindows(loader::Runner& runner, model::TokenId first, std::size_t begin,
+                     std::size_t end, const SelfTextOptions& job, calibration::TokenWindows& text,
+                     const Monitor& monitor) {
+  std::vector<Writing> writing;
+  for (std::size_t i = begin; i < end; ++i) {
+    loader::SamplerOptions options;
+    options.top_p = kTopP;
+    options.seed = job.seed * 0x9e3779b97f4a7c15u + i;
+    INGOT_ASSIGN(loader::Sampler sampler, loader::Sampler::Make(options));
+    Writing& one = writing.emplace_back();
+    one.sequence = runner.Open();
+    one.sequence->sampler.emplace(std::move(sampler));
+    one.ids = {first};
+    INGOT_TRY(runner.Admit(*one.sequence, one.ids));
   }
-  return ids;
+  std::vector<std::uint32_t> wanted(writing.size());
+  std::iota(wanted.begin(), wanted.end(), 0u);
+  std::vector<model::TokenId> ids(writing.size());
+  std::vector<model::Row> rows(writing.size());
+  std::vector<Status> status(writing.size());
+  for (std::size_t position = 0; position + 1 < job.context; ++position) {
+    for (std::size_t w = 0; w < writing.size(); ++w) {
+      ids[w] = writing[w].ids.back();
+      rows[w] = {writing[w].sequence->number(), static_cast<std::int32_t>(position)};
+    }
+    INGOT_ASSIGN(const loader::Tensor logits, runner.Step({ids, rows}, wanted));
+    ParallelFor(writing.size(), 1, [&](std::size_t from, std::size_t to) {
+      for (std::size_t w = from; w < to; ++w) {
+        auto next = writing[w].sequence->sampler->Sample({logits.row(w), logits.cols()},
+                                                         writing[w].ids);
+        if (next.ok())
+          writing[w].ids.push_back(*next);
+        else
+          status[w] = std::move(next).status();
+      }
+    });
+    for (Status& s : status) INGOT_TRY(std::move(s));
+    // Whole windows' worth, so that what is left can be told.
+    const std::size_t done = begin + (end - begin) * (position + 2) / job.context;
+    INGOT_TRY(monitor.Tell({"sampling", done, text.windows.size(), "windows sampled"}));
+  }
+  for (std::size_t w = 0; w < writing.size(); ++w)
+    text.windows[begin + w] = std::move(writing[w].ids);
+  return OkStatus();
 }
 
-// A token at a time, sampling reads every weight for every token: at 8 bits it takes less than half
-// the time, and what is written is the same text but for one draw in some hundreds (a divergence of
+// Sampling reads every weight for every step: at 8 bits it takes less than half the time, and what is written is the same text but for one draw in some hundreds (a divergence of
 // some thousandths of a nat). The artifact goes as soon as it is mapped.
 Result<std::shared_ptr<const loader::Model>> OpenAtEightBits(const SelfTextOptions& job,
                                                              const Monitor& monitor) {
@@ -88,24 +127,12 @@ Result<calibration::TokenWindows> RunSelfTextJob(const SelfTextOptions& job,
   calibration::TokenWindows text;
   text.context = job.context;
   text.windows.resize(job.tokens / job.context);
-  std::vector<Status> status(text.windows.size());
-  std::mutex mutex;
-  std::size_t done = 0;
-  // A window a task: decoding a token at a time leaves little to share out inside it.
-  ParallelFor(text.windows.size(), 1, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      auto ids =
-          SampleWindow(model, first, job.context, job.seed * 0x9e3779b97f4a7c15u + i, monitor);
-      const std::lock_guard lock(mutex);
-      if (ids.ok()) {
-        text.windows[i] = *std::move(ids);
-        status[i] = monitor.Tell({"sampling", ++done, text.windows.size(), "windows sampled"});
-      } else {
-        status[i] = std::move(ids).status();
-      }
-    }
-  });
-  for (Status& s : status) INGOT_TRY(std::move(s));
+  loader::RunnerOptions runner_options;
+  runner_options.context = job.context;
+  loader::Runner runner(model, runner_options);
+  for (std::size_t begin = 0; begin < text.windows.size(); begin += kTogether)
+    INGOT_TRY(SampleWindows(runner, first, begin, std::min(text.windows.size(), begin + kTogether),
+                            job, text, monitor));
   text.sources = {
       fmt::format("self: {} windows sampled with seed {}", text.windows.size(), job.seed)};
   return text;

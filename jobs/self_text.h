@@ -1,6 +1,6 @@
 // Calibration text that the model writes itself.
 //
-// Thread rule: a function without state; windows are sampled in parallel.
+// Thread rule: a function without state; windows are sampled some at a time.
 #pragma once
 
 #include <cstddef>

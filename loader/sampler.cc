@@ -9,6 +9,9 @@
 namespace ingot::loader {
 namespace {
 
+// Candidates that are sorted at first.
+constexpr std::ptrdiff_t kFirstSorted = 256;
+
 Status OutOfRange(const char* option, double value, const char* range) {
   return InvalidArgument(std::string(option) + " is " + std::to_string(value) + ", must be " +
                          range);
@@ -39,12 +42,43 @@ void Sampler::Penalize(std::span<const model::TokenId> seen) {
   }
 }
 
-// REQUIRES: candidates_ hold all tokens, likeliest first where any filter is on.
+// Likeliest first; the rest of what top-p can never reach is left out unsorted: a vocabulary is
+// long, and most of its tokens share a thousandth of the probability.
+void Sampler::Sort() {
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+  };
+  double total = 0;
+  for (const Candidate& c : candidates_) total += c.weight;
+  const auto all = static_cast<std::ptrdiff_t>(candidates_.size());
+  const auto wanted =
+      options_.top_k > 0 ? static_cast<std::ptrdiff_t>(std::min(options_.top_k, candidates_.size()))
+                         : all;
+  // Enough are sorted when they hold the probability, are as many as top-k keeps, or are all.
+  for (std::ptrdiff_t count = std::min<std::ptrdiff_t>(kFirstSorted, wanted);;
+       count = std::min(wanted, 4 * count)) {
+    std::partial_sort(candidates_.begin(), candidates_.begin() + count, candidates_.end(), before);
+    double kept = 0;
+    for (std::ptrdiff_t i = 0; i < count; ++i) kept += candidates_[static_cast<std::size_t>(i)].weight;
+    const bool least = options_.min_p > 0 && candidates_[static_cast<std::size_t>(count - 1)].weight <
+                                                 options_.min_p * candidates_.front().weight;
+    if (count < wanted && !(options_.top_p < 1 && kept >= options_.top_p * total) && !least)
+      continue;
+    candidates_.resize(static_cast<std::size_t>(count));
+    total_ = total;
+    return;
+  }
+}
+
+// REQUIRES: Sort.
 void Sampler::Filter() {
-  if (options_.top_k > 0 && options_.top_k < candidates_.size()) candidates_.resize(options_.top_k);
   if (options_.top_p < 1) {
-    double total = 0;
-    for (const Candidate& c : candidates_) total += c.weight;
+    // Of those that top-k left.
+    double total = total_;
+    if (options_.top_k > 0) {
+      total = 0;
+      for (const Candidate& c : candidates_) total += c.weight;
+    }
     double kept = 0;
     std::size_t count = 0;
     while (count < candidates_.size() && kept < options_.top_p * total)
@@ -83,9 +117,7 @@ Result<model::TokenId> Sampler::Sample(std::span<const float> logits,
     candidates_.push_back({static_cast<model::TokenId>(i),
                            std::exp((static_cast<double>(logits_[i]) - stats.max) * inverse)});
   if (options_.top_k > 0 || options_.top_p < 1 || options_.min_p > 0) {
-    std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-      return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
-    });
+    Sort();
     Filter();
   }
   return Draw();

@@ -40,6 +40,7 @@ class Sampler {
     double weight;  // a logit, then a probability that is not normalised
   };
   void Penalize(std::span<const model::TokenId> seen);
+  void Sort();
   void Filter();
   model::TokenId Draw();
 
@@ -47,6 +48,7 @@ class Sampler {
   Random random_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
+  double total_ = 0;  // of the weights of all tokens
 };
 
 }  // namespace ingot::loader

@@ -56,17 +56,44 @@ Result<PlannedBytes> PlanBytes(const PlannedTensor& tensor, std::uint64_t& resid
 }
 
 // A codec's rotation by default, where the statistics have what it pays for: a Hessian.
-Status SetTransform(const calibration::Statistics* statistics, PlannedTensor& tensor) {
-  if (statistics == nullptr || !codecs::RotatesByDefault(tensor.recipe)) return OkStatus();
+Status SetTransform(const calibration::Statistics* statistics, bool to_come,
+                    PlannedTensor& tensor) {
+  if (!codecs::RotatesByDefault(tensor.recipe)) return OkStatus();
+  if (to_come && tensor.role != model::TensorRole::kEmbedding) tensor.recipe.transform = "hadamard";
+  if (statistics == nullptr) return OkStatus();
   INGOT_ASSIGN(const codecs::TensorGuide guide,
                statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
   if (!guide.hessian.empty()) tensor.recipe.transform = "hadamard";
   return OkStatus();
 }
 
+// A codec whose method is what it does with statistics is not written under its name where there
+// are none.
+Status CheckKnown(const calibration::Statistics* statistics, const PlannedTensor& tensor) {
+  const auto recipe = codecs::FindRecipe(tensor.recipe.codec);
+  if (!recipe.ok() || !(*recipe)->needs_statistics) return OkStatus();
+  if (statistics == nullptr)
+    return InvalidArgument(
+        fmt::format("codec {} rounds by statistics of what each matrix is fed, and there are none: "
+                    "take them now with --calib self or --calib FILE, or give --stats FILE; "
+                    "int{}_rtn needs none",
+                    tensor.recipe.codec,
+                    (*recipe)->defaults.bits == 2 || (*recipe)->defaults.bits == 3 ||
+                            (*recipe)->defaults.bits == 8
+                        ? (*recipe)->defaults.bits
+                        : 4));
+  INGOT_ASSIGN(const codecs::TensorGuide guide,
+               statistics->Guide(tensor.source.name, tensor.rows, tensor.cols));
+  if (guide.known()) return OkStatus();
+  return InvalidArgument(
+      fmt::format("codec {} rounds by statistics, which know nothing of this matrix: another codec "
+                  "for it (--rule '{}=int8_rtn')",
+                  tensor.recipe.codec, tensor.source.name));
+}
+
 Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::TensorInfo& source,
                                  const codecs::RecipeOptions& recipe,
-                                 const calibration::Statistics* statistics) {
+                                 const calibration::Statistics* statistics, bool to_come) {
   PlannedTensor tensor;
   tensor.source = source;
   tensor.role = use.role;
@@ -80,7 +107,8 @@ Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::Tenso
     std::swap(tensor.rows, tensor.cols);
   }
   tensor.recipe = recipe;
-  INGOT_TRY(SetTransform(statistics, tensor).At(source.name));
+  if (!to_come) INGOT_TRY(CheckKnown(statistics, tensor).At(source.name));
+  INGOT_TRY(SetTransform(statistics, to_come, tensor).At(source.name));
   auto encoder = codecs::MakeEncoder(tensor.recipe, tensor.cols, source.dtype);
   if (!encoder.ok()) {
     // An unknown codec is a wrong option, not an absent file.
@@ -184,7 +212,8 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
       recipe = {};
       recipe.codec = kRawCodec;
     }
-    INGOT_ASSIGN(PlannedTensor tensor, PlanTensor(use, *source, recipe, plan.statistics.get()));
+    INGOT_ASSIGN(PlannedTensor tensor, PlanTensor(use, *source, recipe, plan.statistics.get(),
+                                                         options.statistics_to_come));
     plan.tensors.push_back(std::move(tensor));
   }
   INGOT_TRY(CheckRulesUsed(options.rules, matrices, vectors, architecture));

@@ -32,6 +32,8 @@ struct PlanOptions {
   bool require_tokenizer = true;
   // Of this model (checked by MakePlan); null: every recipe rounds without knowing its inputs.
   std::shared_ptr<const calibration::Statistics> statistics;
+  // For a plan alone: statistics would be taken first, and know every matrix that is multiplied.
+  bool statistics_to_come = false;
 };
 
 // Bytes of a tensor in the artifact's chunks.

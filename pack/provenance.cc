@@ -29,7 +29,7 @@ Result<Json> MakeProvenance(const model::Checkpoint& checkpoint, const PackPlan&
   if (plan.statistics != nullptr) {
     const Json& metadata = plan.statistics->metadata();
     Json calibration = {{"digest", plan.statistics->digest()}};
-    for (const char* key : {"text", "seed", "tokens", "backward_tokens", "tool"})
+    for (const char* key : {"text", "seed", "tokens", "backward_tokens", "probe_tokens", "tool"})
       if (metadata.contains(key)) calibration[key] = metadata[key];
     provenance["calibration"] = std::move(calibration);
   }

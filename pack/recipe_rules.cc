@@ -28,12 +28,9 @@ codecs::RecipeOptions Int4Asymmetric(std::int64_t group) {
 }
 
 constexpr std::array kTargets = {
-    TargetInfo{"quality", "int8 group 64 everywhere: close to the source"},
-    TargetInfo{"balanced",
-               "int4 group 32 for linear weights (4.5 bits), int8 for embedding and head"},
-    TargetInfo{
-        "size",
-        "int4 group 128 for linear weights (4.2 bits), int8 group 128 for embedding and head"},
+    TargetInfo{"quality", "8 bits: at most 8.3 bits a linear weight, close to the source"},
+    TargetInfo{"balanced", "4 bits: at most 4.5 bits a linear weight; the default"},
+    TargetInfo{"size", "3 bits: at most 3.1 bits a linear weight; needs statistics"},
 };
 
 Result<std::int64_t> ParseCount(std::string_view key, std::string_view value) {

@@ -52,7 +52,7 @@ struct TargetInfo {
 };
 // quality, balanced, size.
 std::span<const TargetInfo> Targets();
-// InvalidArgument for an unknown target.
+// Of nearest rounding, without statistics. InvalidArgument for an unknown target.
 Result<RolePreset> TargetPreset(std::string_view target);
 
 // The preset that `--codec` with its options stands for: linear weights get it as it is. Embedding

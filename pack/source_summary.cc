@@ -72,6 +72,7 @@ Result<PackPlan> PlanOf(const model::Checkpoint& checkpoint, RolePreset preset) 
   options.preset = std::move(preset);
   options.allow_unused = true;
   options.require_tokenizer = false;
+  options.statistics_to_come = true;
   return MakePlan(checkpoint, options);
 }
 

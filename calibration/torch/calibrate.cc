@@ -5,13 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/digest.h"
 #include "calibration/importance.h"
+#include "calibration/run_checks.h"
 #include "calibration/statistics.h"
 #include "calibration/torch/passes.h"
 #include "calibration/torch/torch_boundary.h"
@@ -21,33 +19,8 @@ namespace ingot::calibration {
 namespace {
 
 // Raised when the same inputs give other statistics.
-constexpr int kMethodVersion = 1;
+constexpr std::string_view kMethodVersion = "1";
 constexpr std::string_view kTakenGradients = "gradients";  // a part's name
-
-std::string TextDigest(const TokenWindows& text) {
-  Hasher hasher;
-  for (const auto& window : text.windows) hasher.Update(BytesOf(std::span(window)));
-  return "blake3:" + HexOf(hasher.Finish());
-}
-
-Status CheckText(const model::Architecture& architecture, const TokenWindows& text) {
-  if (text.windows.empty()) return InvalidArgument("no text to calibrate on");
-  if (!architecture.position_embedding.empty() && text.context > architecture.max_positions)
-    return InvalidArgument(fmt::format("windows of {} tokens, the model has {} positions",
-                                       text.context, architecture.max_positions));
-  for (const auto& window : text.windows) {
-    if (window.size() != text.context)
-      return InvalidArgument(
-          fmt::format("a window of {} tokens among windows of {}", window.size(), text.context));
-    for (const model::TokenId id : window)
-      if (id < 0 || static_cast<std::uint64_t>(id) >= architecture.vocab_size)
-        return InvalidArgument(
-            fmt::format("token {} in a vocabulary of {}: the tokenizer is not "
-                        "the model's",
-                        id, architecture.vocab_size));
-  }
-  return OkStatus();
-}
 
 // Multiply-adds a second of one thread, measured on a product like a layer's.
 double MeasureSpeed(const model::Architecture& architecture, std::size_t context) {
@@ -69,44 +42,6 @@ double MeasureSpeed(const model::Architecture& architecture, std::size_t context
 
 // What is not a matrix product, as a share of what is; measured on models of 135M and 1.1B.
 constexpr double kOtherWork = 0.6;
-
-// Limit where the disk of the output has no room for the work and the result.
-Status CheckDisk(const std::string& output, const CalibrationCost& cost) {
-  std::error_code error;
-  const auto parent = std::filesystem::absolute(output, error).parent_path();
-  const auto space = std::filesystem::space(parent, error);
-  const std::uint64_t need = cost.work_bytes + cost.output_bytes;
-  if (error || space.available >= need)
-    return OkStatus();  // creating the output says what is wrong
-  return LimitExceeded(
-      fmt::format("{} has {} MiB free, calibration needs {} MiB: less text, or "
-                  "another place for the output",
-                  parent.string(), space.available >> 20, CeilDiv(need, 1 << 20)));
-}
-
-// InvalidArgument where a matrix is missing in the prefix or has another shape.
-Status CheckPrefix(const model::Checkpoint& checkpoint, const model::Architecture& architecture,
-                   const model::Checkpoint& prefix) {
-  Status status;
-  const auto check = [&](const std::string& name) {
-    if (!status.ok() || name.empty()) return;
-    const model::TensorInfo* mine = checkpoint.Find(name);
-    const model::TensorInfo* other = prefix.Find(name);
-    if (mine == nullptr) return;  // loading says so
-    if (other == nullptr)
-      status = InvalidArgument(fmt::format("the prefix is of another model: it has no '{}'", name));
-    else if (other->shape != mine->shape)
-      status = InvalidArgument(
-          fmt::format("the prefix is of another model: '{}' is {} there, {} here", name,
-                      fmt::join(other->shape, " x "), fmt::join(mine->shape, " x ")));
-  };
-  check(architecture.embedding);
-  for (std::size_t stage = 0; stage < StageCount(architecture); ++stage)
-    VisitStage(
-        architecture, stage, [&](const model::LinearRef& ref) { check(ref.weight); },
-        [&](const model::NormSpec& norm) { check(norm.weight); });
-  return status;
-}
 
 // The gradients of another run as a part of this one.
 Status TakeGradients(const RunState& run) {
@@ -141,36 +76,18 @@ Result<TokenValues> ReadTokenValues(const RunState& run) {
   return tokens;
 }
 
-// A field of a part's metadata, which is JSON. A part is a file: it may be damaged.
-Result<nlohmann::json> PartJson(const StatisticsMetadata& part, const char* key,
-                                const std::string& path) {
-  const auto at = part.find(key);
-  if (at == part.end())
-    return Corruption(fmt::format("{}: has no \"{}\": delete it and run again", path, key));
-  return untrusted::ParseJson(at->second, {}).At(fmt::format("{}: {}", path, key));
-}
-
 // Puts the parts together.
 Status Assemble(const RunState& run, StatisticsMetadata metadata) {
-  nlohmann::json inputs = nlohmann::json::object(), all_notes = nlohmann::json::array();
   std::vector<std::string> parts;
-  for (std::size_t stage = 0; stage < StageCount(*run.architecture); ++stage) {
+  for (std::size_t stage = 0; stage < StageCount(*run.architecture); ++stage)
     parts.push_back(run.work->Part(ForwardPart(stage)));
-    INGOT_ASSIGN(const StatisticsMetadata part, ReadPartMetadata(parts.back()));
-    INGOT_ASSIGN(const nlohmann::json of_part, PartJson(part, "inputs", parts.back()));
-    INGOT_ASSIGN(const nlohmann::json notes, PartJson(part, "notes", parts.back()));
-    if (!of_part.is_object() || !notes.is_array())
-      return Corruption(parts.back() + ": its inputs or notes are damaged: delete it");
-    inputs.update(of_part);
-    for (const auto& note : notes) all_notes.push_back(note);
-    if (!run.kept.empty()) parts.push_back(run.work->Part(BackwardPart(stage)));
-  }
+  INGOT_TRY(CollectForward(parts, metadata));
+  for (std::size_t stage = 0; stage < StageCount(*run.architecture) && !run.kept.empty(); ++stage)
+    parts.push_back(run.work->Part(BackwardPart(stage)));
   if (!run.options->gradients_from.empty()) {
     INGOT_TRY(TakeGradients(run));
     parts.push_back(run.work->Part(kTakenGradients));
   }
-  metadata["inputs"] = inputs.dump();
-  if (!all_notes.empty()) metadata["notes"] = all_notes.dump();
   std::vector<NamedTable> tables;
   if (!run.kept.empty()) {
     INGOT_ASSIGN(const TokenValues tokens, ReadTokenValues(run));
@@ -185,16 +102,8 @@ Status Assemble(const RunState& run, StatisticsMetadata metadata) {
 // What the run is, for the file and for the key of its work.
 Result<StatisticsMetadata> MetadataOf(const RunState& run) {
   const CalibrateOptions& options = *run.options;
-  const std::size_t context = run.context();
-  StatisticsMetadata metadata;
-  metadata["format"] = kStatisticsFormat;
-  INGOT_ASSIGN(metadata["model"], ModelFingerprint(*run.checkpoint));
-  metadata["text_digest"] = TextDigest(*run.text);
-  metadata["seed"] = std::to_string(options.seed);
-  metadata["context"] = std::to_string(context);
-  metadata["tokens"] = std::to_string(run.text->windows.size() * context);
-  metadata["backward_tokens"] = std::to_string(run.kept.size() * context);
-  if (!options.prefix_digest.empty()) metadata["prefix"] = options.prefix_digest;
+  INGOT_ASSIGN(StatisticsMetadata metadata,
+               RunMetadata(*run.checkpoint, *run.text, options, run.kept.size()));
   if (options.gradients_from.empty()) return metadata;
   INGOT_ASSIGN(const auto source, Statistics::Open(options.gradients_from));
   INGOT_TRY(source->CheckModel(*run.checkpoint).At(options.gradients_from));
@@ -203,15 +112,6 @@ Result<StatisticsMetadata> MetadataOf(const RunState& run) {
     return InvalidArgument(options.gradients_from + ": has no gradients to take over");
   metadata["gradients_from"] = source->digest();
   return metadata;
-}
-
-std::string FingerprintOf(const StatisticsMetadata& metadata) {
-  std::string fingerprint = fmt::format("method={}", kMethodVersion);
-  for (const char* key : {"model", "text_digest", "seed", "context", "tokens", "backward_tokens",
-                          "prefix", "gradients_from"})
-    if (const auto it = metadata.find(key); it != metadata.end())
-      fingerprint += fmt::format(" {}={}", key, it->second);
-  return fingerprint;
 }
 
 Status CalibrateInside(const model::Checkpoint& checkpoint, const model::Architecture& architecture,
@@ -229,7 +129,7 @@ Status CalibrateInside(const model::Checkpoint& checkpoint, const model::Archite
   INGOT_ASSIGN(run.fit, FitConcurrency(cost, memory, Threads(), text.windows.size()));
 
   INGOT_ASSIGN(StatisticsMetadata metadata, MetadataOf(run));
-  const std::string fingerprint = FingerprintOf(metadata);
+  const std::string fingerprint = RunFingerprint(kMethodVersion, metadata);
   metadata.insert(options.metadata.begin(), options.metadata.end());
 
   const double seconds =

@@ -11,9 +11,7 @@
 
 namespace ingot::calibration {
 
-std::string ForwardPart(std::size_t stage) { return fmt::format("forward-{:04}", stage); }
 std::string BackwardPart(std::size_t stage) { return fmt::format("backward-{:04}", stage); }
-std::string Border(std::size_t stage) { return fmt::format("border-{:04}", stage); }
 std::string KeptBorder(std::size_t stage) { return fmt::format("kept-{:04}", stage); }
 
 namespace {

@@ -11,15 +11,14 @@
 #include <vector>
 
 #include "base/status.h"
+#include "calibration/run_checks.h"
 #include "calibration/torch/run_state.h"
 
 namespace ingot::calibration {
 
-// Names in the work directory. A border is the input of a stage; kept borders are those of the
-// backward pass's windows.
-std::string ForwardPart(std::size_t stage);
+// Names in the work directory, beside those of run_checks.h. Kept borders are those of the backward
+// pass's windows.
 std::string BackwardPart(std::size_t stage);
-std::string Border(std::size_t stage);
 std::string KeptBorder(std::size_t stage);
 
 // The token drawn at a place (window * context + position) from probabilities, by inversion: the

@@ -97,12 +97,41 @@ Result<std::unique_ptr<BoundWeights>> BoundWeights::Make(const model::Architectu
   Resolver resolver(weights, *bound);
   model::VisitParts(architecture, resolver);
   INGOT_TRY(resolver.status());
-  for (const model::LayerSpec& layer : architecture.layers)
-    model::VisitMixer(layer, [&](const auto& mixer) { DeriveValues(mixer, bound->values_); });
-  if (!architecture.position_embedding.empty())
-    bound->position_limit_ =
-        bound->Table(architecture.position_embedding).rows - architecture.position_offset;
+  bound->Derive(architecture);
   return bound;
+}
+
+Result<std::unique_ptr<BoundWeights>> BoundWeights::MakeStage(
+    const model::Architecture& architecture, const WeightSet& weights, Stage stage) {
+  auto bound = std::make_unique<BoundWeights>();
+  Resolver resolver(weights, *bound);
+  switch (stage) {
+    case Stage::kEmbedding:
+      model::VisitEmbeddingParts(architecture, resolver);
+      break;
+    case Stage::kLayers:
+      for (std::size_t i = 0; i < architecture.layers.size(); ++i)
+        model::VisitLayerParts(architecture, i, resolver);
+      break;
+    case Stage::kHead:
+      model::VisitHeadParts(architecture, resolver);
+      break;
+  }
+  INGOT_TRY(resolver.status());
+  if (stage == Stage::kLayers) bound->DeriveMixers(architecture);
+  return bound;
+}
+
+void BoundWeights::DeriveMixers(const model::Architecture& architecture) {
+  for (const model::LayerSpec& layer : architecture.layers)
+    model::VisitMixer(layer, [&](const auto& mixer) { DeriveValues(mixer, values_); });
+}
+
+void BoundWeights::Derive(const model::Architecture& architecture) {
+  DeriveMixers(architecture);
+  if (!architecture.position_embedding.empty())
+    position_limit_ =
+        Table(architecture.position_embedding).rows - architecture.position_offset;
 }
 
 }  // namespace ingot::loader

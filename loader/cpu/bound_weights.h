@@ -40,6 +40,12 @@ class BoundWeights {
   // address. As CheckArchitecture; Unsupported names a range of columns.
   static Result<std::unique_ptr<BoundWeights>> Make(const model::Architecture& architecture,
                                                     const WeightSet& weights);
+  // The same for one of its stages alone, which needs no other's weights. The whole description was
+  // checked before, against the model that the weights are from (model::CheckArchitecture).
+  // REQUIRES: `weights` hold what the stage uses. Unsupported as Make.
+  enum class Stage { kEmbedding, kLayers, kHead };
+  static Result<std::unique_ptr<BoundWeights>> MakeStage(const model::Architecture& architecture,
+                                                         const WeightSet& weights, Stage stage);
 
   // REQUIRES: the argument lies inside the architecture given to Make.
   const Linear& Of(const model::LinearRef& ref) const { return linears_.at(&ref); }
@@ -53,6 +59,8 @@ class BoundWeights {
 
  private:
   friend class Resolver;
+  void DeriveMixers(const model::Architecture& architecture);
+  void Derive(const model::Architecture& architecture);
   std::unordered_map<const model::LinearRef*, Linear> linears_;
   std::unordered_map<const model::NormSpec*, Norm> norms_;
   std::unordered_map<const std::string*, const ResidentMatrix*> tables_;

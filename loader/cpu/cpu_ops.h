@@ -108,6 +108,8 @@ class CpuOps {
                   model::RwkvStreams<Tensor> streams);
   void KeepFirstValue(const Tensor& value);
   Tensor BlendFirstValue(Tensor value, const Tensor& gate);
+  // What KeepFirstValue kept last.
+  const Tensor& first_value() const { return first_value_; }
 
   // Of tensors, kept ones included.
   std::uint64_t tensor_bytes() const { return pool_.resident_bytes(); }

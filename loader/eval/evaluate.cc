@@ -107,7 +107,8 @@ void ScorePosition(const VectorKernels& kernels, std::span<const float> a,
 
 class Evaluation {
  public:
-  Evaluation(LogitSource& reference, LogitSource& artifact, std::span<const std::int32_t> tokens,
+  // A null reference: the artifact's perplexity alone.
+  Evaluation(LogitSource* reference, LogitSource& artifact, std::span<const std::int32_t> tokens,
              const EvalOptions& options)
       : reference_(reference), artifact_(artifact), tokens_(tokens), options_(options) {}
 
@@ -135,11 +136,11 @@ class Evaluation {
 
  private:
   Status Check() {
-    if (reference_.vocab_size() != artifact_.vocab_size())
+    if (reference_ != nullptr && reference_->vocab_size() != artifact_.vocab_size())
       return InvalidArgument(
           fmt::format("the reference has a vocabulary of {} tokens, the artifact of {}: they are "
                       "not the same model",
-                      reference_.vocab_size(), artifact_.vocab_size()));
+                      reference_->vocab_size(), artifact_.vocab_size()));
     if (options_.context < 2)
       return InvalidArgument(fmt::format("context {}: at least 2 tokens", options_.context));
     if (options_.windows == WindowKind::kStrided &&
@@ -163,13 +164,13 @@ class Evaluation {
   }
 
   Status OpenCache(std::size_t positions) {
-    if (options_.cache_path.empty()) return OkStatus();
+    if (options_.cache_path.empty() || reference_ == nullptr) return OkStatus();
     INGOT_ASSIGN(cache_in_, ReferenceCacheReader::Open(options_.cache_path, options_.cache_key,
-                                                       reference_.vocab_size(), positions,
+                                                       reference_->vocab_size(), positions,
                                                        options_.replace_cache));
     if (cache_in_) return OkStatus();
     INGOT_ASSIGN(auto writer, ReferenceCacheWriter::Create(options_.cache_path, options_.cache_key,
-                                                           reference_.vocab_size(), positions));
+                                                           reference_->vocab_size(), positions));
     cache_out_.emplace(std::move(writer));
     return OkStatus();
   }
@@ -203,14 +204,15 @@ class Evaluation {
     const std::size_t count = scored.size();
     const std::size_t vocabulary = artifact_.vocab_size();
     std::span<const float> a;
-    if (!cache_in_) {
-      INGOT_ASSIGN(a, LogitsOf(reference_, window, ids, scored).At("reference"));
+    if (reference_ != nullptr && !cache_in_) {
+      INGOT_ASSIGN(a, LogitsOf(*reference_, window, ids, scored).At("reference"));
     }
     INGOT_ASSIGN(const std::span<const float> b,
                  LogitsOf(artifact_, window, ids, scored).At("artifact"));
     const std::size_t base = scores_.size();
     scores_.resize(base + count);
     if (cache_in_) return ScoreFromCache(ids, scored, b, base);
+    if (reference_ == nullptr) return ScoreAlone(ids, scored, b, base);
     std::vector<LogitStats> stats(count);
     ParallelFor(count, 4, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
@@ -227,6 +229,20 @@ class Evaluation {
     for (std::size_t i = 0; cache_out_ && i < count; ++i)
       INGOT_TRY(cache_out_->Add(scores_[base + i].reference_nll, stats[i].argmax,
                                 a.subspan(i * vocabulary, vocabulary), LogSum(stats[i])));
+    return CheckFinite(base);
+  }
+
+  Status ScoreAlone(const std::vector<std::int32_t>& ids, const std::vector<std::uint32_t>& scored,
+                    std::span<const float> b, std::size_t base) {
+    const std::size_t vocabulary = artifact_.vocab_size();
+    ParallelFor(scored.size(), 4, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const auto row = b.subspan(i * vocabulary, vocabulary);
+        const LogitStats stats = kernels_.logit_stats(row.data(), vocabulary);
+        scores_[base + i].nll =
+            LogSum(stats) - static_cast<double>(row[static_cast<std::size_t>(ids[scored[i]])]);
+      }
+    });
     return CheckFinite(base);
   }
 
@@ -261,7 +277,7 @@ class Evaluation {
     return OkStatus();
   }
 
-  LogitSource& reference_;
+  LogitSource* reference_;
   LogitSource& artifact_;
   std::span<const std::int32_t> tokens_;
   const EvalOptions& options_;
@@ -316,7 +332,12 @@ std::vector<std::uint32_t> MaskedPositions(std::size_t index, std::size_t tokens
 
 Result<EvalResult> Evaluate(LogitSource& reference, LogitSource& artifact,
                             std::span<const std::int32_t> tokens, const EvalOptions& options) {
-  return Evaluation(reference, artifact, tokens, options).Run();
+  return Evaluation(&reference, artifact, tokens, options).Run();
+}
+
+Result<EvalResult> EvaluateAlone(LogitSource& model, std::span<const std::int32_t> tokens,
+                                 const EvalOptions& options) {
+  return Evaluation(nullptr, model, tokens, options).Run();
 }
 
 }  // namespace ingot::loader

@@ -107,5 +107,8 @@ std::vector<std::uint32_t> MaskedPositions(std::size_t index, std::size_t tokens
 // (with the number of tokens it has). Corruption: logits that are not finite.
 Result<EvalResult> Evaluate(LogitSource& reference, LogitSource& artifact,
                             std::span<const std::int32_t> tokens, const EvalOptions& options);
+// A model's perplexity alone, with its error; the rest of the result is zero. The same errors.
+Result<EvalResult> EvaluateAlone(LogitSource& model, std::span<const std::int32_t> tokens,
+                                 const EvalOptions& options);
 
 }  // namespace ingot::loader

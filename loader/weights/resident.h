@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,6 +61,10 @@ class WeightSet {
   // here.
   static Result<std::unique_ptr<WeightSet>> FromCheckpoint(
       std::shared_ptr<const model::Checkpoint> checkpoint, const model::Architecture& architecture);
+  // Only those.
+  static Result<std::unique_ptr<WeightSet>> FromCheckpoint(
+      std::shared_ptr<const model::Checkpoint> checkpoint,
+      std::span<const model::TensorUse> uses);
 
   // REQUIRES: the matrix is prepared and its name new.
   void Add(std::unique_ptr<ResidentMatrix> matrix);

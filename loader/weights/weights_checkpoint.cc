@@ -70,8 +70,13 @@ Status LoadMatrix(const model::Checkpoint& checkpoint, const model::TensorInfo& 
 
 Result<std::unique_ptr<WeightSet>> WeightSet::FromCheckpoint(
     std::shared_ptr<const model::Checkpoint> checkpoint, const model::Architecture& architecture) {
+  return FromCheckpoint(std::move(checkpoint), model::TensorUses(architecture));
+}
+
+Result<std::unique_ptr<WeightSet>> WeightSet::FromCheckpoint(
+    std::shared_ptr<const model::Checkpoint> checkpoint, std::span<const model::TensorUse> uses) {
   auto weights = std::make_unique<WeightSet>(checkpoint);
-  for (const model::TensorUse& use : model::TensorUses(architecture)) {
+  for (const model::TensorUse& use : uses) {
     if (weights->Find(use.name) != nullptr) continue;
     const model::TensorInfo* tensor = checkpoint->Find(use.name);
     if (tensor == nullptr)

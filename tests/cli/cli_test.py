@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -48,6 +49,8 @@ class Case(unittest.TestCase):
     def fails(self, code, pattern, *args, **kwargs):
         run = ingot(*args, **kwargs)
         error = run.stderr.decode()
+        # What will be known about the model is said before work.
+        error = re.sub(r"\Aingot: [^\n]*packing by nearest rounding[^\n]*\n(?=ingot: )", "", error)
         self.assertEqual(run.returncode, code, error)
         self.assertRegex(error, pattern)
         self.assertRegex(error, r"\Aingot: [^\n]*\n\Z")
@@ -62,14 +65,85 @@ class Case(unittest.TestCase):
 
 class Commands(Case):
     def test_version_and_help(self):
-        self.assertRegex(self.run_ok("--version").stdout.decode(), r"\Aingot \d+\.\d+\.\d+\n\Z")
+        for words in (["--version"], ["-V"], ["version"]):
+            self.assertRegex(self.run_ok(*words).stdout.decode(), r"\Aingot \d+\.\d+\.\d+( \([0-9a-f]+\))?\n\Z")
         for command in ("", "pack", "inspect", "verify", "eval", "run", "bench", "export", "keygen", "sign"):
             run = self.run_ok(*filter(None, [command]), "--help")
             self.assertIn(b"Usage: ingot", run.stdout)
             self.assertEqual(run.stderr, b"")
 
+    def test_alone_it_lists_the_commands_in_order_of_use(self):
+        listed = self.run_ok().stdout.decode()
+        places = [listed.index(f"\n  {name} ") for name in ("pack", "run", "eval", "inspect", "calibrate", "export")]
+        self.assertEqual(places, sorted(places))
+        self.assertEqual(self.run_ok("help").stdout.decode(), listed)
+        self.assertEqual(self.run_ok("help", "pack").stdout, self.run_ok("pack", "--help").stdout)
+        self.assertIn(b"int4_gptq", self.run_ok("help", "codecs").stdout)
+        self.assertIn(b"balanced", self.run_ok("help", "targets").stdout)
+
+    def test_words_that_were_mistyped(self):
+        self.fails(USAGE, "unknown command 'pakc'; did you mean 'pack'", "pakc")
+        self.fails(USAGE, r"did you mean '--target'\? \(see ingot pack --help\)", "pack", self.model, "--tagret", "size")
+        self.fails(USAGE, "did you mean 'int4_gptq'", "pack", self.model, "-o", self.work / "x", "--codec", "int4_gtpq")
+        self.fails(USAGE, "did you mean 'balanced'", "pack", self.model, "-o", self.work / "x", "--target", "balance")
+        self.fails(USAGE, r"ingot inspect --help", "inspect")
+
+    def test_options_from_a_file(self):
+        config, target = self.work / "pack.toml", self.work / "config.ingot"
+        config.write_text(f'output = "{target}"\ncodec = "int8_rtn"\ngroup = 32\nquiet = true\n'
+                          'rule = ["*q_proj*=int4_rtn:group=16", "*k_proj*=int4_rtn:group=16"]\n')
+        self.run_ok("pack", self.model, "--config", config)
+        found = json.loads(self.run_ok("inspect", target, "--json").stdout)
+        self.assertEqual(found["provenance"]["recipe"]["linear"], "int8_rtn:group=32")
+        self.assertEqual(len(found["provenance"]["recipe"]["rules"]), 2)
+        # The command line comes first.
+        self.run_ok("pack", self.model, f"--config={config}", "--codec", "int4_rtn", "--force")
+        found = json.loads(self.run_ok("inspect", target, "--json").stdout)
+        self.assertEqual(found["provenance"]["recipe"]["linear"], "int4_rtn:group=32")
+        config.write_text('gruop = 32\n')
+        self.fails(USAGE, "pack.toml: 'gruop' is no option of `ingot pack`; did you mean 'group'", "pack", self.model,
+                   "--config", config)
+        config.write_text('quiet = "perhaps"\n')
+        self.fails(USAGE, "'quiet' is true or false", "pack", self.model, "--config", config)
+        self.fails(NOT_FOUND, "no-such.toml", "pack", self.model, "--config", self.work / "no-such.toml")
+
+    def test_a_codec_without_its_statistics_is_refused(self):
+        for args in (["--codec", "int4_gptq", "--fast"], ["--codec", "int4_awq_v1", "--fast"],
+                     ["--codec", "int8_rtn", "--rule", "*q_proj*=int4_gptq", "--fast"]):
+            self.fails(USAGE, "by statistics of what each matrix is fed, and there are none: .*--calib", "pack", self.model,
+                       "-o", self.work / "false.ingot", *args)
+        # It has no token to begin a text with, so it cannot be asked for one either.
+        self.fails(USAGE, "give --calib FILE", "pack", self.model, "-o", self.work / "false.ingot", "--codec", "int4_gptq")
+        self.fails(USAGE, "--target size is 3 bits", "pack", self.model, "-o", self.work / "false.ingot", "--target", "size",
+                   "--fast")
+        self.assertFalse((self.work / "false.ingot").exists())
+
+    def test_perplexity_alone_and_questions(self):
+        target = self.pack("alone.ingot", "--codec", "lossless_v1")
+        words, questions = self.work / "alone.txt", self.work / "q.jsonl"
+        words.write_text("Sentences of many words, again and again. " * 60)
+        questions.write_text(json.dumps({"ctx": "Sentences of", "endings": ["many words", "few"], "label": 0}) + "\n"
+                             + json.dumps({"question": "Again?", "choices": ["yes", "no"], "answer": "A"}) + "\n")
+        alone = json.loads(self.run_ok("eval", target, "--text", words, "--context", "128", "--json").stdout)
+        both = json.loads(self.run_ok("eval", target, "--text", words, "--context", "128", "--json", "--reference",
+                                      self.model).stdout)
+        model = json.loads(self.run_ok("eval", self.model, "--text", words, "--context", "128", "--json").stdout)
+        for key in ("perplexity", "perplexity_stderr", "tokens"):
+            self.assertEqual(alone[key], both[key])
+            self.assertEqual(model[key], both[key])
+        self.assertNotIn("kl_mean", alone)
+        self.assertIn(b"perplexity", self.run_ok("eval", target, "--text", words, "--context", "128").stdout)
+        found = json.loads(self.run_ok("eval", target, "--choices", questions, "--reference", self.model, "--json").stdout)
+        self.assertEqual(found["questions"], 2)
+        self.assertEqual(found["log_likelihoods"], found["reference_log_likelihoods"])
+        self.assertEqual(found["same_choice"], 1)
+        shown = self.run_ok("eval", self.model, "--choices", questions, "--questions", "1").stdout.decode()
+        self.assertRegex(shown, r"questions +1 of")
+        self.fails(USAGE, "give --text FILE", "eval", target)
+        questions.write_text('{"ctx": "a", "endings": ["b"]}\n')
+        self.fails(USAGE, "q.jsonl: line 1: 1 options", "eval", target, "--choices", questions)
+
     def test_usage_errors(self):
-        self.fails(USAGE, "subcommand")
         self.fails(USAGE, "frobnicate", "frobnicate")
         self.fails(USAGE, "MODEL", "pack")
         self.fails(USAGE, "-o FILE", "pack", self.model)

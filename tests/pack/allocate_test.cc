@@ -204,7 +204,22 @@ TEST_F(AllocateModel, CompensatedCodecsRotateWhereAHessianIsKnown) {
   EXPECT_EQ(planned("int4_gptq:transform=none")["linear"], 0u);
   EXPECT_EQ(planned("int4_rtn")["linear"], 0u);
   options_.statistics = nullptr;
-  EXPECT_EQ(planned("int4_gptq")["linear"], 0u);
+  EXPECT_EQ(planned("nested_v1")["linear"], 0u);
+  options_.statistics_to_come = true;
+  EXPECT_GT(planned("int4_gptq")["linear"], 0u);
+}
+
+// Nearest rounding is not written under the name of a method that did not run.
+TEST_F(AllocateModel, ACodecThatNeedsStatisticsIsRefusedWithoutThem) {
+  options_.statistics = nullptr;
+  for (const codecs::Recipe& recipe : codecs::Recipes()) {
+    options_.preset = CodecPreset({.codec = std::string(recipe.name)});
+    const auto plan = MakePlan(*checkpoint_, options_);
+    EXPECT_EQ(plan.ok(), !recipe.needs_statistics) << recipe.name;
+    if (plan.ok()) continue;
+    EXPECT_EQ(plan.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_NE(plan.status().message().find("--calib"), std::string::npos);
+  }
 }
 
 TEST_F(AllocateModel, StatisticsOfAnotherModelAreRefused) {

@@ -14,10 +14,20 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "tools/cli/calibrate_run.h"
 #include "tools/cli/common.h"
 
 namespace ingot::cli {
 namespace {
+
+// `ingot tune --help` where the program that tunes is not there.
+constexpr const char* kTuneWithout =
+    "Moves the scales, zeros and norms of an artifact so that each layer puts out what the source's\n"
+    "does; codes stay. Kept where held-out text says that it helps.\n"
+    "Usage: ingot tune FILE --reference MODEL --text TEXT... -o OUT\n"
+    "\n"
+    "It needs gradients, and so LibTorch, which this build has not: tools/setup --torch (1.2 GB),\n"
+    "then configure and build again.\n";
 
 // Where it would be, and whether it is there.
 Result<std::string> CalibrateProgram() {
@@ -56,21 +66,31 @@ Status RunProgram(std::vector<std::string> words, const std::string& lost) {
 
 }  // namespace
 
-bool IsCalibrate(int argc, char** argv) {
-  if (argc < 2) return false;
-  const std::string_view command = argv[1];
-  return command == "calibrate" || command == "tune";
+bool IsCalibrate(const std::vector<std::string>& words) {
+  return !words.empty() && (words[0] == "calibrate" || words[0] == "tune");
 }
 
-int RunCalibrateBeside(int argc, char** argv) {
+int RunCalibrateBeside(const std::vector<std::string>& words) {
   const auto found = CalibrateProgram();
-  if (!found.ok()) return Fail(found.status());
-  const std::string& program = *found;
+  std::vector<std::string> copies = words;
+  std::vector<char*> arguments;
+  for (std::string& word : copies) arguments.push_back(word.data());
+  if (!found.ok() && words[0] == "calibrate")
+    return CalibrateMain(static_cast<int>(arguments.size()), arguments.data(),
+                         jobs::ForwardCalibrator(), "ingot " INGOT_VERSION);
+  if (!found.ok()) {
+    if (words.size() == 2 && (words[1] == "--help" || words[1] == "-h")) {
+      fmt::print("{}", kTuneWithout);
+      return kOk;
+    }
+    return Fail(found.status());
+  }
+  std::string program = *found;
   // "calibrate" is what the program does without a word; "tune" it is told.
-  const bool tunes = std::string_view(argv[1]) == "tune";
-  std::vector<char*> arguments(argv + (tunes ? 0 : 1), argv + argc);
-  std::string name = program;
-  arguments[0] = name.data();
+  if (words[0] == "tune")
+    arguments.insert(arguments.begin(), program.data());
+  else
+    arguments[0] = program.data();
   arguments.push_back(nullptr);
   ::execv(program.c_str(), arguments.data());
   return Fail(IoError(fmt::format("cannot run {}: {}", program, std::strerror(errno))));
@@ -78,9 +98,13 @@ int RunCalibrateBeside(int argc, char** argv) {
 
 Status CheckCanTune() { return CalibrateProgram().status(); }
 
+bool HasGradients() { return CalibrateProgram().ok(); }
+
 Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
-                    const std::string& output, bool quiet) {
-  std::vector<std::string> words = {model, "-o", output, "--text"};
+                    const std::string& output, std::uint64_t tokens, bool quiet) {
+  std::vector<std::string> words = {model, "-o", output};
+  if (tokens > 0) words.insert(words.end(), {"--tokens", std::to_string(tokens)});
+  words.emplace_back("--text");
   words.insert(words.end(), texts.begin(), texts.end());
   if (quiet) words.emplace_back("-q");
   return RunProgram(std::move(words), "nothing was packed");
@@ -101,12 +125,12 @@ Status TuneFor(const TuneRequest& request) {
 
 void AddTuneCommand(CLI::App& app, Outcome& /*outcome*/) {
   // For the list of commands; main hands the words on before they are parsed.
-  app.add_subcommand("tune", "Fit an artifact's scales, zeros and norms by gradient (LibTorch)");
+  app.add_subcommand("tune", "fit an artifact's scales, zeros and norms by gradient (needs LibTorch)");
 }
 
 void AddCalibrateCommand(CLI::App& app, Outcome& /*outcome*/) {
   // For the list of commands; main hands the words on before they are parsed.
-  app.add_subcommand("calibrate", "Take the statistics that packing spends bits by (LibTorch)");
+  app.add_subcommand("calibrate", "take the statistics that packing spends bits by");
 }
 
 }  // namespace ingot::cli

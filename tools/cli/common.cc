@@ -174,19 +174,25 @@ void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code) {
   exit_code = kFailed;
 }
 
-ProgressLine::ProgressLine(bool quiet) : enabled_(!quiet && ::isatty(STDERR_FILENO) == 1) {}
+ProgressLine::ProgressLine(bool quiet)
+    : enabled_(!quiet), terminal_(::isatty(STDERR_FILENO) == 1), last_(start_) {}
 
 ProgressLine::~ProgressLine() { Clear(); }
 
 bool ProgressLine::Due() {
   const auto now = std::chrono::steady_clock::now();
-  if (!enabled_ || (drawn_ && now - last_ < std::chrono::milliseconds(100))) return false;
+  const auto pause = terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
+  if (!enabled_ || ((drawn_ || !terminal_) && now - last_ < pause)) return false;
   last_ = now;
   return true;
 }
 
 // Cut to the terminal's width: only a line that did not wrap can be rewritten.
 void ProgressLine::Draw(const std::string& line) {
+  if (!terminal_) {
+    fmt::print(stderr, "ingot: {}\n", untrusted::Printable(line));
+    return;
+  }
   struct winsize size {};
   const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
   const std::string shown = untrusted::Printable(line);

@@ -60,8 +60,8 @@ const T* PointerTo(const std::optional<T>& value) {
 
 // --max-decoded of commands that decode an artifact.
 void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes);
-// A line on stderr that is rewritten in place: bytes, MB/s, time left, what is being done. Silent
-// where stderr is no terminal, and with -q.
+// A line on stderr that is rewritten in place: bytes, MB/s, time left, what is being done; where
+// stderr is no terminal, a line of its own every ten seconds. Silent with -q.
 class ProgressLine {
  public:
   explicit ProgressLine(bool quiet);
@@ -76,10 +76,17 @@ class ProgressLine {
   bool Due();
   void Draw(const std::string& line);
   bool enabled_;
+  bool terminal_;
   bool drawn_ = false;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::chrono::steady_clock::time_point last_{};
+  std::chrono::steady_clock::time_point last_;
 };
+
+// What `ingot help codecs` and `ingot help targets` list.
+std::string CodecsHelp();
+std::string TargetsHelp();
+// "ingot 0.1.0 (1e079dd)": the version, and the commit where it was built from one.
+std::string VersionLine();
 
 // The subcommands.
 void AddPackCommand(CLI::App& app, Outcome& outcome);
@@ -96,11 +103,14 @@ void AddCalibrateCommand(CLI::App& app, Outcome& outcome);
 void AddTuneCommand(CLI::App& app, Outcome& outcome);
 // `ingot calibrate ...` and `ingot tune ...` become the program beside this one; returns only where
 // it cannot.
-bool IsCalibrate(int argc, char** argv);
-int RunCalibrateBeside(int argc, char** argv);
-// The statistics of `model` over `texts` (files, or "self") into `output`, by that program.
+bool IsCalibrate(const std::vector<std::string>& words);
+int RunCalibrateBeside(const std::vector<std::string>& words);
+// Whether that program is there.
+bool HasGradients();
+// The statistics of `model` over `texts` (files, or "self") into `output`, by that program; tokens
+// 0: as many as it takes by itself.
 Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
-                    const std::string& output, bool quiet);
+                    const std::string& output, std::uint64_t tokens, bool quiet);
 // Tunes an artifact made from `model` into `output`, by that program.
 struct TuneRequest {
   std::string artifact, model, output;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "inspect/text_format.h"
+#include "jobs/choices_job.h"
 #include "jobs/eval_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
@@ -21,6 +22,8 @@ struct EvalCommand {
   std::string windows = "llama";
   KeyOption key;
   std::size_t context = 512;
+  std::string choices;
+  std::size_t questions = 0;
   bool json = false, quiet = false;
 };
 
@@ -62,6 +65,97 @@ inspect::Json ResultJson(const EvalCommand& command, const jobs::EvalJobResult& 
           {"root_digest", summary.root_digest}};
 }
 
+// What is left where there is no reference.
+inspect::Json AloneJson(const EvalCommand& command, const jobs::EvalJobResult& result) {
+  inspect::Json json = ResultJson(command, result);
+  for (const char* key :
+       {"reference_perplexity", "reference_perplexity_stderr", "delta_perplexity_percent",
+        "delta_perplexity_percent_stderr", "kl_mean", "kl_mean_stderr", "kl_p99", "top1_agreement",
+        "top1_agreement_stderr"})
+    json.erase(key);
+  if (result.summary.tensors.empty())
+    for (const char* key :
+         {"bits_per_weight_linear", "bits_per_weight_total", "bytes", "root_digest"})
+      json.erase(key);
+  return json;
+}
+
+void PrintAlone(const EvalCommand& command, const jobs::EvalJobResult& result) {
+  const loader::EvalResult& r = result.measured;
+  fmt::print("{}\n", untrusted::Printable(command.job.artifact));
+  fmt::print("  text                {}; {} windows of {}{}, {} scored tokens\n",
+             untrusted::Printable(result.text), jobs::WindowName(result.windows), r.context,
+             ScoredOf(command, result), r.tokens);
+  fmt::print("  {:<19} {:>10.4f} ± {:.4f}\n", MeasureOf(result), r.perplexity,
+             r.perplexity_stderr);
+}
+
+// Accuracy in percent, with the right word for what chose.
+void PrintAccuracy(std::string_view name, double value, double error) {
+  fmt::print("  {:<34} {:>7.2f} ± {:.2f} %\n", name, 100 * value, 100 * error);
+}
+
+void PrintChoices(const EvalCommand& command, const jobs::ChoicesResult& result) {
+  fmt::print("{}{}{}\n", untrusted::Printable(command.job.artifact),
+             command.job.reference.empty() ? "" : " against ",
+             untrusted::Printable(command.job.reference));
+  fmt::print("  questions                          {} of {}\n", result.questions,
+             untrusted::Printable(command.choices));
+  PrintAccuracy("right, by likelihood", result.accuracy.right, result.accuracy.right_stderr);
+  PrintAccuracy("right, by likelihood a byte", result.accuracy.by_byte,
+                result.accuracy.by_byte_stderr);
+  if (!result.reference_scores.has_value()) return;
+  PrintAccuracy("reference, by likelihood", result.reference_accuracy.right,
+                result.reference_accuracy.right_stderr);
+  PrintAccuracy("reference, by likelihood a byte", result.reference_accuracy.by_byte,
+                result.reference_accuracy.by_byte_stderr);
+  PrintAccuracy("difference, by likelihood", result.difference, result.difference_stderr);
+  PrintAccuracy("difference, by likelihood a byte", result.by_byte_difference,
+                result.by_byte_difference_stderr);
+  PrintAccuracy("same choice", result.agreement, result.agreement_stderr);
+}
+
+inspect::Json ChoicesJson(const EvalCommand& command, const jobs::ChoicesResult& result) {
+  const auto accuracy = [](const jobs::ChoiceAccuracy& a) {
+    return inspect::Json{{"likelihood", a.right},
+                         {"likelihood_stderr", a.right_stderr},
+                         {"by_byte", a.by_byte},
+                         {"by_byte_stderr", a.by_byte_stderr}};
+  };
+  inspect::Json json = {{"choices", command.choices},
+                        {"questions", result.questions},
+                        {"accuracy", accuracy(result.accuracy)},
+                        {"log_likelihoods", result.scores}};
+  if (!result.reference_scores.has_value()) return json;
+  json["reference_accuracy"] = accuracy(result.reference_accuracy);
+  json["reference_log_likelihoods"] = *result.reference_scores;
+  json["difference"] = result.difference;
+  json["difference_stderr"] = result.difference_stderr;
+  json["by_byte_difference"] = result.by_byte_difference;
+  json["by_byte_difference_stderr"] = result.by_byte_difference_stderr;
+  json["same_choice"] = result.agreement;
+  json["same_choice_stderr"] = result.agreement_stderr;
+  return json;
+}
+
+Status RunChoices(const EvalCommand& command, JobLine& line) {
+  jobs::ChoicesJobOptions job;
+  job.model = command.job.artifact;
+  job.reference = command.job.reference;
+  job.questions = command.choices;
+  job.most = command.questions;
+  job.levels = command.job.levels;
+  job.max_decoded_bytes = command.job.max_decoded_bytes;
+  job.key = command.job.key;
+  INGOT_ASSIGN(const jobs::ChoicesResult result, jobs::RunChoicesJob(job, line.monitor()));
+  line.Clear();
+  if (command.json)
+    fmt::print("{}\n", untrusted::PrintableJson(ChoicesJson(command, result)));
+  else
+    PrintChoices(command, result);
+  return OkStatus();
+}
+
 void PrintTable(const EvalCommand& command, const jobs::EvalJobResult& result) {
   const loader::EvalResult& r = result.measured;
   const inspect::Summary& summary = result.summary;
@@ -93,9 +187,14 @@ Status RunEval(EvalCommand& command) {
   command.job.key = PointerTo(key);
   if (command.windows == "strided") command.job.windows = loader::WindowKind::kStrided;
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
+  if (!command.choices.empty()) return RunChoices(command, line);
   INGOT_ASSIGN(const jobs::EvalJobResult result, jobs::RunEvalJob(command.job, line.monitor()));
   line.Clear();
-  if (command.json)
+  if (result.alone && command.json)
+    fmt::print("{}\n", untrusted::PrintableJson(AloneJson(command, result)));
+  else if (result.alone)
+    PrintAlone(command, result);
+  else if (command.json)
     fmt::print("{}\n", untrusted::PrintableJson(ResultJson(command, result)));
   else
     PrintTable(command, result);
@@ -108,15 +207,25 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
   auto o = std::make_shared<EvalCommand>();
   CLI::App* c = app.add_subcommand(
       "eval", "what compression cost: perplexity, KL divergence, top-1 agreement");
-  c->add_option("FILE", o->job.artifact, "artifact")->required();
-  c->add_option("--reference", o->job.reference, "the model it was made from")
-      ->type_name("MODEL")
-      ->required();
+  c->add_option("FILE", o->job.artifact, "artifact; without --reference a model, too")->required();
+  c->add_option("--reference", o->job.reference,
+                "the model it was made from; without one perplexity alone is measured")
+      ->type_name("MODEL");
   c->add_option(
        "--text", o->job.texts,
        "text to evaluate on, may be given several times; without it the reference writes one")
       ->type_name("FILE")
       ->allow_extra_args(false);
+  c->add_option("--choices", o->choices,
+                "instead of a text: multiple-choice questions, a JSON object a line (HellaSwag's, "
+                "MMLU's, ARC's, or context, options, answer)")
+      ->type_name("FILE.jsonl")
+      ->excludes("--text");
+  c->add_option("--questions", o->questions, "the file's first N questions, 0: all")
+      ->type_name("N")
+      ->transform(WholeNumber())
+      ->needs("--choices")
+      ->capture_default_str();
   CLI::Option* context = c->add_option("--context", o->context, "tokens of a window")
                              ->type_name("N")
                              ->transform(WholeNumber(2, 1 << 20))

@@ -1,5 +1,9 @@
 #include "tools/cli/job_line.h"
 
+#include <fmt/format.h>
+
+#include "inspect/text_format.h"
+
 namespace ingot::cli {
 
 JobLine::JobLine(Quiet quiet) : quiet_(quiet) {}
@@ -16,6 +20,12 @@ jobs::Monitor JobLine::monitor() {
 }
 
 void JobLine::Show(const jobs::Progress& now) {
+  if (now.resumed > 0 && !said_resumed_) {
+    said_resumed_ = true;
+    Clear();
+    fmt::print(stderr, "ingot: going on where an earlier run stopped: {} of {} are done\n",
+               inspect::HumanBytes(now.resumed), inspect::HumanBytes(now.total));
+  }
   if (!line_.has_value() || phase_ != now.phase || now.done < done_) {
     line_.emplace(/*quiet=*/false);
     phase_ = now.phase;

@@ -29,6 +29,7 @@ class JobLine {
   std::optional<ProgressLine> line_;  // of the phase under way: its clock starts with it
   std::string phase_;
   std::uint64_t done_ = 0;
+  bool said_resumed_ = false;
 };
 
 }  // namespace ingot::cli

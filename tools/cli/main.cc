@@ -4,56 +4,130 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/parallel.h"
 #include "files/processors.h"
 #include "tools/cli/common.h"
+#include "tools/cli/config_file.h"
 #include "tools/cli/signals.h"
+#include "tools/cli/suggest.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Exit codes: 0 ok, 1 failed, 2 usage, 3 corrupt, 4 untrusted, 5 not found.";
+    "ingot COMMAND --help says more of each. Exit codes: 0 ok, 1 failed, 2 usage, 3 corrupt,\n"
+    "4 untrusted, 5 not found.";
 
-// The error of a command line in one line; help and version go to stdout.
-int OnParseError(const CLI::App& app, const CLI::ParseError& error, std::string_view first) {
+std::vector<std::string> CommandNames(const CLI::App& app) {
+  std::vector<std::string> names = {"help", "version"};
+  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  return names;
+}
+
+const CLI::App* FindCommand(const CLI::App& app, std::string_view name) {
+  for (const CLI::App* command : app.get_subcommands(nullptr))
+    if (command->get_name() == name) return command;
+  return nullptr;
+}
+
+// The options that a mistyped one may stand for.
+std::string OptionMeant(const CLI::App& command, std::string_view message) {
+  const std::size_t at = message.find("--");
+  if (at == std::string_view::npos) return {};
+  std::string_view word = message.substr(at + 2);
+  word = word.substr(0, word.find_first_of(" =,\n"));
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) known.push_back(name);
+  const std::string nearest = Nearest(word, known);
+  return nearest.empty() || nearest == word ? "" : "; did you mean '--" + nearest + "'?";
+}
+
+// The error of a command line in one line, which names the help of the command it is about.
+int OnParseError(const CLI::App& app, const CLI::ParseError& error,
+                 const std::vector<std::string>& words) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
   std::string message = error.what();
-  if (!first.empty() && first[0] != '-' && app.get_subcommands().empty())
-    message = fmt::format("unknown command '{}'", first);
   for (char& c : message)
     if (c == '\n') c = ' ';
-  fmt::print(stderr, "ingot: {} (see ingot --help)\n", untrusted::Printable(message));
+  const std::string first = words.empty() ? "" : words[0];
+  const CLI::App* command = FindCommand(app, first);
+  if (command != nullptr) {
+    if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr)
+      message += OptionMeant(*command, message);
+  } else if (!first.empty() && first[0] != '-') {
+    message = fmt::format("unknown command '{}'{}", first, DidYouMean(first, CommandNames(app)));
+  }
+  fmt::print(stderr, "ingot: {} (see ingot {}--help)\n", untrusted::Printable(message),
+             command != nullptr ? first + " " : "");
   return kUsage;
 }
 
+// "help", "help X", "version", "-V" as the options that they stand for; -1: nothing was printed.
+int RunWords(const CLI::App& app, std::vector<std::string>& words) {
+  if (words.empty()) {
+    fmt::print("{}", app.help());
+    return kOk;
+  }
+  if (words[0] == "version" || words[0] == "-V") words = {"--version"};
+  if (words[0] != "help") return -1;
+  if (words.size() == 1) {
+    words = {"--help"};
+    return -1;
+  }
+  const std::string topic = words[1];
+  if (topic == "codecs" || topic == "targets") {
+    fmt::print("{}", topic == "codecs" ? CodecsHelp() : TargetsHelp());
+    return kOk;
+  }
+  words = {topic, "--help"};
+  if (topic == "help" || topic == "version") words = {"--help"};
+  return -1;
+}
+
 int Main(int argc, char** argv) {
-  CLI::App app("Casts a large language model into one compact, verifiable file, and runs it.",
-               "ingot");
-  app.set_version_flag("--version", "ingot " INGOT_VERSION);
+  CLI::App app(
+      "Casts a large language model into one compact, verifiable file, and runs it.\n\n"
+      "  ingot pack MODEL -o m.ingot        learn the model, round it, write the artifact\n"
+      "  ingot run m.ingot -p \"...\"         generate",
+      "ingot");
+  app.set_version_flag("--version", VersionLine());
   app.require_subcommand(1);
   app.footer(kFooter);
   Outcome outcome;
   SetThreads(FindProcessors().usable());
-  if (IsCalibrate(argc, argv)) return RunCalibrateBeside(argc, argv);
-  AddCalibrateCommand(app, outcome);
-  AddTuneCommand(app, outcome);
-  AddImatrixCommand(app, outcome);
+  // In order of use.
   AddPackCommand(app, outcome);
+  AddRunCommand(app, outcome);
+  AddEvalCommand(app, outcome);
   AddInspectCommand(app, outcome);
   AddVerifyCommand(app, outcome);
-  AddEvalCommand(app, outcome);
-  AddRunCommand(app, outcome);
   AddBenchCommand(app, outcome);
+  AddCalibrateCommand(app, outcome);
+  AddTuneCommand(app, outcome);
   AddExportCommand(app, outcome);
   AddKeygenCommand(app, outcome);
   AddSignCommand(app, outcome);
+  AddImatrixCommand(app, outcome);
+  for (CLI::App* command : app.get_subcommands(nullptr))
+    command->add_option("--config", "options of this command from a TOML file")
+        ->type_name("FILE")
+        ->group(command->get_name() == "pack" ? "Output and limits" : "Options");
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (const int printed = RunWords(app, words); printed >= 0) return printed;
+  if (IsCalibrate(words)) return RunCalibrateBeside(words);
+  auto with_config = WithConfig(app, words);
+  if (!with_config.ok()) return Fail(with_config.status());
+  words = *std::move(with_config);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> reversed(words.rbegin(), words.rend());
+    app.parse(std::move(reversed));
   } catch (const CLI::ParseError& error) {
-    return OnParseError(app, error, argc > 1 ? argv[1] : "");
+    return OnParseError(app, error, words);
   }
   return outcome.exit_code;
 }

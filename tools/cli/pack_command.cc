@@ -19,7 +19,9 @@
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
+#include "tools/cli/pack_report.h"
 #include "tools/cli/plan_text.h"
+#include "tools/cli/suggest.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -33,40 +35,85 @@ struct PackCommand {
   std::vector<std::string> calib, tune;
   bool plan_only = false, dry_run = false, no_tokenizer = false;
   bool json = false, quiet = false;
+  JobLine* line = nullptr;  // while the job runs
 };
 
 // What was made, from the finished file itself.
 Status Report(const PackCommand& command, const pack::PackReport& report, double seconds,
               std::FILE* to) {
   INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(command.job.output, {}));
-  inspect::Summary summary = inspect::Summarize(*reader, nullptr);
-  if (command.json) {
-    inspect::Json json = inspect::SummaryJson(summary);
-    json.erase("tensors");
-    json["seconds"] = seconds;
-    json["resumed_bytes"] = report.resumed_bytes;
-    fmt::print(to, "{}\n", untrusted::PrintableJson(json));
+  const inspect::Summary summary = inspect::Summarize(*reader, nullptr);
+  if (command.json)
+    fmt::print(to, "{}\n", untrusted::PrintableJson(PackReportJson(summary, report, seconds)));
+  else
+    fmt::print(to, "{}", PackReportText(command.output, summary, report, seconds));
+  return OkStatus();
+}
+
+std::string AboutTime(double seconds) {
+  if (seconds < 90) return fmt::format("{:.0f} s", std::max(1.0, seconds));
+  return fmt::format("{:.0f} min", seconds / 60);
+}
+
+// Past this many seconds the line says what would shorten it.
+constexpr double kLong = 20 * 60;
+
+// The one line before work: what will be known about the model, what that takes, and what the next
+// better knowledge would bring.
+void SayKnowledge(const jobs::PackJobOptions& job, jobs::Knowledge knowledge,
+                  const jobs::CalibrationPlan* plan, const std::string& why) {
+  std::string line;
+  if (knowledge == jobs::Knowledge::kNothing && !why.empty()) {
+    line = fmt::format(
+        "{}: packing by nearest rounding, at once; --calib FILE would about halve the divergence "
+        "at the same size",
+        why);
+  } else if (knowledge == jobs::Knowledge::kNothing && job.fast) {
+    line =
+        "--fast: nearest rounding, at once; without it the model is learned first, which about "
+        "halves the divergence at the same size";
+  } else if (knowledge == jobs::Knowledge::kInputs) {
+    const bool own = job.learn.texts.empty() || job.learn.texts[0] == "self";
+    const std::uint64_t tokens = job.learn.tokens > 0 ? job.learn.tokens
+                                 : own                ? jobs::kSelfTokens
+                                                      : jobs::kTextTokens;
+    line = fmt::format(
+        "first {} tokens of {} go through the model: about {}, {} of memory, {} of disk; ", tokens,
+        own ? "its own text" : "your text", AboutTime(plan->seconds),
+        inspect::HumanBytes(plan->cost.fixed_bytes + plan->cost.window_bytes),
+        inspect::HumanBytes(plan->cost.work_bytes));
+    if (plan->seconds > kLong)
+      line += "--calib-tokens N takes fewer, --fast none";
+    else
+      line += own ? "--calib FILE, text like yours, is better there"
+                  : "gradients by LibTorch (tools/setup --torch) spend bits better still";
+  }
+  if (!line.empty()) fmt::print(stderr, "ingot: {}\n", line);
+}
+
+// Where statistics come from. Files by LibTorch's program where it is there, else by the job
+// itself.
+Status ResolveStatistics(PackCommand& command) {
+  jobs::PackJobOptions& job = command.job;
+  if (job.fast && !(command.calib.empty() && job.statistics.empty()))
+    return InvalidArgument("--fast takes no statistics: give it without --stats and --calib");
+  if (!command.quiet && !command.json)
+    job.on_knowledge = [&command, &job](jobs::Knowledge knowledge,
+                                        const jobs::CalibrationPlan* plan,
+                                        const std::string& why) {
+      if (command.line != nullptr) command.line->Clear();
+      SayKnowledge(job, knowledge, plan, why);
+    };
+  if (command.calib.empty()) return OkStatus();
+  if (HasGradients()) {
+    job.calibrate = [&command](const std::string& statistics) {
+      return CalibrateFor(command.job.model, command.calib, statistics,
+                          command.job.learn.tokens, command.quiet);
+    };
     return OkStatus();
   }
-  const std::uint64_t packed = report.source_bytes - report.resumed_bytes;
-  fmt::print(to,
-             "{}: {}, {:.3f} bpw over linear weights, {:.3f} over all; {:.2f}x smaller than the "
-             "source's weights ({})\n",
-             untrusted::Printable(command.output), inspect::HumanBytes(summary.file_bytes),
-             summary.role("linear").stored_bits_per_weight(),
-             summary.total.stored_bits_per_weight(),
-             static_cast<double>(report.source_bytes) / static_cast<double>(summary.file_bytes),
-             inspect::HumanBytes(report.source_bytes));
-  fmt::print(to, "root blake3:{}{}\n", summary.root_digest,
-             summary.signatures.empty()
-                 ? "; not signed"
-                 : fmt::format("; signed with {} key {}", summary.signatures[0].kind,
-                               summary.signatures[0].key_id));
-  fmt::print(to, "{:.1f} s, {:.0f} MB/s of source{}\n", seconds,
-             static_cast<double>(packed) / 1e6 / std::max(seconds, 1e-9),
-             report.resumed_bytes > 0 ? fmt::format("; {} were there from an earlier run",
-                                                    inspect::HumanBytes(report.resumed_bytes))
-                                      : "");
+  job.learn.texts = command.calib;
+  job.learn.keep = true;
   return OkStatus();
 }
 
@@ -79,10 +126,7 @@ Status Resolve(PackCommand& command, std::optional<artifact::SigningKey>& key) {
   if (!job.budget.size_text.empty()) {
     INGOT_ASSIGN(job.budget.size_bytes, ParseSize(job.budget.size_text).At("--size"));
   }
-  if (!command.calib.empty())
-    job.calibrate = [&command](const std::string& statistics) {
-      return CalibrateFor(command.job.model, command.calib, statistics, command.quiet);
-    };
+  INGOT_TRY(ResolveStatistics(command));
   if (command.dry_run || command.plan_only) return OkStatus();
   if (!command.tune.empty()) {
     INGOT_TRY(CheckCanTune().At("--tune"));
@@ -115,6 +159,7 @@ Status RunPack(PackCommand& command) {
   std::optional<artifact::SigningKey> key;
   INGOT_TRY(Resolve(command, key));
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
+  command.line = &line;
   if (command.plan_only) {
     INGOT_ASSIGN(const auto points, jobs::RunSweepJob(command.job, line.monitor()));
     line.Clear();
@@ -138,25 +183,127 @@ Status RunPack(PackCommand& command) {
   return Report(command, result.report, seconds, output->is_stream() ? stderr : stdout);
 }
 
-std::string CodecHelp() {
-  std::string text =
-      "codec of the linear weights; embedding and head get int8 where it is coarser:";
-  for (const codecs::Recipe& recipe : codecs::Recipes())
-    text += fmt::format("\n  {:<18} {}", recipe.name, recipe.summary);
-  return text;
+std::vector<std::string> CodecNames() {
+  std::vector<std::string> names;
+  for (const codecs::Recipe& recipe : codecs::Recipes()) names.emplace_back(recipe.name);
+  return names;
 }
 
-std::string TargetHelp() {
-  std::string text =
-      "instead of a codec (default balanced); with --stats entropy_v1 at 7, 4 and 3 bits per "
-      "linear "
-      "weight:";
-  for (const pack::TargetInfo& target : pack::Targets())
-    text += fmt::format("\n  {:<18} {}", target.name, target.summary);
-  return text;
+std::vector<std::string> TargetNames() {
+  std::vector<std::string> names;
+  for (const pack::TargetInfo& target : pack::Targets()) names.emplace_back(target.name);
+  return names;
+}
+
+// A name that is none of those, with the one that may be meant.
+Status CheckNames(const jobs::PackJobOptions& job) {
+  const auto check = [](const char* option, const std::string& name,
+                        const std::vector<std::string>& known) {
+    if (name.empty() || std::ranges::find(known, name) != known.end()) return OkStatus();
+    return InvalidArgument(fmt::format("{} '{}' is not known{} (ingot help {}s lists them)", option,
+                                       name, DidYouMean(name, known), option));
+  };
+  INGOT_TRY(check("codec", job.recipe.codec, CodecNames()));
+  return check("target", job.target, TargetNames());
+}
+
+void AddMakeOptions(CLI::App* c, PackCommand& o) {
+  constexpr const char* kGroup = "What it becomes";
+  const auto add = [&](CLI::Option* option, const char* type) {
+    return option->type_name(type)->group(kGroup);
+  };
+  add(c->add_option("--target", o.job.target, "quality, balanced (default) or size: help targets"),
+      "NAME");
+  add(c->add_option("--bpw", o.job.budget.bits, "bits per linear weight, spent where they matter"),
+      "BITS")
+      ->check(AboveZero());
+  add(c->add_option("--size", o.job.budget.size_text, "the same for the size of the file"), "SIZE");
+  add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the divergence"), "NATS")
+      ->check(AboveZero());
+  add(c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
+  add(c->add_option("--group", o.job.recipe.group, "weights that share a scale"), "G")
+      ->transform(WholeNumber(1));
+  add(c->add_option("--bits", o.job.recipe.bits, "bits of a weight; entropy_v2: of its state"), "B")
+      ->transform(WholeNumber(1));
+  add(c->add_option("--levels", o.job.recipe.levels, "symmetric, asymmetric, normal or log"),
+      "KIND");
+  add(c->add_option("--scales", o.job.recipe.scales, "f16, or q8: 8 bits under one f16 a row"),
+      "KIND");
+  add(c->add_option("--transform", o.job.recipe.transform, "none or hadamard, before rounding"),
+      "KIND");
+  add(c->add_option("--rate", o.job.recipe.rate, "entropy codecs: stored bits of every matrix"),
+      "BITS")
+      ->check(AboveZero());
+  add(c->add_option("--rule", o.job.rules, "GLOB=CODEC[:group=G,...] for matrices; the last wins"),
+      "RULE")
+      ->allow_extra_args(false);
+}
+
+void AddKnowOptions(CLI::App* c, PackCommand& o) {
+  constexpr const char* kGroup = "What is known about the model (default: its own text is read)";
+  const auto add = [&](CLI::Option* option, const char* type) {
+    return option->type_name(type)->group(kGroup);
+  };
+  CLI::Option* stats = add(
+      c->add_option("--stats", o.job.statistics, "statistics of this model (ingot calibrate)"),
+      "FILE");
+  add(c->add_option("--calib", o.calib, "take them now over texts or 'self', and keep them"),
+      "TEXT...")
+      ->excludes(stats);
+  add(c->add_option("--calib-tokens", o.job.learn.tokens, "of those texts (own 16384, files 65536)"),
+      "N")
+      ->transform(WholeNumber(1));
+  c->add_flag("--fast", o.job.fast, "learn nothing: nearest rounding, twice the divergence")
+      ->group(kGroup);
+  CLI::Option* measure =
+      add(c->add_option("--measure", o.job.measure.texts, "measure the cost over texts, record it"),
+          "TEXT...");
+  add(c->add_option("--measure-tokens", o.job.measure.tokens, "of those texts, at most (8192)"),
+      "N")
+      ->transform(WholeNumber(1));
+  add(c->add_option("--tune", o.tune, "then fit scales and norms over texts (LibTorch)"), "TEXT...")
+      ->excludes(measure);
+}
+
+void AddOutputOptions(CLI::App* c, PackCommand& o) {
+  constexpr const char* kGroup = "Output and limits";
+  const auto flag = [&](const char* name, bool& value, const char* text) {
+    c->add_flag(name, value, text)->group(kGroup);
+  };
+  c->add_option("--memory", o.memory, "peak memory, at most")
+      ->type_name("SIZE")
+      ->capture_default_str()
+      ->group(kGroup);
+  AddThreadsOption(c);
+  AddSigningKeyOptions(c, "--sign", o.sign);
+  for (const char* name : {"--threads", "--sign", "--hmac-key"})
+    c->get_option(name)->group(kGroup);
+  flag("--force", o.job.force, "replace an existing FILE");
+  flag("--dry-run", o.dry_run, "print the plan and its sizes, write nothing");
+  flag("--plan-only", o.plan_only, "print size and predicted loss over budgets");
+  flag("--allow-nonfinite", o.job.allow_nonfinite, "keep tensors with NaN or infinity as they are");
+  flag("--allow-unused", o.job.allow_unused, "leave out tensors that the model does not use");
+  flag("--no-tokenizer", o.no_tokenizer, "pack a model that has no tokenizer");
+  flag("--json", o.json, "one JSON object about the result");
+  flag("-q,--quiet", o.quiet, "no progress, no report");
 }
 
 }  // namespace
+
+std::string CodecsHelp() {
+  std::string text = "Codecs of linear weights; embedding and head get 8 bits where one is coarser.\n";
+  for (const codecs::Recipe& recipe : codecs::Recipes())
+    text += fmt::format("  {:<18} {}{}\n", recipe.name, recipe.summary,
+                        recipe.needs_statistics ? " (needs statistics)" : "");
+  return text;
+}
+
+std::string TargetsHelp() {
+  std::string text = "Targets: a size that is kept, whatever is known about the model.\n";
+  for (const pack::TargetInfo& target : pack::Targets())
+    text += fmt::format("  {:<18} {}\n", target.name, target.summary);
+  return text;
+}
 
 void AddPackCommand(CLI::App& app, Outcome& outcome) {
   auto o = std::make_shared<PackCommand>();
@@ -165,80 +312,17 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
   CLI::Option* output =
       c->add_option("-o,--output", o->output, "artifact to write, or - for standard output")
           ->type_name("FILE");
-  c->add_option("--target", o->job.target, TargetHelp())->type_name("NAME");
-  c->add_option("--codec", o->job.recipe.codec, CodecHelp())->type_name("NAME");
-  c->add_option("--group", o->job.recipe.group, "weights that share a scale")
-      ->type_name("G")
-      ->transform(WholeNumber(1));
-  c->add_option("--bits", o->job.recipe.bits,
-                "bits of a weight; entropy_v2: of the trellis's state, 2 to 12")
-      ->type_name("B")
-      ->transform(WholeNumber(1));
-  c->add_option("--levels", o->job.recipe.levels, "symmetric, asymmetric, normal or log")
-      ->type_name("KIND");
-  c->add_option("--scales", o->job.recipe.scales, "f16, or q8 (8 bits under one f16 a row)")
-      ->type_name("KIND");
-  c->add_option("--transform", o->job.recipe.transform, "none, hadamard or awq, before rounding")
-      ->type_name("KIND");
-  c->add_option("--rate", o->job.recipe.rate,
-                "entropy_v1, entropy_v2: stored bits per weight of every matrix")
-      ->type_name("BITS")
-      ->check(AboveZero());
-  c->add_option("--bpw", o->job.budget.bits,
-                "stored bits per linear weight, spent where the statistics say that they matter; "
-                "with --codec entropy_v1 (default), entropy_v2 or int4_gptq (whole ladder)")
-      ->type_name("BITS")
-      ->check(AboveZero());
-  c->add_option("--size", o->job.budget.size_text, "the same for the size of the file")
-      ->type_name("SIZE");
-  c->add_option("--max-kl", o->job.budget.max_kl, "the same for the predicted KL divergence")
-      ->type_name("NATS")
-      ->check(AboveZero());
-  c->add_flag("--plan-only", o->plan_only, "print size and predicted loss over budgets");
-  c->add_option(
-       "--rule", o->job.rules,
-       "GLOB=CODEC[:group=G,bits=B,levels=L,scales=S,...] for matrices whose name matches; a later "
-       "rule overrides an earlier one")
-      ->type_name("RULE")
-      ->allow_extra_args(false);
-  c->add_option("--stats", o->job.statistics, "statistics of this model (see calibrate)")
-      ->type_name("FILE");
-  c->add_option("--calib", o->calib,
-                "take them now, over these texts or 'self'; kept as OUTPUT.stats.safetensors")
-      ->type_name("TEXT...")
-      ->excludes("--stats");
-  c->add_option("--measure", o->job.measure.texts,
-                "measure what it cost over these texts and record it; --max-kl is then kept by "
-                "measurement")
-      ->type_name("TEXT...");
-  c->add_option("--measure-tokens", o->job.measure.tokens, "of these texts, at most")
-      ->type_name("N")
-      ->transform(WholeNumber(1))
-      ->capture_default_str();
-  c->add_option("--tune", o->tune,
-                "then fit scales, zeros and norms by gradient over these texts (see tune)")
-      ->type_name("TEXT...")
-      ->excludes("--measure");
-  c->add_option("--memory", o->memory, "peak memory, at most")
-      ->type_name("SIZE")
-      ->capture_default_str();
-  AddThreadsOption(c);
-  AddSigningKeyOptions(c, "--sign", o->sign);
-  c->add_flag("--force", o->job.force, "replace an existing FILE");
-  c->add_flag("--dry-run", o->dry_run, "print the plan and its sizes, write nothing");
-  c->add_flag("--allow-nonfinite", o->job.allow_nonfinite,
-              "keep tensors with NaN or infinity as they are instead of refusing the model");
-  c->add_flag("--allow-unused", o->job.allow_unused,
-              "leave out tensors that the model does not use");
-  c->add_flag("--no-tokenizer", o->no_tokenizer, "pack a model that has no tokenizer");
-  c->add_flag("--json", o->json, "one JSON object about the result");
-  c->add_flag("-q,--quiet", o->quiet, "no progress, no report");
+  AddMakeOptions(c, *o);
+  AddKnowOptions(c, *o);
+  AddOutputOptions(c, *o);
   OnRun(c, outcome, [o, output]() -> Status {
     if (output->count() == 0 && !o->dry_run && !o->plan_only)
       return InvalidArgument("-o FILE is required (or --dry-run)");
     o->job.output = o->output;
     if (output->count() == 0 && !o->calib.empty())
       return InvalidArgument("--calib keeps its statistics beside the artifact: give -o FILE");
+    o->job.output = o->output;
+    INGOT_TRY(CheckNames(o->job));
     return RunPack(*o);
   });
 }

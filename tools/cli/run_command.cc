@@ -5,10 +5,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <random>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "inspect/summary.h"
@@ -47,8 +52,81 @@ struct RunCommand {
   int levels = -1;
   std::uint64_t max_decoded = 0;
   std::uint64_t context = 0;
+  std::optional<std::uint64_t> seed;
+  std::vector<std::string> stops;
+  bool json = false;
   loader::GenerateOptions generate;
 };
+
+// Text as it comes, up to the first of the texts that end it. What may be the beginning of one waits.
+class UntilStop {
+ public:
+  UntilStop(const std::vector<std::string>& stops, std::function<bool(std::string_view)> write)
+      : stops_(stops), write_(std::move(write)) {}
+
+  // False once nothing more is wanted.
+  bool Add(std::string_view piece) {
+    waiting_ += piece;
+    std::size_t first = std::string::npos;
+    for (const std::string& stop : stops_) first = std::min(first, waiting_.find(stop));
+    if (first != std::string::npos) {
+      stopped_ = true;
+      return Write(first) && false;
+    }
+    return Write(waiting_.size() - Held());
+  }
+  // What waited is no end after all.
+  bool Finish() { return stopped_ || Write(waiting_.size()); }
+  bool stopped() const { return stopped_; }
+  bool failed() const { return failed_; }
+
+ private:
+  // Bytes at the end that a stop may begin with.
+  std::size_t Held() const {
+    std::size_t held = 0;
+    for (const std::string& stop : stops_)
+      for (std::size_t n = std::min(stop.size() - 1, waiting_.size()); n > held; --n)
+        if (waiting_.ends_with(std::string_view(stop).substr(0, n))) held = n;
+    return held;
+  }
+  bool Write(std::size_t bytes) {
+    if (bytes > 0 && !write_(std::string_view(waiting_).substr(0, bytes))) failed_ = true;
+    waiting_.erase(0, bytes);
+    return !failed_;
+  }
+  const std::vector<std::string>& stops_;
+  std::function<bool(std::string_view)> write_;
+  std::string waiting_;
+  bool stopped_ = false, failed_ = false;
+};
+
+std::string_view StopName(loader::StopReason stop, bool by_text) {
+  if (by_text) return "stop_text";
+  switch (stop) {
+    case loader::StopReason::kMaxTokens:
+      return "max_tokens";
+    case loader::StopReason::kEndOfText:
+      return "end_of_text";
+    case loader::StopReason::kCallback:
+      return "interrupted";
+    case loader::StopReason::kContextFull:
+      return "context_full";
+  }
+  return "?";
+}
+
+nlohmann::json ResultJson(const loader::GenerateResult& result, const std::string& text,
+                          std::string_view stop, std::uint64_t seed, double load_seconds) {
+  return {{"text", text},
+          {"stop", stop},
+          {"seed", seed},
+          {"prompt_tokens", result.prompt_tokens},
+          {"tokens", result.tokens.size()},
+          {"prefill_seconds", result.prefill_seconds},
+          {"decode_steps", result.decode_steps},
+          {"decode_seconds", result.decode_seconds},
+          {"load_seconds", load_seconds}};
+}
 
 Result<std::string> PromptOf(const RunCommand& command) {
   if (command.prompt != "-") return command.prompt;
@@ -185,19 +263,41 @@ Status RunModel(const RunCommand& command) {
   std::string said;
   INGOT_TRY(ChooseSampling(command, *model, generate.sampler, said));
   if (!said.empty() && !command.quiet) fmt::print(stderr, "{}\n", said);
-  bool written = true;
+  std::string text;
+  bool ends_line = true;
+  UntilStop until(command.stops, [&](std::string_view piece) {
+    ends_line = piece.ends_with('\n');
+    text += command.json ? piece : std::string_view();
+    return command.json || WriteText(piece);
+  });
   INGOT_ASSIGN(const loader::GenerateResult result,
-               loader::Generate(session, prompt, generate, [&](std::string_view piece) {
-                 written = WriteText(piece);
-                 return written;
-               }));
-  if (!written) return IoError("cannot write to standard output");
-  if (OnTerminal()) fmt::print("\n");
+               loader::Generate(session, prompt, generate,
+                                [&](std::string_view piece) { return until.Add(piece); }));
+  if (!until.Finish() || until.failed()) return IoError("cannot write to standard output");
   if (result.stop == loader::StopReason::kContextFull) Warn("the context is full");
   if (result.beyond_trained_length) Warn("the text is longer than the model was trained for");
-  if (!command.quiet) fmt::print(stderr, "{}\n", SpeedLine(result, load_seconds));
+  const std::uint64_t seed = generate.sampler.seed;
+  if (command.json) {
+    fmt::print("{}\n", untrusted::PrintableJson(
+                           ResultJson(result, text, StopName(result.stop, until.stopped()), seed,
+                                      load_seconds)));
+    return OkStatus();
+  }
+  if (OnTerminal()) fmt::print("\n");
+  std::fflush(stdout);
+  // Where both go to one place, the status has a line of its own.
+  if (!command.quiet)
+    fmt::print(stderr, "{}{}{}\n", OnTerminal() || ends_line ? "" : "\n",
+               SpeedLine(result, load_seconds),
+               generate.sampler.temperature > 0 ? fmt::format("; seed {}", seed) : "");
   if (command.stats) PrintStats(session, result, energy.get());
   return OkStatus();
+}
+
+// Another text every time, unless a seed is given.
+std::uint64_t RandomSeed() {
+  std::random_device device;
+  return device();
 }
 
 void AddSamplerOptions(CLI::App* c, RunCommand& o) {
@@ -220,9 +320,9 @@ void AddSamplerOptions(CLI::App* c, RunCommand& o) {
   c->add_option("--repeat-penalty", s.repetition_penalty,
                 "of tokens seen before, 1: none; the model's own, else 1")
       ->check(RealNumber(0, 1e6, /*above=*/true, "above 0 and at most 1000000"));
-  c->add_option("--seed", o.generate.sampler.seed, "the same seed gives the same text")
-      ->transform(Seed())
-      ->capture_default_str();
+  c->add_option("--seed", o.seed, "the same seed gives the same text; by default another each time")
+      ->type_name("N")
+      ->transform(Seed());
 }
 
 }  // namespace
@@ -242,6 +342,10 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
       ->transform(WholeNumber())
       ->capture_default_str();
   AddSamplerOptions(c, *o);
+  c->add_option("--stop", o->stops, "end before this text; may be given several times")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  c->add_flag("--json", o->json, "one JSON object: the text, why it ended, speeds");
   c->add_flag("--ignore-eos", o->ignore_eos, "go on after the end of the text");
   c->add_flag("--exact", o->exact, "float32 activations instead of int8 ones");
   c->add_option("--levels", o->levels, "refinement levels to load, by default all")
@@ -264,8 +368,12 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print no speeds");
   AddThreadsOption(c);
-  OnRun(c, outcome, [o] {
+  OnRun(c, outcome, [o]() -> Status {
+    if (o->greedy) o->generate.sampler.temperature = 0;
     o->generate.stop_at_eos = !o->ignore_eos;
+    o->generate.sampler.seed = o->seed.has_value() ? *o->seed : RandomSeed();
+    if (std::ranges::find(o->stops, "") != o->stops.end())
+      return InvalidArgument("--stop: an empty text ends everything");
     return RunModel(*o);
   });
 }

@@ -1,0 +1,144 @@
+#include "tools/cli/calibrate_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "files/output.h"
+#include "inspect/text_format.h"
+#include "tools/cli/common.h"
+#include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
+#include "untrusted/printable.h"
+
+namespace ingot::cli {
+namespace {
+
+constexpr std::size_t kNotesShown = 8;
+
+struct CalibrateCommand {
+  jobs::CalibrateJobOptions options;
+  std::string memory;
+  bool force = false, quiet = false;
+};
+
+void PrintPlan(const jobs::CalibrationPlan& plan) {
+  using inspect::HumanBytes;
+  const auto& [sources, memory, cost, fit, seconds, resumed] = plan;
+  for (const std::string& source : sources)
+    fmt::print(stderr, "text: {}\n", untrusted::Printable(source));
+  fmt::print(stderr,
+             "memory: {} ({} for the largest stage, {} a window, {} at once; allowed {})\n"
+             "disk: {} while it runs, {} for the statistics\n"
+             "time: about {:.0f} minutes on {} threads\n",
+             HumanBytes(cost.fixed_bytes + fit.running * cost.window_bytes +
+                        (fit.held - fit.running) * cost.waiting_bytes),
+             HumanBytes(cost.fixed_bytes), HumanBytes(cost.window_bytes), fit.running,
+             HumanBytes(memory), HumanBytes(cost.work_bytes), HumanBytes(cost.output_bytes),
+             std::max(1.0, seconds / 60), fit.running);
+  if (resumed) fmt::print(stderr, "going on where an earlier run stopped\n");
+}
+
+// The line's own, but for warnings past the first few.
+jobs::Monitor MonitorOf(JobLine& line) {
+  jobs::Monitor monitor = line.monitor();
+  monitor.warning = [warn = monitor.warning,
+                     warnings = std::size_t{0}](const std::string& text) mutable {
+    if (++warnings <= kNotesShown) warn(text);
+    if (warnings == kNotesShown + 1)
+      warn("more of the kind: all are in the file's metadata, under 'notes'");
+  };
+  return monitor;
+}
+
+Status RunCalibrate(const CalibrateCommand& command, const jobs::Calibrator& calibrator,
+                    const std::string& tool) {
+  jobs::CalibrateJobOptions options = command.options;
+  if (!command.memory.empty()) {
+    INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory));
+  }
+  options.tool = tool;
+  std::optional<files::Output> output;  // --plan-only writes none
+  if (!options.plan_only) {
+    auto opened = files::Output::Open(options.output, {.force = command.force, .streams = false});
+    if (!opened.ok()) return std::move(opened).status();
+    output.emplace(*std::move(opened));
+    options.output = output->path();
+  }
+  JobLine line({.progress = command.quiet});
+  options.plan = [&](const jobs::CalibrationPlan& plan) {
+    line.Clear();
+    if (!command.quiet || options.plan_only) PrintPlan(plan);
+  };
+  return jobs::RunCalibrateJob(options, calibrator, MonitorOf(line));
+}
+
+void AddOptions(CLI::App& app, bool gradients, CalibrateCommand& command) {
+  jobs::CalibrateJobOptions& c = command.options;
+  app.add_option("model", c.model, "a Hugging Face directory or a GGUF file")->required();
+  app.add_option("-o,--output", c.output, "the statistics file")->required();
+  app.add_option("--text", c.texts,
+                 "FILE[:WEIGHT], plain text or .jsonl, several; or 'self': sampled from the model "
+                 "(the default)");
+  app.add_option("--tokens", c.tokens, "tokens forward")
+      ->transform(WholeNumber(1))
+      ->capture_default_str();
+  CLI::Option* backward = app.add_option(
+      "--backward-tokens", c.backward_tokens,
+      gradients ? "of these, tokens with gradients; 0: none"
+                : "of these, tokens with gradients: needs LibTorch (tools/setup --torch)");
+  backward->transform(WholeNumber());
+  if (gradients)
+    backward->default_str(std::to_string(jobs::kBackwardTokens));
+  else
+    app.add_option("--probe-tokens", c.probe_tokens,
+                   "tokens over which each matrix is disturbed, to see how much is heard of it; 0: "
+                   "not")
+        ->transform(WholeNumber(0, 1 << 20))
+        ->capture_default_str();
+  app.add_option("--context", c.context, "tokens a window")
+      ->transform(WholeNumber(2, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--seed", c.seed, "of what is sampled")
+      ->transform(Seed())
+      ->capture_default_str();
+  app.add_option("--memory", command.memory, "most memory, like 3GiB (half of the machine's)");
+  app.add_option("--sequential", c.sequential,
+                 "ARTIFACT of this model: inputs are taken as its quantized weights make them");
+  app.add_option("--fisher-from", c.gradients_from,
+                 gradients ? "STATS of this model whose gradients are taken over instead of run anew"
+                           : "STATS whose gradients are taken over: needs LibTorch");
+  app.add_flag("--plan-only", c.plan_only, "say what it will take and stop");
+  app.add_flag("--force", command.force, "replace an existing output");
+  app.add_flag("-q,--quiet", command.quiet, "no plan and no progress");
+  AddThreadsOption(&app);
+}
+
+}  // namespace
+
+int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
+                  const std::string& tool) {
+  CLI::App app(calibrator.gradients
+                   ? "Takes the statistics that packing spends bits by: what every matrix is fed, "
+                     "and how much the model hears of every output."
+                   : "Takes the statistics that packing spends bits by: what every matrix is fed, "
+                     "and how much the model hears of it. This build has no LibTorch: nothing "
+                     "runs backward.",
+               "ingot calibrate");
+  CalibrateCommand command;
+  AddOptions(app, calibrator.gradients, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return Fail(InvalidArgument(std::string(error.what()) + " (see ingot calibrate --help)"));
+  }
+  if (const Status status = RunCalibrate(command, calibrator, tool); !status.ok())
+    return Fail(status);
+  return kOk;
+}
+
+}  // namespace ingot::cli
