@@ -22,6 +22,7 @@ enum class StatusCode {
   kUntrusted,        // signature missing, wrong or of another key
   kIo,               // the operating system refused
   kLimit,            // a budget (memory, size, count) would be exceeded
+  kCancelled,        // who asked for it no longer wants it
 };
 
 class [[nodiscard]] Status {

@@ -40,7 +40,7 @@ class CancelToken {
 
 // How a job ends whose token was cancelled: between two slabs, windows, matrices or chunks, leaving
 // what a kill leaves there: a spool from which the same job resumes, or nothing.
-inline constexpr StatusCode kCancelled{64};  // outside the enumeration: only who cancels meets it
+inline constexpr StatusCode kCancelled = StatusCode::kCancelled;
 inline Status Cancelled() { return {kCancelled, "cancelled"}; }
 
 struct Monitor {

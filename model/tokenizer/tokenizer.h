@@ -28,10 +28,10 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // From a model's files by name (Checkpoint::assets, or an artifact's): tokenizer.json first, else
-  // tokenizer.model, vocab.txt (BERT), vocab.json with merges.txt (GPT-2, RoBERTa),
-  // rwkv_vocab_*.txt; tokenizer_config.json and generation_config.json supply special ids and the
-  // chat template. NotFound where none is there; Corruption and Unsupported name the part not
-  // understood.
+  // tokenizer.model, tekken.json, vocab.txt (BERT), vocab.json with merges.txt (GPT-2, RoBERTa,
+  // Qwen2), rwkv_vocab_*.txt. tokenizer_config.json, special_tokens_map.json and added_tokens.json
+  // supply further tokens, they and generation_config.json special ids and the chat template.
+  // NotFound where none is there; Corruption and Unsupported name the part not understood.
   static Result<std::unique_ptr<Tokenizer>> FromAssets(
       const std::map<std::string, std::string>& assets);
   // Whether one of these files is there.
