@@ -26,6 +26,11 @@ class WatchedOps : public loader::CpuOps {
   const model::LinearRef* skip = nullptr;
 
   std::vector<Tensor> Linear(std::initializer_list<const model::LinearRef*> refs, const Tensor& x);
+  // All of them are exact, and all are watched.
+  std::vector<Tensor> ExactLinear(std::initializer_list<const model::LinearRef*> refs,
+                                  const Tensor& x) {
+    return Linear(refs, x);
+  }
 };
 
 static_assert(model::OpSet<WatchedOps> && model::RwkvOps<WatchedOps>);

@@ -148,6 +148,17 @@ Tensor CpuOps::GroupNorm(const model::NormSpec& norm, Tensor x, std::size_t grou
 
 std::vector<Tensor> CpuOps::Linear(std::initializer_list<const model::LinearRef*> refs,
                                    const Tensor& x) {
+  return LinearAs(compute_, refs, x);
+}
+
+std::vector<Tensor> CpuOps::ExactLinear(std::initializer_list<const model::LinearRef*> refs,
+                                        const Tensor& x) {
+  return LinearAs(Compute::kExact, refs, x);
+}
+
+std::vector<Tensor> CpuOps::LinearAs(Compute compute,
+                                     std::initializer_list<const model::LinearRef*> refs,
+                                     const Tensor& x) {
   std::vector<Tensor> out;
   std::vector<LinearJob> jobs;
   out.reserve(refs.size());
@@ -164,14 +175,14 @@ std::vector<Tensor> CpuOps::Linear(std::initializer_list<const model::LinearRef*
     job.y_stride = ref->rows;
   }
   if (x.planes() != nullptr)
-    LinearByClass(jobs, x);
+    LinearByClass(jobs, x, compute);
   else
-    RunLinear(jobs, x.data(), x.cols(), x.rows(), x.cols(), compute_);
+    RunLinear(jobs, x.data(), x.cols(), x.rows(), x.cols(), compute);
   return out;
 }
 
 // Rows sorted by their plane count, a job per matrix and run of equal ones.
-void CpuOps::LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x) {
+void CpuOps::LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x, Compute compute) {
   const std::vector<std::uint32_t>& planes = *x.planes();
   std::vector<std::uint32_t> order(x.rows());
   std::iota(order.begin(), order.end(), 0u);
@@ -192,7 +203,7 @@ void CpuOps::LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x) {
       one.plane_count = planes[order[begin]];
     }
   }
-  RunLinear(by_class, sorted.data(), x.cols(), x.rows(), x.cols(), compute_);
+  RunLinear(by_class, sorted.data(), x.cols(), x.rows(), x.cols(), compute);
   for (std::size_t j = 0; j < jobs.size(); ++j)
     for (std::size_t i = 0; i < order.size(); ++i)
       std::memcpy(jobs[j].y + order[i] * jobs[j].y_stride, results[j].row(i),

@@ -68,6 +68,9 @@ class CpuOps {
   Tensor Norm(const model::NormSpec& norm, const Tensor& x);
   Tensor HeadNorm(const model::NormSpec& norm, Tensor x, std::size_t heads);
   std::vector<Tensor> Linear(std::initializer_list<const model::LinearRef*> refs, const Tensor& x);
+  // The same, never from int8 activations.
+  std::vector<Tensor> ExactLinear(std::initializer_list<const model::LinearRef*> refs,
+                                  const Tensor& x);
   Tensor Rope(std::size_t rope, std::size_t head_dim, Tensor x);
   Tensor Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q, const Tensor& k,
                    const Tensor& v);
@@ -140,7 +143,9 @@ class CpuOps {
   // The planes of `count` rows of x, each of_row(i).
   template <typename OfRow>
   static RowPlanes PlanesOf(const Tensor& x, std::size_t count, OfRow of_row);
-  void LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x);
+  std::vector<Tensor> LinearAs(Compute compute, std::initializer_list<const model::LinearRef*> refs,
+                               const Tensor& x);
+  void LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x, Compute compute);
   void WriteKeys(std::size_t layer, const Tensor& k, const Tensor& v);
   void ClosePages(std::size_t layer, std::size_t kv_heads);
   void CutTiles(const Run& run, std::size_t group, RunPages& pages) const;

@@ -5,10 +5,12 @@
 
 #include <concepts>
 #include <cstddef>
+#include <initializer_list>
 #include <utility>
 
 #include "model/architecture/architecture.h"
 #include "model/forward/op_set.h"
+#include "model/forward/optional_ops.h"
 
 namespace ingot::model {
 
@@ -28,16 +30,31 @@ concept MambaOps = requires(Ops& ops, typename Ops::Tensor t, const typename Ops
   { ops.GroupNorm(norm, std::move(t), n) } -> std::same_as<typename Ops::Tensor>;
 };
 
+namespace forward_detail {
+
+// What selects: time steps and the vectors that write and read the state (x_proj, dt_proj).
+template <class Ops>
+auto SelectingLinear(Ops& ops, std::initializer_list<const LinearRef*> refs,
+                     const typename Ops::Tensor& x) {
+  if constexpr (HasExactLinear<Ops>)
+    return ops.ExactLinear(refs, x);
+  else
+    return ops.Linear(refs, x);
+}
+
+}  // namespace forward_detail
+
 template <MambaOps Ops>
 typename Ops::Tensor RunMixer(Ops& ops, const Architecture& /*architecture*/, const MambaSpec& spec,
                               std::size_t layer, const typename Ops::Tensor& in) {
   auto xz = ops.Linear({&spec.x, &spec.z}, in);
   const auto x = ops.CausalConv(spec.conv, layer, xz[0]);
-  auto selected = ops.Linear({&spec.dt, &spec.b, &spec.c}, x);
+  auto selected = forward_detail::SelectingLinear(ops, {&spec.dt, &spec.b, &spec.c}, x);
   const NormSpec* norms[] = {&spec.dt_norm, &spec.b_norm, &spec.c_norm};
   for (std::size_t i = 0; i < 3; ++i)
     if (norms[i]->present()) selected[i] = ops.Norm(*norms[i], selected[i]);
-  const auto step = std::move(ops.Linear({&spec.time_step}, selected[0]).front());
+  const auto step =
+      std::move(forward_detail::SelectingLinear(ops, {&spec.time_step}, selected[0]).front());
   const auto y = ops.SelectiveScan(spec, layer, x, step, selected[1], selected[2]);
   const auto gated = ops.Gate(Activation::kSilu, std::move(xz[1]), y);
   return forward_detail::WholeLinear(ops, spec.out, gated);

@@ -45,6 +45,13 @@ concept NormsAndRoutes = requires(Ops& ops, const NormSpec& norm, const typename
     } -> std::same_as<std::pair<typename Ops::Tensor, typename Ops::Tensor>>;
 };
 
+// Products of float32 activations where the others may be of rounded ones: for the few small
+// matrices whose outputs are exponentiated or decide a state for the rest of the sequence.
+template <class Ops>
+concept HasExactLinear = requires(Ops& ops, const LinearRef* ref, const typename Ops::Tensor& x) {
+  ops.ExactLinear({ref}, x);
+};
+
 // activation(gate x) * (up x): both products and the gate.
 template <class Ops>
 concept GatesProducts = requires(Ops& ops, const LinearRef& ref, const typename Ops::Tensor& x) {
