@@ -10,6 +10,7 @@
 #include "codecs/planes/fp8_plane.h"
 #include "codecs/rounding/compensate.h"
 #include "codecs/rounding/exact_encode.h"
+#include "codecs/rounding/scale_range.h"
 
 namespace ingot::codecs {
 namespace {
@@ -33,6 +34,7 @@ class Fp8Tile : public ColumnRounder {
   // The outliers of lane l, ascending, and the scales of what is left of its row.
   Status Start(std::uint64_t l, const float* row, const std::vector<std::uint32_t>& outliers) {
     for (const std::uint32_t column : outliers) outlier_[column * kTileRows + l] = 1;
+    float largest = 0;
     for (std::uint64_t b = 0; b < layout_.blocks; ++b) {
       float top = 0;
       const std::uint64_t end = std::min((b + 1) * layout_.block, layout_.cols);
@@ -45,7 +47,9 @@ class Fp8Tile : public ColumnRounder {
       scale_codes_[at] = ToFp16Up(std::min(kHeadroom * top / kLargestFp8, kLargestFp16));
       scales_[at] = FromFp16(scale_codes_[at]);
       inverses_[at] = scales_[at] > 0 ? 1.0f / scales_[at] : 0.0f;
+      largest = std::max(largest, top);
     }
+    if (LosesFp8Row(largest)) return ScaleTooSmall(largest / kLargestFp8);
     return OkStatus();
   }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codecs/rounding/scale_range.h"
+
 namespace ingot::codecs {
 namespace {
 
@@ -34,6 +36,8 @@ Status IntRowEncoder::StoreScales(std::uint64_t r, Streams& streams, IntScratch&
   if (!(stored <= 65504.0f))
     return InvalidArgument("needs a scale of " + std::to_string(stored) +
                            ", above fp16's 65504; store this tensor as raw or lossless_v1");
+  if (!layout_.refines && LosesScale(stored, FromFp16(ToFp16(stored))))
+    return ScaleTooSmall(stored);
   if (!q8) {
     for (std::uint64_t g = 0; g < groups; ++g) {
       const std::uint16_t scale = ToFp16(s.fits[g].scale);

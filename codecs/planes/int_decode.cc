@@ -71,6 +71,7 @@ Result<IntLayout> IntLayout::Parse(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_TRY(reader.Finish());
   layout.bits = static_cast<int>(bits);
   layout.group = static_cast<std::uint64_t>(group);
+  layout.refines = spec.level > 0;
   layout.cols = cols;
   layout.groups = CeilDiv(cols, layout.group);
   layout.code_row_bytes = CodeRowBytes(layout.bits, cols);

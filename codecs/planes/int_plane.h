@@ -31,7 +31,8 @@ struct IntLayout {
   std::uint64_t group = 128;
   IntLevels levels = IntLevels::kSymmetric;
   ScaleFormat scales = ScaleFormat::kF16;
-  int steps = 1;  // levels an octave, log only
+  int steps = 1;         // levels an octave, log only
+  bool refines = false;  // what coarser planes left (level > 0)
   std::uint64_t cols = 0;
   std::uint64_t groups = 0;  // of a row, the last one ragged
   std::uint64_t code_row_bytes = 0;

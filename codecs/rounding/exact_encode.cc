@@ -6,6 +6,7 @@
 #include "codecs/planes/bit_fields.h"
 #include "codecs/planes/remainder_plane.h"
 #include "codecs/planes/sparse_plane.h"
+#include "codecs/rounding/scale_range.h"
 
 namespace ingot::codecs {
 namespace {
@@ -67,6 +68,7 @@ Result<double> Fp8Row(const Fp8Layout& layout, float* x, std::uint64_t r, Stream
   std::uint8_t* scales = streams[1].data() + 2 * r * layout.blocks;
   const float* table = Fp8Table();
   double error = 0;
+  float largest = 0;
   for (std::uint64_t b = 0, i = 0; b < layout.blocks; ++b) {
     const std::uint64_t end = i + std::min(layout.block, layout.cols - i);
     float top = 0;
@@ -74,6 +76,7 @@ Result<double> Fp8Row(const Fp8Layout& layout, float* x, std::uint64_t r, Stream
     if (!(top / 448.0f <= 65504.0f))
       return InvalidArgument("needs a scale of " + std::to_string(top / 448.0f) +
                              ", above fp16's 65504; store this tensor as raw or lossless_v1");
+    largest = std::max(largest, top);
     const std::uint16_t scale16 = ToFp16Up(top / 448.0f);
     const float scale = FromFp16(scale16);
     const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
@@ -84,6 +87,7 @@ Result<double> Fp8Row(const Fp8Layout& layout, float* x, std::uint64_t r, Stream
       error += static_cast<double>(x[i]) * x[i];
     }
   }
+  if (LosesFp8Row(largest)) return ScaleTooSmall(largest / 448.0f);
   return error;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codecs/rounding/scale_range.h"
+
 namespace ingot::codecs {
 namespace {
 
@@ -51,6 +53,14 @@ Status IntTile::Fit(const float* values, std::uint64_t rows, std::uint64_t first
         return InvalidArgument("row " + std::to_string(first_row + l) + ": needs a scale of " +
                                std::to_string(std::fabs(fit.scale[l])) +
                                ", above fp16's 65504; store this tensor as raw or lossless_v1");
+  if (layout_.refines) return OkStatus();
+  for (std::uint64_t l = 0; l < rows; ++l) {
+    float largest = 0;
+    for (const GridFit& fit : fits_) largest = std::max(largest, std::fabs(fit.scale[l]));
+    const float wanted = layout_.has_row_scales() ? largest / 127.0f : largest;
+    if (LosesScale(wanted, FromFp16(ToFp16(wanted))))
+      return ScaleTooSmall(wanted).At("row " + std::to_string(first_row + l));
+  }
   return OkStatus();
 }
 
