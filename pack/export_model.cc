@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -57,6 +58,48 @@ void Convert(const float* values, std::size_t count, DType dtype, std::uint8_t* 
   for (std::size_t i = 0; i < count; ++i)
     StoreLe<std::uint16_t>(out + 2 * i,
                            dtype == DType::kBf16 ? ToBf16(values[i]) : ToFp16(values[i]));
+}
+
+// The largest row of a matrix that `dtype` has no numbers for, at its top or its bottom. The
+// smallest are as those of codecs/rounding/scale_range.h: dead rows may become zeros.
+Status CheckFits(const float* values, std::uint64_t rows, std::uint64_t cols,
+                 std::uint64_t first_row, bool matrix, DType dtype) {
+  if (dtype == DType::kF32) return OkStatus();
+  for (std::uint64_t r = 0; r < rows; ++r) {
+    float largest = 0;
+    for (std::uint64_t c = 0; c < cols; ++c) {
+      const float magnitude = std::fabs(values[r * cols + c]);
+      if (std::isfinite(magnitude)) largest = std::max(largest, magnitude);
+    }
+    const float stored =
+        dtype == DType::kBf16 ? FromBf16(ToBf16(largest)) : FromFp16(ToFp16(largest));
+    const bool lost = matrix && dtype == DType::kF16 && largest > 0x1p-40f &&
+                      std::fabs(stored - largest) > largest / 16;
+    if (std::isfinite(stored) && !lost) continue;
+    return InvalidArgument(fmt::format(
+        "row {}: {:.4g}, its largest weight, is {} what {} holds ({}); export with --dtype {}",
+        first_row + r, largest, lost ? "below" : "above", DTypeName(dtype),
+        lost                   ? "4.8e-07"
+        : dtype == DType::kF16 ? "65504"
+                               : "3.39e+38",
+        dtype == DType::kF16 ? "bf16 or f32" : "f32"));
+  }
+  return OkStatus();
+}
+
+// Transformers' shape of a tensor that is held flat here: RWKV-4's mixes of tokens.
+void RestoreShape(std::string_view model_type, OutputTensor& output) {
+  if (model_type == "rwkv" && output.shape.size() == 1 &&
+      output.name.find(".time_mix_") != std::string::npos)
+    output.shape.insert(output.shape.begin(), 2, 1);
+}
+
+// The other name of an encoder's output bias, which transformers ties to the first and reads it
+// by; empty for other tensors.
+std::string TiedName(std::string_view name) {
+  if (name == "cls.predictions.decoder.bias") return "cls.predictions.bias";
+  if (name == "lm_head.decoder.bias") return "lm_head.bias";
+  return "";
 }
 
 // What is written is what was verified: no file of the artifact's may stand beside or before it.
@@ -134,11 +177,29 @@ class Exporter {
       if (stored::IsTransposed(record)) std::swap(output.shape[0], output.shape[1]);
       output.bytes = DTypeBytes(output.dtype);
       for (const std::uint64_t n : record.shape) output.bytes *= n;
-      total_bytes_ += output.bytes;
-      records_[record.name] = &record;
-      outputs_.push_back(std::move(output));
+      const Json& config = reader_.manifest().config;
+      const auto type = config.find("model_type");
+      if (type != config.end() && type->is_string())
+        RestoreShape(type->get_ref<const std::string&>(), output);
+      Add(record, std::move(output));
     }
+    AddTiedNames();
     return OkStatus();
+  }
+
+  void Add(const artifact::TensorRecord& record, OutputTensor output) {
+    total_bytes_ += output.bytes;
+    records_[output.name] = &record;
+    outputs_.push_back(std::move(output));
+  }
+
+  void AddTiedNames() {
+    for (std::size_t i = 0, n = outputs_.size(); i < n; ++i) {
+      OutputTensor tied = outputs_[i];
+      const artifact::TensorRecord& record = *records_.at(tied.name);
+      tied.name = TiedName(tied.name);
+      if (!tied.name.empty() && !records_.contains(tied.name)) Add(record, std::move(tied));
+    }
   }
 
   Status WriteShard(const std::string& path, const std::vector<OutputTensor>& tensors) {
@@ -164,6 +225,9 @@ class Exporter {
       const std::size_t count = (end - row) * tensor.cols;
       Reserve(count);
       Decode(tensor, row, end, values_.data());
+      INGOT_TRY(
+          CheckFits(values_.data(), end - row, tensor.cols, row, tensor.rows > 1, output.dtype)
+              .At(output.name));
       Convert(values_.data(), count, output.dtype, bytes_.data());
       INGOT_TRY(writer.Append(bytes_.span().first(count * DTypeBytes(output.dtype))));
     }
@@ -176,6 +240,8 @@ class Exporter {
     const std::size_t count = tensor.rows * tensor.cols;
     Reserve(count);
     Decode(tensor, 0, tensor.rows, values_.data());
+    INGOT_TRY(
+        CheckFits(values_.data(), tensor.rows, tensor.cols, 0, true, output.dtype).At(output.name));
     AlignedBuffer<float> turned(count);
     for (std::uint64_t r = 0; r < tensor.rows; ++r)
       for (std::uint64_t c = 0; c < tensor.cols; ++c)

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "codecs/plane_codec.h"
+#include "model/source/tokenizer_status.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace ingot::pack {
@@ -179,6 +180,9 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
   if (!built.ok()) return ModelError(std::move(built).status());
   const model::Architecture architecture = *std::move(built);
   INGOT_TRY(ModelError(CheckUses(architecture, checkpoint, options.allow_unused)));
+  if (const Status why = model::TokenizerStatus(checkpoint); options.require_tokenizer && !why.ok())
+    return Status(why.code(), why.message() + "; pack without it by --no-tokenizer")
+        .At(checkpoint.path());
   if (options.require_tokenizer && !model::Tokenizer::IsIn(checkpoint.assets()))
     return NotFound(fmt::format(
         "{}: no tokenizer.json, tokenizer.model, tekken.json, vocab.txt, vocab.json with merges.txt "

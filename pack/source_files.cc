@@ -25,12 +25,17 @@ std::string PathOf(const model::Checkpoint& checkpoint, const std::string& name)
   return (IsDirectory(root) ? root / name : root.parent_path() / name).string();
 }
 
+// A .pth file's tensors name no other file; a GGUF in parts does.
+bool IsWeightFile(const model::Checkpoint& checkpoint, const std::string& name) {
+  return !name.empty() && (IsDirectory(checkpoint.path()) || checkpoint.format() == "gguf");
+}
+
 // Names of the files that hold tensors.
 std::set<std::string> WeightFiles(const model::Checkpoint& checkpoint) {
-  if (!IsDirectory(checkpoint.path())) return {fs::path(checkpoint.path()).filename().string()};
   std::set<std::string> names;
+  if (!IsDirectory(checkpoint.path())) names = {fs::path(checkpoint.path()).filename().string()};
   for (const model::TensorInfo& tensor : checkpoint.tensors())
-    if (!tensor.file.empty()) names.insert(tensor.file);
+    if (IsWeightFile(checkpoint, tensor.file)) names.insert(tensor.file);
   return names;
 }
 

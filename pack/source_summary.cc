@@ -10,6 +10,7 @@
 #include "model/source/checkpoint_note.h"
 #include "model/source/tensor_names.h"
 #include "model/text/json_text.h"
+#include "model/source/tokenizer_status.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace ingot::pack {
@@ -41,6 +42,10 @@ std::string PatternOf(const std::string& name) {
 std::string TokenizerText(const model::Checkpoint& checkpoint, std::vector<std::string>& problems) {
   const auto& assets = checkpoint.assets();
   auto tokenizer = model::Tokenizer::FromAssets(assets);
+  if (const Status why = model::TokenizerStatus(checkpoint); !why.ok()) {
+    problems.push_back("tokenizer: " + why.message() + "; it packs with --no-tokenizer");
+    return "not understood";
+  }
   if (!tokenizer.ok()) {
     if (tokenizer.status().code() == StatusCode::kNotFound) return "none";
     problems.push_back("tokenizer: " + std::string(tokenizer.status().message()));

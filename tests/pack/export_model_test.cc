@@ -109,6 +109,55 @@ TEST_F(ExportModelTest, ATransposedMatrixIsTurnedBack) {
                 want[r * stored::kCraftedCols + c]);
 }
 
+TEST_F(ExportModelTest, NumbersThatAFormatDoesNotHoldAreRefused) {
+  const struct {
+    std::uint16_t scale;
+    const char* what;
+  } kCases[] = {{0x7bff, "above what f16 holds (65504)"},
+                {0x0001, "below what f16 holds (4.8e-07)"}};
+  for (const auto& c : kCases) {
+    const auto reader = Crafted([&](CraftedTensor& t) {
+      std::vector<std::uint8_t>& scales = t.streams[0][1];
+      for (std::size_t i = 0; i < scales.size(); i += 2) StoreLe(scales.data() + i, c.scale);
+      // Without the outlier, the column scales and the refinement.
+      t.streams[1][0].assign(t.streams[1][0].size(), 0);
+      t.streams[1][1].clear();
+      t.streams[1][2].clear();
+      for (const std::size_t p : {2, 3})
+        for (std::size_t i = 0; i < t.streams[p].back().size(); i += 2)
+          StoreLe<std::uint16_t>(t.streams[p].back().data() + i, p == 2 ? 0x3c00 : 0);
+    });
+    ExportOptions options = To("out");
+    options.dtype = DType::kF16;
+    const auto report = ExportModel(*reader, options);
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_TRUE(report.status().message().starts_with("b: row 0: ")) << report.status().message();
+    EXPECT_NE(report.status().message().find(c.what), std::string::npos)
+        << report.status().message();
+    EXPECT_NE(report.status().message().find("--dtype bf16 or f32"), std::string::npos);
+    EXPECT_FALSE(fs::exists(dir_ / "out"));
+    options.dtype = DType::kBf16;
+    EXPECT_TRUE(ExportModel(*reader, options).ok());
+    fs::remove_all(dir_ / "out");
+  }
+}
+
+// Transformers reads the bias of an encoder's output by a name that it ties to the other one.
+TEST_F(ExportModelTest, AnEncodersOutputBiasHasBothItsNames) {
+  for (const auto& [name, other] :
+       {std::pair<std::string, std::string>{"cls.predictions.decoder.bias", "cls.predictions.bias"},
+        {"lm_head.decoder.bias", "lm_head.bias"}}) {
+    const auto reader = Crafted([n = name](CraftedTensor& t) { t.plan.record.name = n; });
+    ASSERT_TRUE(ExportModel(*reader, To("out")).ok());
+    const Weights weights(dir_ / "out/model.safetensors");
+    EXPECT_EQ(weights.header.size(), 4u);
+    ASSERT_TRUE(weights.header.contains(other));
+    EXPECT_EQ(AsText(weights.of(other)), AsText(weights.of(name)));
+    fs::remove_all(dir_ / "out");
+  }
+}
+
 TEST_F(ExportModelTest, ShardsHoldWhatTheirIndexSays) {
   const auto reader = Crafted();
   ExportOptions options = To("out");
