@@ -9,6 +9,7 @@
 #include "loader/exit_specs.h"
 #include "model/source/asset_names.h"
 #include "model/source/generation_config.h"
+#include "model/source/tokenizer_status.h"
 
 namespace ingot::loader {
 namespace {
@@ -63,7 +64,7 @@ Result<std::shared_ptr<const Model>> Model::Finish(
   auto tokenizer = model::Tokenizer::FromAssets(assets);
   if (tokenizer.ok())
     model->tokenizer_ = *std::move(tokenizer);
-  else
+  else if (model->tokenizer_status_.ok())
     model->tokenizer_status_ = std::move(tokenizer).status();
   return std::shared_ptr<const Model>(std::move(model));
 }
@@ -105,6 +106,7 @@ Result<std::shared_ptr<const Model>> Model::FromCheckpoint(
                 .At(checkpoint->path()));
   INGOT_ASSIGN(model->weights_, WeightSet::FromCheckpoint(checkpoint, model->architecture_));
   model->checkpoint_ = checkpoint;
+  model->tokenizer_status_ = model::TokenizerStatus(*checkpoint).At(checkpoint->path());
   return Finish(std::move(model),
                 model::TokenizerAssets(checkpoint->config(), checkpoint->assets()));
 }

@@ -178,10 +178,10 @@ Result<GgufTensor> ParseTensorInfo(Cursor& cursor) {
   if (tensor.type == nullptr)
     return Unsupported(fmt::format("{}: unknown tensor type {}", place, type));
   if (!tensor.type->readable())
-    return Unsupported(
-        fmt::format("{}: tensor type {} is not supported (known: F32, F16, BF16, "
-                    "Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K)",
-                    place, tensor.type->name));
+    return Unsupported(fmt::format(
+        "{}: tensor type {} is not supported (known: F32, F16, BF16, F64, "
+        "I8 to I64, Q4_0 to Q8_0, Q2_K to Q6_K, IQ1 to IQ4, TQ1_0, TQ2_0, MXFP4, NVFP4)",
+        place, tensor.type->name));
   INGOT_ASSIGN(tensor.bytes, TensorBytes(*tensor.type, tensor.shape).At(place));
   INGOT_ASSIGN(tensor.offset, cursor.Number<std::uint64_t>().At(place));
   return tensor;

@@ -65,6 +65,7 @@ struct GgufTensor {
   const GgufType* type = nullptr;
   std::uint64_t offset = 0;  // in the file
   std::uint64_t bytes = 0;
+  std::size_t part = 0;  // which file, of a model in several
 };
 
 struct Gguf {

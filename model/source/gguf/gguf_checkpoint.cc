@@ -3,24 +3,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
-#include "base/file.h"
 #include "base/float_formats.h"
 #include "model/source/checkpoint_sources.h"
 #include "model/source/gguf/gguf.h"
 #include "model/source/gguf/gguf_config.h"
+#include "model/source/gguf/gguf_families.h"
+#include "model/source/gguf/gguf_keys.h"
+#include "model/source/gguf/gguf_parts.h"
 #include "model/source/gguf/gguf_tensors.h"
 #include "model/source/gguf/gguf_tokenizer.h"
-#include "model/source/mapped_file.h"
+#include "model/source/tokenizer_status.h"
 
 namespace ingot::model {
 namespace {
 
 constexpr std::uint64_t kChunkBytes = 1u << 20;  // of a file, read at once and expanded
 
-class GgufCheckpoint final : public Checkpoint {
+class GgufCheckpoint final : public Checkpoint, public HasTokenizerStatus {
  public:
   static Result<std::unique_ptr<Checkpoint>> Open(const std::string& path);
 
@@ -32,62 +35,83 @@ class GgufCheckpoint final : public Checkpoint {
                   MutableByteSpan out) const override;
   ByteSpan Mapped(const TensorInfo& tensor) const override;
   const std::map<std::string, std::string>& assets() const override { return assets_; }
+  const Status& tokenizer_status() const override { return tokenizer_status_; }
 
  private:
+  Status OpenParts();
   Status Load();
   const GgufPlace* PlaceOf(const TensorInfo& tensor) const;
   Status ReadPlain(const GgufPlace& place, const TensorInfo& tensor, std::uint64_t begin,
                    std::uint64_t end, MutableByteSpan out) const;
   Status ReadUnpermuted(const GgufPlace& place, const TensorInfo& tensor, std::uint64_t begin,
                         std::uint64_t end, MutableByteSpan out) const;
+  Status ReadGrouped(const GgufPlace& place, const TensorInfo& tensor, std::uint64_t begin,
+                     std::uint64_t end, MutableByteSpan out) const;
+  Status ReadTransposed(const GgufPlace& place, const TensorInfo& tensor, std::uint64_t begin,
+                        std::uint64_t end, MutableByteSpan out) const;
 
   std::string path_;
-  File file_;
-  MappedFile mapped_;
+  std::vector<GgufPart> parts_;
+  Gguf gguf_;  // of all parts; while it is opened
   Json config_;
   std::vector<GgufPlace> places_;  // parallel to tensors_
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string> assets_;
+  Status tokenizer_status_;
 };
 
 DType DeliveredDtype(const GgufPlace& place) {
   // Taking 1 off a half precision norm again would not give back what was rounded away.
-  if (place.change == GgufChange::kMinusOne) return DType::kF32;
+  if (place.change == GgufChange::kMinusOne || place.change == GgufChange::kLogNegative)
+    return DType::kF32;
   return place.type->direct.value_or(DType::kF32);
 }
 
+Status GgufCheckpoint::OpenParts() {
+  INGOT_ASSIGN(GgufParts opened, OpenGgufParts(path_));
+  parts_ = std::move(opened.parts);
+  gguf_ = std::move(opened.gguf);
+  return OkStatus();
+}
+
 Status GgufCheckpoint::Load() {
-  INGOT_ASSIGN(const Gguf gguf, ParseGguf(mapped_.bytes()));
+  const Gguf& gguf = gguf_;
   const GgufValue* name = gguf.Find("general.architecture");
   if (name == nullptr || name->type != GgufValueType::kString)
     return Corruption("metadata key 'general.architecture' is missing");
   const std::string architecture(name->text);
-  INGOT_ASSIGN(assets_, MakeGgufTokenizer(gguf));
+  // A vocabulary that is not understood is no reason not to read the weights.
+  auto vocabulary = MakeGgufTokenizer(gguf);
+  if (vocabulary.ok())
+    assets_ = *std::move(vocabulary);
+  else
+    tokenizer_status_ = std::move(vocabulary).status();
   GgufKeys keys(gguf, architecture);
-  if (const auto parts = keys.Count("split.count"); parts && *parts > 1)
-    return Unsupported(fmt::format("one of {} parts; merge them into one GGUF first", *parts));
   const bool experts = keys.Count(".expert_count").value_or(0) > 0;
   const auto family = FindGgufFamily(architecture, experts);
   if (!family.ok()) {
     // A file with a vocabulary alone has no model to run, but a tokenizer to give.
+    if (gguf.tensors.empty()) INGOT_TRY(tokenizer_status_);
     if (!gguf.tensors.empty() || assets_.empty()) return family.status();
     config_ = {{"model_type", architecture}};
     return OkStatus();
   }
-  INGOT_ASSIGN(config_, MakeGgufConfig(gguf, mapped_.bytes(), **family));
+  std::vector<ByteSpan> files;
+  for (const GgufPart& part : parts_) files.push_back(part.mapped.bytes());
+  INGOT_ASSIGN(config_, MakeGgufConfig(gguf, files, **family));
   INGOT_ASSIGN(places_, PlaceGgufTensors(gguf, **family, config_));
-  const std::string file = path_.substr(path_.rfind('/') + 1);
+  RenameGgufKeys(**family, config_);
   for (const GgufPlace& place : places_)
     tensors_.push_back({place.name, place.shape, DeliveredDtype(place),
-                        std::string(place.type->name), place.bytes, file});
+                        std::string(place.type->name), place.bytes, parts_[place.part].name});
+  gguf_ = Gguf();
   return OkStatus();
 }
 
 Result<std::unique_ptr<Checkpoint>> GgufCheckpoint::Open(const std::string& path) {
   auto checkpoint = std::make_unique<GgufCheckpoint>();
   checkpoint->path_ = path;
-  INGOT_ASSIGN(checkpoint->file_, File::OpenRead(path));
-  INGOT_ASSIGN(checkpoint->mapped_, MappedFile::Open(path));
+  INGOT_TRY(checkpoint->OpenParts());
   INGOT_TRY(checkpoint->Load().At(path));
   return std::unique_ptr<Checkpoint>(std::move(checkpoint));
 }
@@ -100,7 +124,7 @@ const GgufPlace* GgufCheckpoint::PlaceOf(const TensorInfo& tensor) const {
 ByteSpan GgufCheckpoint::Mapped(const TensorInfo& tensor) const {
   const GgufPlace* place = PlaceOf(tensor);
   if (place == nullptr || place->change != GgufChange::kNone || !place->type->direct) return {};
-  return mapped_.bytes().subspan(place->offset, place->bytes);
+  return parts_[place->part].mapped.bytes().subspan(place->offset, place->bytes);
 }
 
 // Whole blocks as they are delivered: copied, or as float32.
@@ -119,9 +143,12 @@ void Expand(const GgufPlace& place, DType delivered, ByteSpan blocks, std::uint8
     type.dequantize(blocks.data(), count, values.data());
     std::memcpy(out, values.data(), values.size() * sizeof(float));
   }
-  if (place.change != GgufChange::kMinusOne) return;
-  for (std::size_t i = 0; i < count * type.block_weights; ++i)
-    StoreLe(out + 4 * i, LoadLe<float>(out + 4 * i) - 1.0f);
+  if (place.change != GgufChange::kMinusOne && place.change != GgufChange::kLogNegative) return;
+  const bool log = place.change == GgufChange::kLogNegative;
+  for (std::size_t i = 0; i < count * type.block_weights; ++i) {
+    const auto value = LoadLe<float>(out + 4 * i);
+    StoreLe(out + 4 * i, log ? std::log(-value) : value - 1.0f);
+  }
 }
 
 Status GgufCheckpoint::ReadPlain(const GgufPlace& place, const TensorInfo& tensor,
@@ -133,12 +160,14 @@ Status GgufCheckpoint::ReadPlain(const GgufPlace& place, const TensorInfo& tenso
   const std::uint64_t out_block = place.type->block_weights * DTypeBytes(tensor.dtype);
   const std::uint64_t step = std::max<std::uint64_t>(1, kChunkBytes / block) * block;
   const std::uint64_t total = (end - begin) * stored_row;
-  if (place.type->direct == tensor.dtype && place.change == GgufChange::kNone)
-    return file_.ReadAt(place.offset + begin * stored_row, out);
+  const bool as_it_is =
+      place.change != GgufChange::kMinusOne && place.change != GgufChange::kLogNegative;
+  if (place.type->direct == tensor.dtype && as_it_is)
+    return parts_[place.part].file.ReadAt(place.offset + begin * stored_row, out);
   ByteBuffer buffer(std::min(step, total));
   for (std::uint64_t at = 0; at < total; at += step) {
     const MutableByteSpan part{buffer.data(), std::min(step, total - at)};
-    INGOT_TRY(file_.ReadAt(place.offset + begin * stored_row + at, part));
+    INGOT_TRY(parts_[place.part].file.ReadAt(place.offset + begin * stored_row + at, part));
     Expand(place, tensor.dtype, part, out.data() + at / block * out_block);
   }
   return OkStatus();
@@ -173,6 +202,49 @@ Status GgufCheckpoint::ReadUnpermuted(const GgufPlace& place, const TensorInfo& 
   return OkStatus();
 }
 
+// Runs of rows within a head. A bias is the same with elements for rows.
+Status GgufCheckpoint::ReadGrouped(const GgufPlace& place, const TensorInfo& tensor,
+                                   std::uint64_t begin, std::uint64_t end,
+                                   MutableByteSpan out) const {
+  TensorInfo view = tensor;
+  if (tensor.shape.size() == 1) {
+    if (!place.type->direct) return Unsupported("a bias in quantized blocks");
+    view.shape = {tensor.shape[0], 1};
+    end = begin == end ? 0 : tensor.shape[0];
+    begin = 0;
+  }
+  const std::uint64_t row_bytes = view.cols() * DTypeBytes(view.dtype);
+  for (std::uint64_t row = begin; row < end;) {
+    const std::uint64_t run = std::min(end - row, place.head_rows - row % place.head_rows);
+    const std::uint64_t source = GroupedSourceRow(place, row);
+    INGOT_TRY(ReadPlain(place, view, source, source + run,
+                        out.subspan((row - begin) * row_bytes, run * row_bytes)));
+    row += run;
+  }
+  return OkStatus();
+}
+
+// Rows are columns of the file, all of whose rows are read for them.
+Status GgufCheckpoint::ReadTransposed(const GgufPlace& place, const TensorInfo& tensor,
+                                      std::uint64_t begin, std::uint64_t end,
+                                      MutableByteSpan out) const {
+  TensorInfo view = tensor;
+  std::swap(view.shape[0], view.shape[1]);
+  const std::uint64_t element = DTypeBytes(view.dtype), stored_rows = view.rows();
+  const std::uint64_t row_bytes = view.cols() * element;
+  const std::uint64_t step = std::max<std::uint64_t>(1, kChunkBytes / std::max(row_bytes, element));
+  ByteBuffer buffer(std::min(step, stored_rows) * row_bytes);
+  for (std::uint64_t first = 0; first < stored_rows; first += step) {
+    const std::uint64_t last = std::min(stored_rows, first + step);
+    INGOT_TRY(ReadPlain(place, view, first, last, {buffer.data(), (last - first) * row_bytes}));
+    for (std::uint64_t s = first; s < last; ++s)
+      for (std::uint64_t r = begin; r < end; ++r)
+        std::memcpy(out.data() + ((r - begin) * stored_rows + s) * element,
+                    buffer.data() + (s - first) * row_bytes + r * element, element);
+  }
+  return OkStatus();
+}
+
 Status GgufCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, std::uint64_t end,
                                 MutableByteSpan out) const {
   const GgufPlace* place = PlaceOf(tensor);
@@ -182,8 +254,19 @@ Status GgufCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, s
     return InvalidArgument(fmt::format("tensor '{}': rows {} to {} of {} into {} bytes",
                                        tensor.name, begin, end, tensor.rows(), out.size()));
   const std::string where = fmt::format("{}: tensor '{}'", path_, tensor.name);
-  if (place->change == GgufChange::kUnpermute)
-    return ReadUnpermuted(*place, tensor, begin, end, out).At(where);
+  switch (place->change) {
+    case GgufChange::kUnpermute:
+      return ReadUnpermuted(*place, tensor, begin, end, out).At(where);
+    case GgufChange::kGroupHeads:
+      return ReadGrouped(*place, tensor, begin, end, out).At(where);
+    case GgufChange::kTranspose:
+      return ReadTransposed(*place, tensor, begin, end, out).At(where);
+    case GgufChange::kZeros:
+      std::fill(out.begin(), out.end(), std::uint8_t{0});
+      return OkStatus();
+    default:
+      break;
+  }
   return ReadPlain(*place, tensor, begin, end, out).At(where);
 }
 

@@ -7,27 +7,12 @@
 #include <optional>
 #include <vector>
 
-#include "base/float_formats.h"
+#include "model/source/gguf/gguf_keys.h"
 
 namespace ingot::model {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr GgufFamily kFamilies[] = {
-    {"llama", "llama", "LlamaForCausalLM", true, false},
-    {"mistral", "mistral", "MistralForCausalLM", true, false},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", false, false},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", false, false},
-    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", false, false},
-    {"phi3", "phi3", "Phi3ForCausalLM", false, false},
-    {"gemma", "gemma", "GemmaForCausalLM", false, true},
-    {"gemma2", "gemma2", "Gemma2ForCausalLM", false, true},
-    {"gemma3", "gemma3_text", "Gemma3ForCausalLM", false, true},
-    {"granite", "granite", "GraniteForCausalLM", true, false},
-};
-// Mixtral's files call themselves llama and have experts.
-constexpr GgufFamily kMixtral = {"llama", "mixtral", "MixtralForCausalLM", true, false};
 
 const GgufTensor* FindTensor(const Gguf& gguf, std::string_view name) {
   for (const GgufTensor& tensor : gguf.tensors)
@@ -36,14 +21,14 @@ const GgufTensor* FindTensor(const Gguf& gguf, std::string_view name) {
 }
 
 // The values of a small float32 vector, as the doubles with the shortest decimal form.
-std::optional<std::vector<double>> ReadVector(const Gguf& gguf, ByteSpan file,
+std::optional<std::vector<double>> ReadVector(const Gguf& gguf, std::span<const ByteSpan> files,
                                               std::string_view name) {
   const GgufTensor* tensor = FindTensor(gguf, name);
   if (tensor == nullptr || tensor->type->direct != DType::kF32 || tensor->shape.size() != 1)
     return std::nullopt;
   GgufValue view;
   view.element = GgufValueType::kF32;
-  view.bytes = file.subspan(tensor->offset, tensor->bytes);
+  view.bytes = files[tensor->part].subspan(tensor->offset, tensor->bytes);
   std::vector<double> values(tensor->shape[0]);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = view.Number(i);
   return values;
@@ -51,8 +36,8 @@ std::optional<std::vector<double>> ReadVector(const Gguf& gguf, ByteSpan file,
 
 class ConfigMaker {
  public:
-  ConfigMaker(const Gguf& gguf, ByteSpan file, const GgufFamily& family)
-      : gguf_(gguf), file_(file), family_(family), keys_(gguf, family.architecture) {}
+  ConfigMaker(const Gguf& gguf, std::span<const ByteSpan> files, const GgufFamily& family)
+      : gguf_(gguf), files_(files), family_(family), keys_(gguf, family.architecture) {}
 
   Result<Json> Make();
 
@@ -60,15 +45,20 @@ class ConfigMaker {
   // Copies a key where it is there; `required` makes its absence an error.
   void Count(const char* to, std::string_view from, bool required = false);
   void Number(const char* to, std::string_view from);
+  void Epsilon();
+  void MambaSizes();
+  void VocabularySize();
   void Sizes();
   void Rope();
   void Llama3Factors(const std::vector<double>& factors);
   void Family();
+  void LayerNormFamily(std::string_view type);
+  void Experts(std::string_view type);
   void GemmaScalar(bool second);
   void TokenIds();
 
   const Gguf& gguf_;
-  ByteSpan file_;
+  std::span<const ByteSpan> files_;
   const GgufFamily& family_;
   GgufKeys keys_;
   Json config_ = Json::object();
@@ -88,6 +78,51 @@ void ConfigMaker::Number(const char* to, std::string_view from) {
   if (const auto x = keys_.Number(from)) config_[to] = *x;
 }
 
+void ConfigMaker::Epsilon() {
+  const std::string_view type = family_.model_type;
+  if (type == "mamba")
+    Number("layer_norm_epsilon", ".attention.layer_norm_rms_epsilon");
+  else if (!family_.layer_norms && type != "olmo")
+    Number("rms_norm_eps", ".attention.layer_norm_rms_epsilon");
+  else if (type == "gpt2" || type == "bloom" || type == "falcon")
+    Number("layer_norm_epsilon", ".attention.layer_norm_epsilon");
+  else if (family_.layer_norms)
+    Number("layer_norm_eps", ".attention.layer_norm_epsilon");
+}
+
+// A state-space model has no heads.
+void ConfigMaker::MambaSizes() {
+  Count("hidden_size", ".embedding_length", true);
+  Count("num_hidden_layers", ".block_count", true);
+  Count("conv_kernel", ".ssm.conv_kernel", true);
+  Count("intermediate_size", ".ssm.inner_size", true);
+  Count("state_size", ".ssm.state_size", true);
+  Count("time_step_rank", ".ssm.time_step_rank", true);
+  Epsilon();
+  if (!keys_.status().ok()) return;
+  const std::uint64_t hidden = config_["hidden_size"], inner = config_["intermediate_size"];
+  if (hidden == 0 || inner % hidden != 0)
+    keys_.Fail(Unsupported(
+        fmt::format("metadata: {} inner channels are no multiple of {}", inner, hidden)));
+  else
+    config_["expand"] = inner / hidden;
+  config_["use_bias"] = false;
+  config_["use_conv_bias"] = FindTensor(gguf_, "blk.0.ssm_conv1d.bias") != nullptr;
+  config_["hidden_act"] = "silu";
+  if (keys_.Flag(".ssm.dt_b_c_rms").value_or(false))
+    keys_.Fail(Unsupported("metadata: 'mamba.ssm.dt_b_c_rms' (FalconMamba) is not supported"));
+  VocabularySize();
+}
+
+void ConfigMaker::VocabularySize() {
+  // The embedding knows best: writers pad it, and not all of them store vocab_size.
+  if (const GgufTensor* embedding = FindTensor(gguf_, "token_embd.weight"))
+    config_["vocab_size"] = embedding->shape.front();
+  else if (!config_.contains("vocab_size"))
+    if (const GgufValue* tokens = keys_.Texts("tokenizer.ggml.tokens"))
+      config_["vocab_size"] = tokens->count;
+}
+
 void ConfigMaker::Sizes() {
   Count("hidden_size", ".embedding_length", true);
   Count("num_hidden_layers", ".block_count", true);
@@ -95,7 +130,7 @@ void ConfigMaker::Sizes() {
   Count("num_attention_heads", ".attention.head_count", true);
   Count("max_position_embeddings", ".context_length", true);
   Count("vocab_size", ".vocab_size");
-  Number("rms_norm_eps", ".attention.layer_norm_rms_epsilon");
+  Epsilon();
   if (!keys_.status().ok()) return;
   hidden_ = config_["hidden_size"];
   layers_ = config_["num_hidden_layers"];
@@ -110,12 +145,7 @@ void ConfigMaker::Sizes() {
   if (keys_.Count(".attention.value_length").value_or(head_dim_) != head_dim_)
     keys_.Fail(Unsupported("metadata: keys and values of different lengths"));
   config_["head_dim"] = head_dim_;
-  // The embedding knows best: writers pad it, and not all of them store vocab_size.
-  if (const GgufTensor* embedding = FindTensor(gguf_, "token_embd.weight"))
-    config_["vocab_size"] = embedding->shape.front();
-  else if (!config_.contains("vocab_size"))
-    if (const GgufValue* tokens = keys_.Texts("tokenizer.ggml.tokens"))
-      config_["vocab_size"] = tokens->count;
+  VocabularySize();
 }
 
 // LLaMA 3's scaling is stored as a table of divisors. With the constants that its release uses the
@@ -157,8 +187,9 @@ void ConfigMaker::Rope() {
   config_["rope_theta"] = keys_.Number(".rope.freq_base").value_or(10000.0);
   const std::uint64_t rotated = keys_.Count(".rope.dimension_count").value_or(head_dim_);
   if (rotated != head_dim_ && rotated != 0 && head_dim_ != 0) {
-    // The only family here whose config.json can say it.
-    if (std::string_view(family_.model_type) != "phi3")
+    // The families whose config.json can say it.
+    const std::string_view type = family_.model_type;
+    if (type != "phi3" && type != "phi" && type != "stablelm" && type != "gpt_neox")
       keys_.Fail(Unsupported(
           fmt::format("metadata key '{}.rope.dimension_count' is {} of a head's {}: a '{}' that "
                       "rotates a part of each head is not supported",
@@ -166,10 +197,10 @@ void ConfigMaker::Rope() {
     config_["partial_rotary_factor"] =
         static_cast<double>(rotated) / static_cast<double>(head_dim_);
   }
-  const auto factors = ReadVector(gguf_, file_, "rope_freqs.weight");
+  const auto factors = ReadVector(gguf_, files_, "rope_freqs.weight");
   if (factors && !factors->empty()) return Llama3Factors(*factors);
-  const auto long_factor = ReadVector(gguf_, file_, "rope_factors_long.weight");
-  const auto short_factor = ReadVector(gguf_, file_, "rope_factors_short.weight");
+  const auto long_factor = ReadVector(gguf_, files_, "rope_factors_long.weight");
+  const auto short_factor = ReadVector(gguf_, files_, "rope_factors_short.weight");
   const std::uint64_t original =
       keys_.Count(".rope.scaling.original_context_length").value_or(context_);
   const auto attention = keys_.Number(".rope.scaling.attn_factor");
@@ -216,8 +247,57 @@ void ConfigMaker::GemmaScalar(bool second) {
   }
 }
 
+// Families with LayerNorm, which are told apart by what tensors they have.
+void ConfigMaker::LayerNormFamily(std::string_view type) {
+  const auto has = [&](std::string_view name) { return FindTensor(gguf_, name) != nullptr; };
+  config_["hidden_act"] = type == "stablelm" ? "silu" : "gelu_new";
+  if (type == "gpt2") config_["activation_function"] = "gelu_new";
+  if (type == "gpt_neox") {
+    config_["hidden_act"] = "gelu";
+    config_["rotary_pct"] = config_.value("partial_rotary_factor", 1.0);
+    config_["use_parallel_residual"] = keys_.Flag(".use_parallel_residual").value_or(true);
+    config_["attention_bias"] = has("blk.0.attn_qkv.bias");
+  }
+  if (type == "bloom" && keys_.Number(".attention.max_alibi_bias").value_or(8) != 8)
+    keys_.Fail(Unsupported("metadata key 'bloom.attention.max_alibi_bias' is not 8"));
+  if (type == "falcon") {
+    const bool two_norms = has("blk.0.attn_norm_2.weight");
+    const std::uint64_t kv_heads = config_["num_key_value_heads"];
+    config_["activation"] = "gelu";
+    config_["alibi"] = false;
+    config_["parallel_attn"] = true;
+    config_["bias"] = has("blk.0.attn_qkv.bias");
+    config_["multi_query"] = kv_heads == 1;
+    config_["new_decoder_architecture"] = two_norms || (kv_heads != 1 && kv_heads != heads_);
+    config_["num_ln_in_parallel_attn"] = two_norms ? 2 : 1;
+  }
+  if (type == "stablelm") {
+    config_["use_qkv_bias"] = has("blk.0.attn_q.bias");
+    config_["qk_layernorm"] = has("blk.0.attn_q_norm.weight");
+    config_["use_parallel_residual"] =
+        keys_.Flag(".use_parallel_residual").value_or(!has("blk.0.ffn_norm.weight"));
+  }
+}
+
+void ConfigMaker::Experts(std::string_view type) {
+  const bool qwen2 = type == "qwen2_moe";
+  if (type == "mixtral")
+    Count("num_local_experts", ".expert_count", true);
+  else
+    Count("num_experts", ".expert_count", true);
+  Count("num_experts_per_tok", ".expert_used_count", true);
+  if (type == "qwen3_moe" || qwen2)
+    Count("moe_intermediate_size", ".expert_feed_forward_length", true);
+  if (qwen2) {
+    Count("shared_expert_intermediate_size", ".expert_shared_feed_forward_length", true);
+    config_["decoder_sparse_step"] = 1;
+  }
+  if (type != "mixtral") config_["norm_topk_prob"] = type == "qwen3_moe";
+}
+
 void ConfigMaker::Family() {
   const std::string type = family_.model_type;
+  if (family_.layer_norms) return LayerNormFamily(type);
   const auto window = keys_.Count(".attention.sliding_window");
   if (type.starts_with("qwen")) {
     config_["use_sliding_window"] = false;
@@ -249,16 +329,10 @@ void ConfigMaker::Family() {
     Number("attention_multiplier", ".attention.scale");
     Number("logits_scaling", ".logit_scale");
   }
-  if (type == "mixtral") {
-    Count("num_local_experts", ".expert_count", true);
-    Count("num_experts_per_tok", ".expert_used_count", true);
-  }
-  if (type == "qwen3_moe") {
-    Count("num_experts", ".expert_count", true);
-    Count("num_experts_per_tok", ".expert_used_count", true);
-    Count("moe_intermediate_size", ".expert_feed_forward_length", true);
-    config_["norm_topk_prob"] = true;
-  }
+  if (type == "mixtral" || type == "olmoe" || type.ends_with("_moe")) Experts(type);
+  if (type == "olmo")
+    if (const auto clip = keys_.Number(".attention.clamp_kqv"); clip && *clip > 0)
+      config_["clip_qkv"] = *clip;
 }
 
 void ConfigMaker::TokenIds() {
@@ -270,10 +344,15 @@ void ConfigMaker::TokenIds() {
 Result<Json> ConfigMaker::Make() {
   config_["model_type"] = family_.model_type;
   config_["architectures"] = {family_.hf_class};
-  Sizes();
-  INGOT_TRY(keys_.status());
-  Rope();
-  Family();
+  const std::string_view type = family_.model_type;
+  if (type == "mamba") {
+    MambaSizes();
+  } else {
+    Sizes();
+    INGOT_TRY(keys_.status());
+    Rope();
+    Family();
+  }
   TokenIds();
   config_["tie_word_embeddings"] = FindTensor(gguf_, "output.weight") == nullptr;
   INGOT_TRY(keys_.status());
@@ -282,19 +361,48 @@ Result<Json> ConfigMaker::Make() {
 
 }  // namespace
 
-Result<const GgufFamily*> FindGgufFamily(const std::string& architecture, bool has_experts) {
-  if (architecture == kMixtral.architecture && has_experts) return &kMixtral;
-  std::string known;
-  for (const GgufFamily& family : kFamilies) {
-    if (architecture == family.architecture) return &family;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", family.architecture);
-  }
-  return Unsupported(
-      fmt::format("GGUF architecture '{}' is not supported (known: {})", architecture, known));
+Result<Json> MakeGgufConfig(const Gguf& gguf, std::span<const ByteSpan> files,
+                            const GgufFamily& family) {
+  return ConfigMaker(gguf, files, family).Make();
 }
 
-Result<Json> MakeGgufConfig(const Gguf& gguf, ByteSpan file, const GgufFamily& family) {
-  return ConfigMaker(gguf, file, family).Make();
+void RenameGgufKeys(const GgufFamily& family, Json& config) {
+  struct Renaming {
+    std::string_view model_type;
+    const char *from, *to;  // to nullptr: the family has none
+  };
+  constexpr Renaming kRenamings[] = {
+      {"gpt2", "hidden_size", "n_embd"},
+      {"gpt2", "num_hidden_layers", "n_layer"},
+      {"gpt2", "num_attention_heads", "n_head"},
+      {"gpt2", "max_position_embeddings", "n_positions"},
+      {"gpt2", "intermediate_size", "n_inner"},
+      {"gpt2", "num_key_value_heads", nullptr},
+      {"gpt2", "head_dim", nullptr},
+      {"gpt2", "rope_theta", nullptr},
+      {"bloom", "num_hidden_layers", "n_layer"},
+      {"bloom", "num_attention_heads", "n_head"},
+      {"bloom", "max_position_embeddings", "seq_length"},
+      {"bloom", "intermediate_size", nullptr},
+      {"bloom", "num_key_value_heads", nullptr},
+      {"bloom", "head_dim", nullptr},
+      {"bloom", "rope_theta", nullptr},
+      {"falcon", "intermediate_size", "ffn_hidden_size"},
+      {"falcon", "num_key_value_heads", "num_kv_heads"},
+      {"falcon", "head_dim", nullptr},
+      {"gpt_neox", "num_key_value_heads", nullptr},
+      {"gpt_neox", "head_dim", nullptr},
+      {"gpt_neox", "rope_theta", "rotary_emb_base"},
+      {"phi", "head_dim", nullptr},
+      {"stablelm", "head_dim", nullptr},
+  };
+  for (const Renaming& row : kRenamings) {
+    const auto it = config.find(row.from);
+    if (row.model_type != family.model_type || it == config.end()) continue;
+    Json value = std::move(*it);
+    config.erase(it);
+    if (row.to != nullptr) config[row.to] = std::move(value);
+  }
 }
 
 }  // namespace ingot::model

@@ -2,28 +2,21 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <string>
+#include <span>
 
 #include "base/status.h"
 #include "model/source/gguf/gguf.h"
-#include "model/source/gguf/gguf_keys.h"
+#include "model/source/gguf/gguf_families.h"
 
 namespace ingot::model {
 
-// How an architecture of GGUF relates to a family of transformers.
-struct GgufFamily {
-  const char* architecture;  // general.architecture
-  const char* model_type;
-  const char* hf_class;
-  bool permuted;      // q and k rows lie in the order of interleaved rotary pairs
-  bool norms_offset;  // norm weights were stored with the family's 1 added
-};
-
-// Unsupported names the architecture and what is known.
-Result<const GgufFamily*> FindGgufFamily(const std::string& architecture, bool has_experts);
-
 // Corruption for metadata of a wrong type or missing, Unsupported for what the family cannot say.
-// `file` holds the data of the rope factor tensors.
-Result<nlohmann::json> MakeGgufConfig(const Gguf& gguf, ByteSpan file, const GgufFamily& family);
+// `files` are the parts' bytes, which hold the rope factor tensors.
+Result<nlohmann::json> MakeGgufConfig(const Gguf& gguf, std::span<const ByteSpan> files,
+                                      const GgufFamily& family);
+
+// Gives the config's keys the names that the family's have, once the tensors have been placed by
+// LLaMA's.
+void RenameGgufKeys(const GgufFamily& family, nlohmann::json& config);
 
 }  // namespace ingot::model

@@ -46,44 +46,121 @@ constexpr std::string_view kGpt4o =
 constexpr std::string_view kDeepseekV3 =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+// Of a Hugging Face tokenizer.json or, where none is known to differ, llama.cpp's own expressions.
+constexpr std::string_view kGpt2 =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))";
+constexpr std::string_view kQwen35 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kNoContractions =
+    R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kJais2 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})";
+constexpr std::string_view kSeedCoder =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kBailing =
+    R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)";
+constexpr std::string_view kMiniCpm5 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kExaoneMoe =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)";
+constexpr std::string_view kSpark =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+)";
+constexpr std::string_view kYoutu =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kDeepseekLetters =
+    "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-"
+    "ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-"
+    "ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-"
+    "𑣟𞤀-𞥃]+";
+constexpr std::string_view kHan = "[一-龥぀-ゟ゠-ヿ]+";
+constexpr std::string_view kWords = " ?[^(\\s|.,!?…。，、।۔،)]+";
+
+// How a text is cut, by names as llama.cpp's converter writes them.
 enum class Kind {
+  kDefault,
   kGpt2,
   kLlama3,
   kQwen2,
   kStarcoder,
   kTekken,
   kGpt4o,
+  kDeepseekLlm,
   kDeepseekCoder,
-  kDeepseekV3
+  kDeepseekV3,
+  kFalcon,
+  kQwen35,
+  kWords,
+  kViking,
+  kJais2,
+  kSeedCoder,
+  kBailing,
+  kMiniCpm5,
+  kExaoneMoe,
+  kSpark,
+  kYoutu,
+  kSuper,
+  kTinyAya,
+  kNoContractions,
+  kLaguna,
 };
 
 struct NameRow {
   std::string_view name;
   Kind kind;
+  bool ignore_merges = false;
+  bool add_bos = false;
 };
 
-// Names as llama.cpp's converter writes them, by the expression they stand for.
+// "gpt-neox" and the like are of converters older than tokenizer.ggml.pre's list.
 constexpr NameRow kNames[] = {
-    {"", Kind::kGpt2},
-    {"default", Kind::kGpt2},
+    {"", Kind::kGpt2},  // a file that does not say
+    {"default", Kind::kDefault},
     {"gpt-2", Kind::kGpt2},
     {"gpt2", Kind::kGpt2},
     {"gpt-neox", Kind::kGpt2},
     {"olmo", Kind::kGpt2},
     {"mpt", Kind::kGpt2},
+    {"jais", Kind::kGpt2},
+    {"trillion", Kind::kGpt2},
+    {"granite-docling", Kind::kGpt2},
     {"phi-2", Kind::kGpt2},
     {"roberta-bpe", Kind::kGpt2},
-    {"llama-bpe", Kind::kLlama3},
-    {"llama3", Kind::kLlama3},
-    {"llama-v3", Kind::kLlama3},
-    {"falcon3", Kind::kLlama3},
-    {"pixtral", Kind::kLlama3},
+    {"jina-es", Kind::kGpt2},
+    {"jina-de", Kind::kGpt2},
+    {"jina-v1-en", Kind::kGpt2},
+    {"jina-v2-es", Kind::kGpt2},
+    {"jina-v2-de", Kind::kGpt2},
+    {"jina-v2-code", Kind::kGpt2},
+    {"gigachat", Kind::kGpt2},
+    {"a.x-4.0", Kind::kGpt2},
+    {"mellum", Kind::kGpt2},
+    {"modern-bert", Kind::kGpt2},
+    {"exaone4", Kind::kGpt2},
+    {"llama-bpe", Kind::kLlama3, true, true},
+    {"llama3", Kind::kLlama3, true, true},
+    {"llama-v3", Kind::kLlama3, true, true},
+    {"falcon3", Kind::kLlama3, true, true},
+    {"falcon-h1", Kind::kLlama3, true, true},
+    {"pixtral", Kind::kLlama3, true, true},
+    {"midm-2.0", Kind::kLlama3, true, true},
+    {"lfm2", Kind::kLlama3, true, true},
+    {"jina-v5-nano", Kind::kLlama3, true, true},
     {"dbrx", Kind::kLlama3},
     {"smaug-bpe", Kind::kLlama3},
+    {"glm4", Kind::kLlama3},
+    {"chatglm-bpe", Kind::kLlama3},
     {"qwen2", Kind::kQwen2},
     {"deepseek-r1-qwen", Kind::kQwen2},
+    {"kormo", Kind::kQwen2},
+    {"f2llmv2", Kind::kQwen2},
     {"stablelm2", Kind::kQwen2},
     {"megrez", Kind::kQwen2},
+    {"hunyuan", Kind::kQwen2},
+    {"solar-open", Kind::kQwen2},
+    {"grok-2", Kind::kQwen2},
+    {"qwen35", Kind::kQwen35},
+    {"ufakzeka", Kind::kNoContractions},
+    {"laguna", Kind::kLaguna},
     {"smollm", Kind::kStarcoder},
     {"starcoder", Kind::kStarcoder},
     {"refact", Kind::kStarcoder},
@@ -91,15 +168,44 @@ constexpr NameRow kNames[] = {
     {"codeshell", Kind::kStarcoder},
     {"exaone", Kind::kStarcoder},
     {"minerva-7b", Kind::kStarcoder},
-    {"tekken", Kind::kTekken},
+    {"mellum2", Kind::kStarcoder},
+    {"exaone-moe", Kind::kExaoneMoe},
+    {"tekken", Kind::kTekken, true, true},
     {"gpt-4o", Kind::kGpt4o},
     {"llama4", Kind::kGpt4o},
+    {"kanana2", Kind::kGpt4o},
+    {"talkie", Kind::kGpt4o},
+    {"minimax-m2", Kind::kGpt4o},
+    {"tiny_aya", Kind::kTinyAya},
+    {"cohere2moe", Kind::kTinyAya},
+    {"deepseek-llm", Kind::kDeepseekLlm},
     {"deepseek-coder", Kind::kDeepseekCoder},
     {"deepseek-v3", Kind::kDeepseekV3},
+    {"hunyuan-dense", Kind::kDeepseekV3},
+    {"joyai-llm", Kind::kDeepseekV3},
+    {"hy_v4", Kind::kDeepseekV3},
+    {"spark2_5", Kind::kSpark},
+    {"youtu", Kind::kYoutu, true},
+    {"falcon", Kind::kFalcon},
+    {"bloom", Kind::kWords},
+    {"poro-chat", Kind::kWords},
+    {"gpt3-finnish", Kind::kWords},
+    {"viking", Kind::kViking},
+    {"jais-2", Kind::kJais2},
+    {"superbpe", Kind::kSuper},
+    {"bailingmoe", Kind::kBailing},
+    {"bailingmoe2", Kind::kBailing},
+    {"llada-moe", Kind::kBailing},
+    {"seed-coder", Kind::kSeedCoder},
+    {"minicpm5", Kind::kMiniCpm5, true},
 };
 
 Json PreTokenizerOf(Kind kind) {
+  const Json bytes = ByteLevel(false);
   switch (kind) {
+    case Kind::kDefault:
+      return Sequence({Split(R"([\p{P}\$\+<=>\^~\|]+)"), Split(kGpt2), Split(R"(\p{N}+)"),
+                       Split("[0-9][0-9][0-9]"), bytes});
     case Kind::kGpt2:
       return ByteLevel(true);
     case Kind::kLlama3:
@@ -112,12 +218,49 @@ Json PreTokenizerOf(Kind kind) {
       return ByRegex(kTekken);
     case Kind::kGpt4o:
       return ByRegex(kGpt4o);
+    case Kind::kDeepseekLlm:
+      return Sequence({Split("[\r\n]"), Split(kDeepseekLetters),
+                       Split("\\s?[!-/:-~！-／：-～‘-‟　-。]+"), Split("\\s+$"),
+                       Split("[一-龥ࠀ-一가-퟿]+"), Split(R"(\p{N}+)"), bytes});
     case Kind::kDeepseekCoder:
       return Sequence({Split("[\r\n]"), Split(R"(\s?\p{L}+)"), Split(R"(\s?\p{P}+)"),
-                       Split("[一-龥ࠀ-一가-퟿]+"), Digits(), ByteLevel(false)});
+                       Split("[一-龥ࠀ-一가-퟿]+"), Digits(), bytes});
     case Kind::kDeepseekV3:
-      return Sequence({Split(R"(\p{N}{1,3})"), Split("[一-龥぀-ゟ゠-ヿ]+"),
-                       Split(kDeepseekV3), ByteLevel(false)});
+      return Sequence({Split(R"(\p{N}{1,3})"), Split(kHan), Split(kDeepseekV3), bytes});
+    case Kind::kFalcon:
+      return Sequence(
+          {Split(R"([\p{P}\$\+<=>\^~\|`]+)"), Split(kGpt2), Split("[0-9][0-9][0-9]"), bytes});
+    case Kind::kQwen35:
+      return ByRegex(kQwen35);
+    case Kind::kWords:
+      return ByRegex(kWords);
+    case Kind::kViking:
+      return Sequence({Split(kWords), Split(R"(\p{N})"), bytes});
+    case Kind::kJais2:
+      return ByRegex(kJais2);
+    case Kind::kSeedCoder:
+      return ByRegex(kSeedCoder);
+    case Kind::kBailing:
+      return ByRegex(kBailing);
+    case Kind::kMiniCpm5:
+      return Sequence({Split(R"(\p{N}{1,3})"), Split(kMiniCpm5), bytes});
+    case Kind::kExaoneMoe:
+      return ByRegex(kExaoneMoe);
+    case Kind::kSpark:
+      return Sequence(
+          {Split(R"(\p{N}{1,3})"), Split(kHan), Split(kSpark), Split(R"(\p{N})"), bytes});
+    case Kind::kYoutu:
+      return Sequence({Split("[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]"
+                             "+"),
+                       Split(kYoutu), bytes});
+    case Kind::kSuper:
+      return Sequence({Split(R"(\p{N}+)"), Split(R"((?=(\d{3})+(?!\d)))"), bytes});
+    case Kind::kTinyAya:
+      return Sequence({Split(R"(\d{1,3}(?=(?:\d{3})*\b))"), Split(kGpt4o), bytes});
+    case Kind::kNoContractions:
+      return ByRegex(kNoContractions);
+    case Kind::kLaguna:
+      return Sequence({Split("[^\\n]+|[\\n]+"), Split(kQwen2), bytes});
   }
   return nullptr;
 }
@@ -130,9 +273,8 @@ Result<GgufPreTokenizer> MakePreTokenizer(const std::string& name) {
     GgufPreTokenizer result;
     result.pre_tokenizer = PreTokenizerOf(row.kind);
     if (row.kind == Kind::kQwen2) result.normalizer = {{"type", "NFC"}};
-    const bool llama3 = row.kind == Kind::kLlama3 && name != "dbrx" && name != "smaug-bpe";
-    result.ignore_merges = llama3 || row.kind == Kind::kTekken;
-    result.add_bos = llama3 || row.kind == Kind::kTekken;
+    result.ignore_merges = row.ignore_merges;
+    result.add_bos = row.add_bos;
     return result;
   }
   return Unsupported(fmt::format("pre-tokenizer '{}' (tokenizer.ggml.pre) is not supported", name));

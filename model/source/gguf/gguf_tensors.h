@@ -2,20 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "model/source/gguf/gguf.h"
-#include "model/source/gguf/gguf_config.h"
+#include "model/source/gguf/gguf_families.h"
 
 namespace ingot::model {
-
-enum class GgufChange {
-  kNone,
-  kUnpermute,  // rows of each head: (i, half) in the file, (half, i) on Hugging Face
-  kMinusOne,   // norm weights stored as 1 + w
-};
 
 // One tensor under its Hugging Face name.
 struct GgufPlace {
@@ -24,13 +19,22 @@ struct GgufPlace {
   const GgufType* type = nullptr;
   std::uint64_t offset = 0;  // in the file
   std::uint64_t bytes = 0;
+  std::size_t part = 0;  // which file
   GgufChange change = GgufChange::kNone;
-  std::uint64_t head_rows = 0;  // kUnpermute: rows (elements of a vector) of a head
+  std::uint64_t head_rows = 0;    // kUnpermute, kGroupHeads: rows (elements of a vector) of a head
+  std::uint64_t groups = 0;       // kGroupHeads: groups of heads, each with a key and a value
+  std::uint64_t group_heads = 0;  // heads of q in each
 };
 
-// Sorted by name. Tables of rope factors, which went into the config, are left out; stacked experts
-// become one tensor each. Unsupported names a tensor whose place in the model is not known.
+// kGroupHeads: the row of the file that row `row` on Hugging Face is.
+std::uint64_t GroupedSourceRow(const GgufPlace& place, std::uint64_t row);
+
+// Sorted by name. Where some linear layers have a bias and the family's config knows but one flag
+// for all of them, `config` gets it (or becomes Qwen2's, which has them on q, k and v alone), and
+// the missing ones are zeros. Tables of rope factors, which went into the config, are left out;
+// stacked experts become one tensor each. Unsupported names a tensor whose place in the model is
+// not known.
 Result<std::vector<GgufPlace>> PlaceGgufTensors(const Gguf& gguf, const GgufFamily& family,
-                                                const nlohmann::json& config);
+                                                nlohmann::json& config);
 
 }  // namespace ingot::model

@@ -197,7 +197,7 @@ Status TokenizerMaker::MakeByteLevel() {
   INGOT_TRY(keys_.status());
   if (merges == nullptr) return Corruption("metadata key 'tokenizer.ggml.merges' is missing");
   INGOT_ASSIGN(GgufPreTokenizer pre,
-               MakePreTokenizer(keys_.Text("tokenizer.ggml.pre").value_or("default")));
+               MakePreTokenizer(keys_.Text("tokenizer.ggml.pre").value_or("")));
   std::string joined;
   merges_ = "[";
   for (std::size_t i = 0; i < merges->texts.size(); ++i) {

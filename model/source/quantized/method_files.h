@@ -1,13 +1,17 @@
 // The methods behind FindQuantizedWeights, one a file, and what they share.
 #pragma once
 
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
-#include "model/source/quantized/quantization_methods.h"
+#include "model/source/quantized/quantization_context.h"
+#include "model/source/quantized/quantized_weight.h"
 
 namespace ingot::model {
 

@@ -5,25 +5,13 @@
 // Thread rule: pure functions over a PartTable that one thread owns.
 #pragma once
 
-#include <map>
-#include <nlohmann/json.hpp>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "model/source/quantized/quantization_context.h"
 #include "model/source/quantized/quantized_weight.h"
 
 namespace ingot::model {
-
-struct QuantizationContext {
-  // The object config.json holds as quantization_config (or quantize_config.json itself); empty
-  // where the checkpoint has none.
-  const nlohmann::json& config;
-  // __metadata__ of the safetensors files, merged (torchao describes its tensors there).
-  const std::map<std::string, std::string>& metadata;
-  PartTable& parts;
-};
 
 // The weights of the method that the config names, and those that any checkpoint may hold as 8-bit
 // codes beside a tensor of scales. Marks all it reads as taken. Unsupported: a method, format or

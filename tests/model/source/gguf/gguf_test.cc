@@ -152,10 +152,10 @@ TEST(Gguf, NamesWhatIsWrong) {
        StatusCode::kCorruption, "tensor 'w': 5 dimensions, 1 to 4 expected"},
       {"unknown type", GgufBuilder().TensorAt("w", {32}, 99, 0).Bytes(), StatusCode::kUnsupported,
        "tensor 'w': unknown tensor type 99"},
-      {"known but unread type", GgufBuilder().TensorAt("w", {256}, 23, 0).Bytes(),
+      {"known but unread type", GgufBuilder().TensorAt("w", {256}, 15, 0).Bytes(),
        StatusCode::kUnsupported,
-       "tensor 'w': tensor type IQ4_XS is not supported (known: F32, F16, BF16, Q8_0, Q4_0, Q4_1, "
-       "Q5_0, Q5_1, Q2_K to Q6_K)"},
+       "tensor 'w': tensor type Q8_K is not supported (known: F32, F16, BF16, F64, I8 to I64, Q4_0 "
+       "to Q8_0, Q2_K to Q6_K, IQ1 to IQ4, TQ1_0, TQ2_0, MXFP4, NVFP4)"},
       {"blocks", GgufBuilder().TensorAt("w", {2, 33}, 8, 0).Bytes(), StatusCode::kCorruption,
        "tensor 'w': rows of 33 weights do not fill blocks of 32 (Q8_0)"},
       {"product", GgufBuilder().TensorAt("w", {1ull << 40, 1ull << 40}, 0, 0).Bytes(),
