@@ -74,7 +74,7 @@ Status CheckFits(const float* values, std::uint64_t rows, std::uint64_t cols,
     const float stored =
         dtype == DType::kBf16 ? FromBf16(ToBf16(largest)) : FromFp16(ToFp16(largest));
     const bool lost = matrix && dtype == DType::kF16 && largest > 0x1p-40f &&
-                      std::fabs(stored - largest) > largest / 16;
+                      std::fabs(stored - largest) > largest / 4;
     if (std::isfinite(stored) && !lost) continue;
     return InvalidArgument(fmt::format(
         "row {}: {:.4g}, its largest weight, is {} what {} holds ({}); export with --dtype {}",

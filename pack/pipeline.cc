@@ -223,6 +223,7 @@ class PackRun {
     const std::uint64_t rows = tensor.SlabEnd(slab.job.slab) - tensor.SlabBegin(slab.job.slab);
     INGOT_ASSIGN(const codecs::EncodedSlab encoded,
                  Encoded(slab.job, {tensor.source.dtype, rows, tensor.cols, slab.bytes}).At(name));
+    INGOT_TRY(CheckSomethingIsLeft(encoded, rows * tensor.cols, tensor.recipe.codec).At(name));
     std::vector<std::vector<ByteSpan>> streams(encoded.planes.size());
     for (std::size_t p = 0; p < encoded.planes.size(); ++p)
       streams[p].assign(encoded.planes[p].begin(), encoded.planes[p].end());
@@ -247,6 +248,20 @@ class PackRun {
       codecs::AddTensorStreams(*guide, *encoded);
     guides_->Release(job.tensor);
     return encoded;
+  }
+
+  // Whatever its reason, a codec that makes zeros of weights is not to do so in silence. Below
+  // 2^-40 they are dead (codecs/rounding/scale_range.h).
+  static Status CheckSomethingIsLeft(const codecs::EncodedSlab& encoded, std::uint64_t weights,
+                                     std::string_view codec) {
+    const double mean_square = encoded.squared_weight / static_cast<double>(weights);
+    if (!(mean_square > 0x1p-80) || !(encoded.squared_error > 0.99 * encoded.squared_weight))
+      return OkStatus();
+    return InvalidArgument(
+        fmt::format("{} keeps nothing of weights this small (root mean square {:.3g}); store this "
+                    "tensor as raw "
+                    "or lossless_v1",
+                    codec, std::sqrt(mean_square)));
   }
 
   static Status Nonfinite(const PlannedTensor& tensor, const LoadedSlab& slab,

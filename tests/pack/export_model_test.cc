@@ -114,7 +114,7 @@ TEST_F(ExportModelTest, NumbersThatAFormatDoesNotHoldAreRefused) {
     std::uint16_t scale;
     const char* what;
   } kCases[] = {{0x7bff, "above what f16 holds (65504)"},
-                {0x0001, "below what f16 holds (4.8e-07)"}};
+                {0x0001, "below what f16 holds (1.2e-07)"}};
   for (const auto& c : kCases) {
     const auto reader = Crafted([&](CraftedTensor& t) {
       std::vector<std::uint8_t>& scales = t.streams[0][1];
