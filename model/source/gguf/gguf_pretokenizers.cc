@@ -67,11 +67,6 @@ constexpr std::string_view kSpark =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+)";
 constexpr std::string_view kYoutu =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kDeepseekLetters =
-    "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-"
-    "ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-"
-    "ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-"
-    "𑣟𞤀-𞥃]+";
 constexpr std::string_view kHan = "[一-龥぀-ゟ゠-ヿ]+";
 constexpr std::string_view kWords = " ?[^(\\s|.,!?…。，、।۔،)]+";
 
@@ -84,7 +79,6 @@ enum class Kind {
   kStarcoder,
   kTekken,
   kGpt4o,
-  kDeepseekLlm,
   kDeepseekCoder,
   kDeepseekV3,
   kFalcon,
@@ -178,7 +172,6 @@ constexpr NameRow kNames[] = {
     {"minimax-m2", Kind::kGpt4o},
     {"tiny_aya", Kind::kTinyAya},
     {"cohere2moe", Kind::kTinyAya},
-    {"deepseek-llm", Kind::kDeepseekLlm},
     {"deepseek-coder", Kind::kDeepseekCoder},
     {"deepseek-v3", Kind::kDeepseekV3},
     {"hunyuan-dense", Kind::kDeepseekV3},
@@ -218,10 +211,6 @@ Json PreTokenizerOf(Kind kind) {
       return ByRegex(kTekken);
     case Kind::kGpt4o:
       return ByRegex(kGpt4o);
-    case Kind::kDeepseekLlm:
-      return Sequence({Split("[\r\n]"), Split(kDeepseekLetters),
-                       Split("\\s?[!-/:-~！-／：-～‘-‟　-。]+"), Split("\\s+$"),
-                       Split("[一-龥ࠀ-一가-퟿]+"), Split(R"(\p{N}+)"), bytes});
     case Kind::kDeepseekCoder:
       return Sequence({Split("[\r\n]"), Split(R"(\s?\p{L}+)"), Split(R"(\s?\p{P}+)"),
                        Split("[一-龥ࠀ-一가-퟿]+"), Digits(), bytes});
