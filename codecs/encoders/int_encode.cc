@@ -36,8 +36,8 @@ Status IntRowEncoder::StoreScales(std::uint64_t r, Streams& streams, IntScratch&
   if (!(stored <= 65504.0f))
     return InvalidArgument("needs a scale of " + std::to_string(stored) +
                            ", above fp16's 65504; store this tensor as raw or lossless_v1");
-  if (!layout_.refines && LosesScale(stored, FromFp16(ToFp16(stored))))
-    return ScaleTooSmall(stored);
+  if (!layout_.refines && LosesScale(largest, FromFp16(ToFp16(largest))))
+    return ScaleTooSmall(largest);
   if (!q8) {
     for (std::uint64_t g = 0; g < groups; ++g) {
       const std::uint16_t scale = ToFp16(s.fits[g].scale);
@@ -46,7 +46,7 @@ Status IntRowEncoder::StoreScales(std::uint64_t r, Streams& streams, IntScratch&
     }
     return OkStatus();
   }
-  const std::uint16_t row_scale = ToFp16(stored);
+  const std::uint16_t row_scale = RowScale(stored);
   const float unit = FromFp16(row_scale);
   StoreLe(streams[layout_.row_scales_stream()].data() + 2 * r, row_scale);
   for (std::uint64_t g = 0; g < groups; ++g) {

@@ -57,9 +57,8 @@ Status IntTile::Fit(const float* values, std::uint64_t rows, std::uint64_t first
   for (std::uint64_t l = 0; l < rows; ++l) {
     float largest = 0;
     for (const GridFit& fit : fits_) largest = std::max(largest, std::fabs(fit.scale[l]));
-    const float wanted = layout_.has_row_scales() ? largest / 127.0f : largest;
-    if (LosesScale(wanted, FromFp16(ToFp16(wanted))))
-      return ScaleTooSmall(wanted).At("row " + std::to_string(first_row + l));
+    if (LosesScale(largest, FromFp16(ToFp16(largest))))
+      return ScaleTooSmall(largest).At("row " + std::to_string(first_row + l));
   }
   return OkStatus();
 }
@@ -88,7 +87,7 @@ void IntTile::SetGrids() {
     if (layout_.has_row_scales()) {
       float largest = 0;
       for (const GridFit& fit : fits_) largest = std::max(largest, std::fabs(fit.scale[l]));
-      row_scales_[l] = ToFp16(std::min(largest / 127.0f, kLargestScale));
+      row_scales_[l] = RowScale(std::min(largest / 127.0f, kLargestScale));
       unit = FromFp16(row_scales_[l]);
     }
     const auto units = static_cast<float>(1 << (8 - layout_.bits));

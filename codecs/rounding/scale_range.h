@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <string>
 
+#include "base/float_formats.h"
 #include "base/status.h"
 
 namespace ingot::codecs {
@@ -20,6 +22,15 @@ inline constexpr float kDeadScale = 0x1p-44f, kDeadWeight = 0x1p-40f;
 // little.)
 inline bool LosesScale(float wanted, float stored) {
   return wanted > kDeadScale && std::fabs(stored - wanted) > wanted / 4;
+}
+
+// The row scale of i8 scales, `wanted` being a 127th of the largest of them. Where fp16 would lose
+// it, the smallest above: the i8 scales then have fewer steps, but are not zero.
+inline std::uint16_t RowScale(float wanted) {
+  const std::uint16_t nearest = ToFp16(wanted);
+  const float stored = FromFp16(nearest);
+  const bool up = LosesScale(wanted, stored) && stored < wanted;
+  return static_cast<std::uint16_t>(nearest + (up ? 1 : 0));  // subnormal here
 }
 
 // Whether the largest weight of a row lies among the subnormal codes of e4m3 under the smallest

@@ -72,6 +72,23 @@ TEST(ScaleRange, EveryRecipeKeepsOrRefusesSmallWeights) {
   EXPECT_GT(refused, 0);
 }
 
+// Under a row scale of fp16, i8 scales reach as far down as fp16's own.
+TEST(ScaleRange, RowScalesAreRoundedUpWhereTheyWouldBeLost) {
+  for (const float wanted : {1e-4f, 1e-6f, 1e-7f, 6e-8f, 3e-8f, 1e-9f}) {
+    const float stored = FromFp16(RowScale(wanted));
+    EXPECT_GT(stored, 0) << wanted;
+    EXPECT_GE(stored * 127, 127 * wanted * 0.75f) << wanted;
+  }
+  RecipeOptions options;
+  options.codec = "int8_rtn";
+  options.scales = "q8";
+  for (const float factor : {0x1p-10f, 0x1p-13f, 0x1p-14f}) {
+    const auto error = ErrorOf(options, Weights(factor), 0);
+    ASSERT_TRUE(error.ok()) << error.status().message();
+    EXPECT_LT(*error, 0.05) << factor;
+  }
+}
+
 // Rows of tokens that were never trained lie far below what anything makes up for.
 TEST(ScaleRange, DeadRowsAreZeros) {
   for (const Recipe& recipe : Recipes()) {
