@@ -59,6 +59,7 @@ class GuidedIntEncoder : public TensorEncoder {
         exact_ = true;
       }
     }
+    for (IntLayout& layout : layouts_) layout.refines |= exact_;  // the remainder makes up for it
     return OkStatus();
   }
 

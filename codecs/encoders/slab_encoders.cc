@@ -33,7 +33,9 @@ class IntEncoder : public SlabEncoder {
     for (std::size_t p = 0; p + (exact ? 1 : 0) < specs_.size(); ++p) {
       const Result<IntLayout> layout = IntLayout::Parse(specs_[p], cols);
       INGOT_CHECK(layout.ok());
-      rows_.emplace_back(*layout, BestIsa());
+      IntLayout own = *layout;
+      own.refines |= exact;  // the remainder makes up for whatever is lost
+      rows_.emplace_back(own, BestIsa());
     }
   }
 
