@@ -73,13 +73,13 @@ Status CheckFits(const float* values, std::uint64_t rows, std::uint64_t cols,
     }
     const float stored =
         dtype == DType::kBf16 ? FromBf16(ToBf16(largest)) : FromFp16(ToFp16(largest));
-    const bool lost = matrix && dtype == DType::kF16 && largest > 0x1p-40f &&
+    const bool lost = matrix && dtype == DType::kF16 && stored < largest && largest > 0x1p-40f &&
                       std::fabs(stored - largest) > largest / 4;
     if (std::isfinite(stored) && !lost) continue;
     return InvalidArgument(fmt::format(
         "row {}: {:.4g}, its largest weight, is {} what {} holds ({}); export with --dtype {}",
         first_row + r, largest, lost ? "below" : "above", DTypeName(dtype),
-        lost                   ? "4.8e-07"
+        lost                   ? "1.2e-07"
         : dtype == DType::kF16 ? "65504"
                                : "3.39e+38",
         dtype == DType::kF16 ? "bf16 or f32" : "f32"));
