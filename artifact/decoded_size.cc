@@ -45,9 +45,27 @@ Sizes SizesOf(const ArtifactReader& reader) {
   return sizes;
 }
 
+// Assets are text that is parsed, at a multiple of its size: each by itself.
+Status CheckAssets(const ArtifactReader& reader, std::uint64_t max_decoded_bytes) {
+  for (const AssetRecord& asset : reader.manifest().assets) {
+    Sizes sizes;
+    sizes.Add(reader, asset.stream);
+    const std::uint64_t limit =
+        max_decoded_bytes > 0 ? max_decoded_bytes
+                              : std::max(kAssetAlways, kDecodedPerStored * sizes.stored);
+    if (sizes.decoded > limit)
+      return LimitExceeded(fmt::format(
+          "asset '{}': {} stored bytes become {}, at most {} are allowed; --max-decoded allows "
+          "more where the file is trusted",
+          asset.name, sizes.stored, sizes.decoded, limit));
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Status CheckDecodedSize(const ArtifactReader& reader, std::uint64_t max_decoded_bytes) {
+  INGOT_TRY(CheckAssets(reader, max_decoded_bytes));
   const Sizes sizes = SizesOf(reader);
   const std::uint64_t limit = max_decoded_bytes > 0
                                   ? max_decoded_bytes

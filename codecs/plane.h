@@ -73,6 +73,7 @@ struct PlaneView {
   std::uint64_t cols = 0;
   std::vector<ByteSpan> streams;
   const PlaneKind* kind = nullptr;  // null: the registry's row of spec->kind
+  std::span<const std::uint64_t> row_index = {};  // what the kind's row_index made; may be empty
 };
 
 // A slab of source weights in their own format, row-major and contiguous.

@@ -21,7 +21,8 @@ namespace {
 constexpr std::array kKinds = {
     PlaneKind{kIntKind, IntStreams, IntValidate, IntDecodeRows, PlaneRole::kAdds, IntCodeBits},
     PlaneKind{kFp8Kind, Fp8Streams, Fp8Validate, Fp8DecodeRows, PlaneRole::kAdds, Fp8CodeBits},
-    PlaneKind{kSparseKind, SparseStreams, SparseValidate, SparseDecodeRows},
+    PlaneKind{kSparseKind, SparseStreams, SparseValidate, SparseDecodeRows, PlaneRole::kAdds, nullptr,
+              nullptr, nullptr, SparseRowIndex},
     PlaneKind{kRawKind, RawStreams, RawValidate, RawDecodeRows, PlaneRole::kReplaces, RawCodeBits},
     PlaneKind{kRawSplitKind, RawSplitStreams, RawSplitValidate, RawSplitDecodeRows,
               PlaneRole::kReplaces, RawSplitCodeBits},

@@ -68,6 +68,11 @@ struct PlaneKind {
 
   // Of a plane that a product reads through a shared one; decode_rows gives the same weights.
   const SharedProduct* shared = nullptr;
+
+  // Where rows lie, for a kind that cannot tell without looking at the rows before them; put into
+  // the view's row_index, it makes the cost of a range that of its rows. nullptr: not needed.
+  // REQUIRES: validate() passed.
+  std::vector<std::uint64_t> (*row_index)(const PlaneView& plane) = nullptr;
 };
 
 // Every kind this build decodes, in a fixed order.

@@ -86,7 +86,9 @@ Status Complete(TensorPlanes& tensor) {
   std::size_t slot = 0;
   for (codecs::PlaneView& plane : tensor.planes)
     for (ByteSpan& stream : plane.streams) stream = tensor.backing[slot++].bytes();
-  return Validate(tensor);
+  INGOT_TRY(Validate(tensor));
+  IndexRows(tensor);
+  return OkStatus();
 }
 
 }  // namespace
@@ -118,6 +120,7 @@ void TensorPlanes::Replace(std::size_t plane, codecs::PlaneSpec spec,
     });
   specs[plane] = std::move(spec);
   planes[plane].streams = Keep(std::move(streams));
+  planes[plane].row_index = {};
 }
 
 Status Validate(const TensorPlanes& tensor) {
@@ -128,6 +131,16 @@ Status Validate(const TensorPlanes& tensor) {
     INGOT_TRY(BlameFile(kind->validate(view)).At(place));
   }
   return BlameFile(codecs::CheckPlaneList(tensor.planes));
+}
+
+void IndexRows(TensorPlanes& tensor) {
+  tensor.indices.clear();
+  for (codecs::PlaneView& view : tensor.planes) {
+    const auto kind = codecs::KindOf(view);
+    INGOT_CHECK(kind.ok());
+    if ((*kind)->row_index == nullptr) continue;
+    view.row_index = tensor.indices.emplace_back((*kind)->row_index(view));
+  }
 }
 
 Result<TensorPlanes> ReadTensor(const artifact::ArtifactReader& reader,

@@ -23,6 +23,7 @@ struct TensorPlanes {
   std::vector<codecs::PlaneSpec> specs;
   std::vector<codecs::PlaneView> planes;  // planes[i].spec == &specs[i]
   std::vector<artifact::StreamBytes> backing;
+  std::vector<std::vector<std::uint64_t>> indices;  // what views' row_index point at
 
   TensorPlanes() = default;
   TensorPlanes(TensorPlanes&&) = default;
@@ -37,6 +38,10 @@ struct TensorPlanes {
  private:
   std::vector<ByteSpan> Keep(std::vector<ByteBuffer> streams);
 };
+
+// Finds the rows of planes that need it (codecs::PlaneKind::row_index), anew where planes were
+// replaced. REQUIRES: Validate passed.
+void IndexRows(TensorPlanes& tensor);
 
 // Checks every plane's attributes, sizes and indices by its kind. Errors name the plane.
 Status Validate(const TensorPlanes& tensor);

@@ -64,22 +64,28 @@ Status SparseValidate(const PlaneView& plane) {
   return OkStatus();
 }
 
+std::vector<std::uint64_t> SparseRowIndex(const PlaneView& plane) {
+  const std::uint64_t width = SparseCountBytes(plane.cols);
+  std::vector<std::uint64_t> index;
+  index.reserve(plane.rows / kSparseIndexRows + 1);
+  std::uint64_t entries = 0;
+  for (std::uint64_t r = 0; r < plane.rows; ++r) {
+    if (r % kSparseIndexRows == 0) index.push_back(entries);
+    entries += SparseIndex(plane.streams[0].data(), width, r);
+  }
+  return index;
+}
+
 void SparseDecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t row_end,
                       float* acc) {
+  const std::uint8_t* counts = plane.streams[0].data();
   const std::uint64_t count_width = SparseCountBytes(plane.cols);
   const std::uint64_t column_width = SparseColumnBytes(plane.cols);
-  std::uint64_t entry = 0;
-  for (std::uint64_t r = 0; r < row_end; ++r) {
-    const std::uint64_t count = SparseIndex(plane.streams[0].data(), count_width, r);
-    if (r < row_begin) {
-      entry += count;
-      continue;
-    }
-    float* out = acc + (r - row_begin) * plane.cols;
-    for (const std::uint64_t end = entry + count; entry < end; ++entry)
-      out[SparseIndex(plane.streams[1].data(), column_width, entry)] +=
+  std::uint64_t entry = SparseEntriesBefore(counts, count_width, plane.row_index, row_begin);
+  for (std::uint64_t r = row_begin; r < row_end; ++r, acc += plane.cols)
+    for (const std::uint64_t end = entry + SparseIndex(counts, count_width, r); entry < end; ++entry)
+      acc[SparseIndex(plane.streams[1].data(), column_width, entry)] +=
           FromFp16(LoadLe<std::uint16_t>(plane.streams[2].data() + 2 * entry));
-  }
 }
 
 }  // namespace ingot::codecs

@@ -4,14 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace ingot::loader {
 
 struct SparseOperand {
-  const std::uint64_t* row_offsets = nullptr;  // [rows + 1], entries
+  const std::uint8_t* counts = nullptr;  // [rows], entries
   const std::uint8_t* columns = nullptr;
-  const std::uint8_t* values = nullptr;  // f16
-  int column_bytes = 0;                  // 2 or 4
+  const std::uint8_t* values = nullptr;      // f16
+  std::span<const std::uint64_t> row_index;  // codecs/planes/sparse_plane.h
+  int count_bytes = 0, column_bytes = 0;     // 2 or 4
 };
 
 // y[t * y_stride + r] += row (row_begin + r) of the plane times x[t * x_stride ...].

@@ -3,6 +3,7 @@
 namespace ingot::loader {
 
 Status PrepareMatrix(ResidentMatrix& matrix) {
+  stored::IndexRows(matrix);
   INGOT_ASSIGN(matrix.row_block, codecs::RowBlock(matrix.planes));
   matrix.prepared.clear();
   for (const codecs::PlaneView& view : matrix.planes) {

@@ -214,6 +214,40 @@ TEST(SparsePlane, ChecksEveryIndex) {
   }
 }
 
+// The cost of a range must not grow with the rows before it: those before the last indexed row are
+// not even looked at, so that damage there changes nothing.
+TEST(SparsePlane, AnIndexedRangeDoesNotReadTheRowsBefore) {
+  constexpr std::uint64_t kRows = 1000, kCols = 3;
+  const PlaneSpec spec{"sparse", {{"format", "f16"}}, 0};
+  std::vector<std::uint8_t> counts(2 * kRows), columns, values;
+  for (std::uint64_t r = 0; r < kRows; ++r) {
+    StoreLe(counts.data() + 2 * r, static_cast<std::uint16_t>(r % 7 % 4));
+    for (std::uint64_t c = 0; c < r % 7 % 4; ++c) {
+      columns.insert(columns.end(), {static_cast<std::uint8_t>(c), 0});
+      values.resize(values.size() + 2);
+      StoreLe(values.data() + values.size() - 2, ToFp16(static_cast<float>(1 + r % 1000)));
+    }
+  }
+  PlaneView view{&spec, kRows, kCols, {counts, columns, values}};
+  ASSERT_TRUE(SparseValidate(view).ok());
+  std::vector<float> whole(kRows * kCols, 0.0f);
+  SparseDecodeRows(view, 0, kRows, whole.data());
+  const std::vector<std::uint64_t> index = SparseRowIndex(view);
+  ASSERT_EQ(index.size(), (kRows + kSparseIndexRows - 1) / kSparseIndexRows);
+  view.row_index = index;
+  for (std::uint64_t begin = 0; begin < kRows; begin += 13) {
+    const std::uint64_t end = std::min(begin + 29, kRows);
+    std::vector<float> part((end - begin) * kCols, 0.0f);
+    SparseDecodeRows(view, begin, end, part.data());
+    EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + begin * kCols)) << begin;
+  }
+  const std::uint64_t begin = 5 * kSparseIndexRows + 3;
+  std::fill_n(counts.begin(), 2 * 5 * kSparseIndexRows, 0xff);
+  std::vector<float> part(10 * kCols, 0.0f);
+  SparseDecodeRows(view, begin, begin + 10, part.data());
+  EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + begin * kCols));
+}
+
 TEST(RawSplitPlane, RefusesAnExponentThatF16DoesNotHave) {
   const PlaneSpec spec{"raw_split", {{"dtype", "f16"}}, 0};
   std::vector<std::uint8_t> exponents(20, 31), rest(2 * CodeRowBytes(11, 10));
