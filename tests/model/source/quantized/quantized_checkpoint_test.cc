@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kFixtures = "tests/fixtures/quantized";
+const fs::path kFixtures = INGOT_SOURCE_DIR "/tests/fixtures/quantized";
 
 std::vector<float> ReadAll(const Checkpoint& checkpoint, const TensorInfo& tensor,
                            std::uint64_t step) {
