@@ -4,7 +4,7 @@
 //
 //   panel    kChunkInputs / 4 x kMatvecRows x 4 bytes:   input quads down, rows across
 //            codes as V::Dot takes them: unsigned, or signed where V::kSignedPanels says so and
-//            they have 8 bits (less 128); of whole blocks of 4 bits two codes a byte, as stored
+//            they have 8 bits (less 128); of blocks of 4 bits two codes a byte, as stored
 //   V        kLanes rows a vector; Int, Float; kTokens that a tile has. Turn(from, stride, put):
 //            kLanes rows of 4 kLanes bytes each, turned: put(j, quad j of all of them)
 #include "loader/kernels/int_matvec.h"
@@ -130,9 +130,28 @@ inline void LookUp(typename V::Int table, std::size_t n, std::uint8_t* codes) {
       V::Store(codes + i, V::Lookup(table, V::Load(codes + i)));
 }
 
-// Codes of 4 bits stay two in a byte as far as blocks of 128 are whole: taken apart when tokens
-// meet them, they are stored once.
-constexpr std::size_t kNibbleBlock = 128;
+// Codes of 4 bits stay two in a byte, in blocks of 128 codes whose first half is the low bits, or in
+// the block of 64 that ends a row: taken apart when tokens meet them, they are stored once.
+constexpr std::size_t kNibbleHalf = 64;
+constexpr std::size_t kLastNibbleHalf = 32;
+
+// The panel of [begin, begin + 2 * kLastNibbleHalf), a row's last block. Its rows are copied:
+// Turn reads more bytes of each.
+inline void MakeLastNibblePanel(const RowTile& tile, std::size_t begin) {
+  const PlaneOperand& plane = *tile.matvec->plane;
+  const std::uint8_t* rows =
+      plane.codes + (tile.matvec->row_begin + tile.first) * plane.row_bytes + begin / 2;
+  for (std::size_t first = 0; first < kMatvecRows; first += V::kLanes) {
+    for (std::size_t r = 0; r < V::kLanes; ++r) {
+      std::uint8_t* copy = tile.codes + r * kTurnInputs;
+      if (first + r < tile.rows)
+        __builtin_memcpy(copy, rows + (first + r) * plane.row_bytes, kLastNibbleHalf);
+      else
+        __builtin_memset(copy, 0, kLastNibbleHalf);
+    }
+    TurnBytes<AsTheyAre>(tile, tile.codes, kTurnInputs, kLastNibbleHalf, first, tile.panel);
+  }
+}
 
 // The panel of [begin, begin + n), whole blocks of 4 bits.
 inline void MakeNibblePanel(const RowTile& tile, std::size_t begin, std::size_t n) {
@@ -199,8 +218,10 @@ inline int OffsetShift(const PlaneOperand& plane) {
   return plane.bits - 1;
 }
 
-// How a panel holds codes; kSigned: of 8 bits less 128, where V wants that.
-enum class Form { kBytes, kSigned, kNibbles };
+// How a panel holds codes; kSigned: of 8 bits less 128, where V wants that; kLastNibbles: a block of
+// 2 kLastNibbleHalf.
+enum class Form { kBytes, kSigned, kNibbles, kLastNibbles };
+constexpr bool IsNibbles(Form form) { return form == Form::kNibbles || form == Form::kLastNibbles; }
 
 // Of one token in a chunk.
 struct ChunkInputs {
@@ -216,7 +237,9 @@ inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, co
   const PlaneOperand& plane = *tile.matvec->plane;
   const int offset = OffsetShift<kCodes>(plane);
   const typename V::Int shift = V::Set(offset < 0 ? 0 : offset);
-  constexpr bool kLooksUp = kForm == Form::kNibbles && kCodes == Codes::kTable;
+  constexpr bool kNibbles = IsNibbles(kForm);
+  constexpr std::size_t kHalf = kForm == Form::kLastNibbles ? kLastNibbleHalf : kNibbleHalf;
+  constexpr bool kLooksUp = kNibbles && kCodes == Codes::kTable;
   constexpr bool kSigned = kForm == Form::kSigned || (V::kSignedPanels && kCodes == Codes::kTable);
   const typename V::Int table = kLooksUp ? V::Table(plane.table) : V::Zero();
   std::uint64_t group = plane.groups == 1 ? 0 : begin / plane.group;
@@ -240,9 +263,8 @@ inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, co
       }
       // Of nibbles a span lies in one half of its block's bytes.
       const std::size_t place =
-          kForm == Form::kNibbles ? at / kNibbleBlock * (kNibbleBlock / 2) + at % (kNibbleBlock / 2)
-                                  : at;
-      const typename V::Int part = V::Set(at % kNibbleBlock >= kNibbleBlock / 2 ? 4 : 0);
+          kNibbles ? at / (2 * kHalf) * kHalf + at % kHalf : at;
+      const typename V::Int part = V::Set(at / kHalf % 2 != 0 ? 4 : 0);
       const std::uint8_t* quad = tile.panel + place / kLaneInputs * kQuadBytes;
 #pragma GCC unroll 8
       for (std::size_t j = 0; j < kSpan / kLaneInputs; ++j, quad += kQuadBytes) {
@@ -250,7 +272,7 @@ inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, co
 #pragma GCC unroll 4
         for (std::size_t v = 0; v < kRowVecs; ++v) {
           w[v] = V::Load(quad + v * V::kLanes * kLaneInputs);
-          if constexpr (kForm == Form::kNibbles) w[v] = V::Nibbles(w[v], part);
+          if constexpr (kNibbles) w[v] = V::Nibbles(w[v], part);
           if constexpr (kLooksUp) w[v] = V::Lookup(table, w[v]);
         }
 #pragma GCC unroll 6
@@ -389,12 +411,17 @@ inline void RunTiles(const IntMatvec& m) {
     for (std::size_t begin = 0; begin < plane.cols; begin += kChunkInputs) {
       const std::size_t n = plane.cols - begin < kChunkInputs ? plane.cols - begin : kChunkInputs;
       // The same cut for every row and token, so that sums are rounded in the same places.
-      const std::size_t nibbles = plane.bits == 4 ? n / kNibbleBlock * kNibbleBlock : 0;
+      const std::size_t nibbles = plane.bits == 4 ? n / (2 * kNibbleHalf) * (2 * kNibbleHalf) : 0;
       if (nibbles > 0) {
         MakeNibblePanel(tile, begin, nibbles);
         TokensOfChunk<Form::kNibbles>(tile, begin, nibbles);
       }
       if (nibbles == n) continue;
+      if (plane.bits == 4 && n - nibbles == 2 * kLastNibbleHalf) {
+        MakeLastNibblePanel(tile, begin + nibbles);
+        TokensOfChunk<Form::kLastNibbles>(tile, begin + nibbles, n - nibbles);
+        continue;
+      }
       if (plane.table != nullptr)
         MakeBytePanel<true>(tile, begin + nibbles, n - nibbles);
       else
