@@ -81,7 +81,7 @@ TEST(ScaleRange, RowScalesAreRoundedUpWhereTheyWouldBeLost) {
   }
   RecipeOptions options;
   options.codec = "int8_rtn";
-  options.scales = "q8";
+  options.scales = std::string("q8");
   for (const float factor : {0x1p-10f, 0x1p-13f, 0x1p-14f}) {
     const auto error = ErrorOf(options, Weights(factor), 0);
     ASSERT_TRUE(error.ok()) << error.status().message();
