@@ -102,8 +102,9 @@ TEST_F(BenchJob, ComparesTheModesThatAnArtifactHas) {
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(result->speeds[i].planes, i + 1);
     // More planes are more bytes.
-    if (i > 0)
+    if (i > 0) {
       EXPECT_GT(result->speeds[i].floor.read_seconds, result->speeds[i - 1].floor.read_seconds);
+    }
   }
 }
 
