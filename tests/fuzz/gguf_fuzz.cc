@@ -30,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (architecture == nullptr) return 0;
   const auto family = FindGgufFamily(std::string(architecture->text), size % 2 == 0);
   if (!family.ok()) return 0;
-  const auto config = MakeGgufConfig(*gguf, {data, size}, **family);
+  const ingot::ByteSpan files[] = {{data, size}};
+  auto config = MakeGgufConfig(*gguf, files, **family);
   if (!config.ok()) return 0;
   const auto places = PlaceGgufTensors(*gguf, **family, *config);
   if (!places.ok()) return 0;
