@@ -7,6 +7,7 @@
 
 #include "model/source/generation_config.h"
 #include "model/tokenizer/tokenizer.h"
+#include "pack/plan.h"
 
 namespace ingot::jobs {
 
@@ -17,8 +18,10 @@ std::uint64_t MemoryBound(std::optional<std::uint64_t> given_bytes) {
 }
 
 Result<model::Architecture> ArchitectureOf(const model::Checkpoint& checkpoint) {
-  return model::BuildArchitecture(
+  auto built = model::BuildArchitecture(
       checkpoint.config(), [&](std::string_view name) { return checkpoint.Find(name) != nullptr; });
+  if (!built.ok()) return pack::ModelError(std::move(built).status());
+  return built;
 }
 
 Result<calibration::TokenWindows> CutTexts(const std::vector<std::string>& texts,

@@ -18,12 +18,6 @@ namespace {
 
 constexpr std::size_t kMostNamed = 5;  // of tensors without a use
 
-// What a model lacks is not the user's typing error: exit code 1, not 2.
-Status ModelError(Status status) {
-  if (status.code() != StatusCode::kInvalidArgument) return status;
-  return Unsupported(status.message());
-}
-
 const codecs::RecipeOptions& RoleRecipe(const RolePreset& preset, model::TensorRole role) {
   switch (role) {
     case model::TensorRole::kEmbedding:
@@ -172,6 +166,11 @@ std::string_view RoleName(model::TensorRole role) {
       return "vector";
   }
   return "?";
+}
+
+Status ModelError(Status status) {
+  if (status.code() != StatusCode::kInvalidArgument) return status;
+  return Unsupported(status.message());
 }
 
 Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions& options) {

@@ -79,6 +79,9 @@ struct PackPlan {
   std::shared_ptr<const calibration::Statistics> statistics;
 };
 
+// What a model lacks is not the user's typing error: InvalidArgument becomes Unsupported, exit code 1.
+Status ModelError(Status status);
+
 std::string_view RoleName(model::TensorRole role);  // "embedding", "linear", "head", "vector"
 
 // Resolves presets and rules for every tensor the model uses. Matrices follow the rules; vectors

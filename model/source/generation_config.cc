@@ -41,6 +41,9 @@ Json GenerationObject(const Assets& assets) {
   return parsed.ok() && parsed->is_object() ? *std::move(parsed) : Json();
 }
 
+// NaN and Infinity as Python's json writes them and ParseJson gives them: no value to sample with.
+bool IsNoFinite(const Json& field) { return field.is_object() && field.contains("__float__"); }
+
 // One source's values, with the first that is wrong.
 class Reader {
  public:
@@ -49,7 +52,7 @@ class Reader {
   // In [low, high], or above low where `open`.
   std::optional<double> Number(const char* key, double low, bool open, double high) {
     const Json* field = FindField(object_, key);
-    if (field == nullptr) return std::nullopt;
+    if (field == nullptr || IsNoFinite(*field)) return std::nullopt;
     const double value = field->is_number() ? field->get<double>() : std::nan("");
     if (value <= high && (open ? value > low : value >= low)) return value;
     Fail(key, *field, fmt::format("a number {} {} to {}", open ? "above" : "from", low, high));

@@ -156,7 +156,7 @@ Status CheckIsNoPointer(const std::string& file) {
   if (text.ok())
     if (const std::size_t at = text->find("\nsize "); at != std::string::npos)
       size = text->substr(at + 6, std::min<std::size_t>(text->find('\n', at + 1) - at - 6, 20));
-  return Unsupported(
+  return Corruption(
       fmt::format("{}: is a Git LFS pointer, not the file itself{}; fetch it with 'git lfs pull'",
                   file, size.empty() ? "" : fmt::format(" of {} bytes", Trimmed(size))));
 }

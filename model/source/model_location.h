@@ -20,7 +20,7 @@ namespace ingot::model {
 // NotFound for what is none of them says where was looked.
 Result<std::string> LocateModel(const std::string& model);
 
-// Unsupported where the file is not what its name says but stands for it: a pointer of Git LFS. OK
+// Corruption where the file is not what its name says but stands for it: a pointer of Git LFS. OK
 // for everything else, and for what cannot be read.
 Status CheckIsNoPointer(const std::string& file);
 

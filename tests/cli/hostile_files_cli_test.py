@@ -136,10 +136,12 @@ class Files(Case):
                          ("verify", good, "--key", path), ("pack", self.model, "-o", self.work / "x", "--sign", path),
                          ("pack", self.model, "-o", self.work / "x", "--stats", path),
                          ("eval", good, "--text", path)):
+                if args[0] == "eval" and path == fifo:
+                    continue  # a text may come from a pipe: it waits for one who writes
                 with self.subTest(" ".join(map(str, args))):
-                    run = subprocess.run([INGOT, *map(str, args)], capture_output=True, timeout=20)
+                    run = subprocess.run([INGOT, *map(str, args)], capture_output=True, timeout=60)
                     self.assertNotEqual(run.returncode, OK)
-                    self.assertRegex(run.stderr.decode(), r"\Aingot: [^\n]*\n\Z")
+                    self.assertRegex(run.stderr.decode(), r"\A(ingot: warning: [^\n]*\n)?ingot: [^\n]*\n\Z")
         self.fails(USAGE, "is a pipe, a file was expected", "pack", self.model, "-o", fifo, "--force")
         self.assertTrue(fifo.is_fifo())  # not replaced
         for name in ("config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"):

@@ -246,10 +246,10 @@ class ModelSources(Case):
         self.fails(FAILED, "already.ingot: is an Ingot artifact already", "pack", target, "-o", self.work / "x")
         pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 123456\n"
         folder = self.folder("lfs", files={"model.safetensors": pointer}, weights=None)
-        self.fails(FAILED, "model.safetensors: is a Git LFS pointer, not the file itself of 123456 bytes.*git lfs pull",
+        self.fails(CORRUPT, "model.safetensors: is a Git LFS pointer, not the file itself of 123456 bytes.*git lfs pull",
                    "pack", folder, "-o", self.work / "x")
         folder = self.folder("lfs", files={"tokenizer.json": pointer})
-        self.fails(FAILED, "tokenizer.json: is a Git LFS pointer", "pack", folder, "-o", self.work / "x")
+        self.fails(CORRUPT, "tokenizer.json: is a Git LFS pointer", "pack", folder, "-o", self.work / "x")
         adapter = self.work / "adapter"
         adapter.mkdir()
         (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))

@@ -25,7 +25,7 @@ class Tune(Case):
         cls.text = cls.work / "text.txt"
         cls.text.write_text("".join(f"Sentence {i} of {i * i % 97} words. " for i in range(400)))
         cls.packed = cls.work / "packed.ingot"
-        run = subprocess.run([INGOT, "pack", cls.model, "-o", cls.packed, "--codec", "int3_gptq"],
+        run = subprocess.run([INGOT, "pack", cls.model, "-o", cls.packed, "--codec", "int3_gptq", "--calib", cls.text],
                              capture_output=True)
         assert run.returncode == 0, run.stderr
 

@@ -54,8 +54,10 @@ TEST_P(BatchTest, ThirtyTwoSequencesAtOnce) {
   ASSERT_NE(model, nullptr);
   if (model->architecture().masked) GTEST_SKIP() << "an encoder's sequence is one step";
   std::vector<Plan> plans;
+  const auto vocab = static_cast<model::TokenId>(model->architecture().vocab_size);
   for (model::TokenId i = 0; i < 32; ++i)
-    plans.push_back({{i + 3, 3 * i % 40 + 2, 5, 40 - i}, {1, 1, 1, 1}});
+    plans.push_back(
+        {{(i + 3) % vocab, (3 * i % 40 + 2) % vocab, 5, (40 - i) % vocab}, {1, 1, 1, 1}});
   const std::vector<PlanLogits> together = Together(model, plans);
   for (std::size_t i = 0; i < plans.size(); i += 5)
     EXPECT_EQ(together[i], Together(model, {plans[i]})[0]) << i;

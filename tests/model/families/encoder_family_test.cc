@@ -123,7 +123,8 @@ TEST(EncoderFamily, RefusesWhatDoesNotFit) {
                       {"lm_head.dense.weight"})
                 .find("'pad_token_id' 69"),
             std::string::npos);
-  const Json distil = {{"model_type", "distilbert"}, {"dim", 30}, {"n_heads", 4}};
+  const Json distil = {{"model_type", "distilbert"}, {"vocab_size", 40}, {"dim", 30}, {"n_heads", 4},
+                       {"hidden_dim", 64}, {"n_layers", 1}};
   EXPECT_NE(MessageOf(distil, {"vocab_transform.weight"}).find("'dim' 30"), std::string::npos);
 }
 

@@ -101,7 +101,7 @@ TEST(ModelLocation, FilesThatAreSomethingElse) {
                 ": is a Git LFS pointer, not the file itself of 77 bytes; fetch it with 'git lfs "
                 "pull'");
   dir.Write("f", "version https://git-lfs.github.com/spec/v1\nsize ");
-  EXPECT_EQ(CheckIsNoPointer(file).code(), StatusCode::kUnsupported);
+  EXPECT_EQ(CheckIsNoPointer(file).code(), StatusCode::kCorruption);
   EXPECT_TRUE(CheckIsNoArtifact(file).ok());
   for (const char* text : {"", "version", "\x89ING"}) {
     dir.Write("f", text);
