@@ -79,7 +79,8 @@ Architecture BuildOpt(FamilyContext& context) {
   a.embedding = prefix + "embed_tokens.weight";
   a.position_embedding = prefix + "embed_positions.weight";
   a.position_offset = kPositionOffset;
-  if (traits.pre_norms && !c.Flag("_remove_final_layer_norm", false))
+  const bool no_final_norm = c.Flag("_remove_final_layer_norm", false);
+  if (traits.pre_norms && !no_final_norm)
     a.final_norm = OptNorm(traits, prefix + "final_layer_norm");
   a.head = HeadOrTied(context, a, "lm_head", true);
   AddProjections(c, sizes, prefix, a);

@@ -662,6 +662,8 @@ class Families(Case):
                 # Packed experts and RWKV's stacked vectors come apart into a tensor each.
                 apart = model.name.endswith("-packed") or model.name.startswith("rwkv")
                 for name in made if not apart else set(made) & set(source):
+                    if name == "cls.predictions.bias" and "cls.predictions.decoder.bias" in source:
+                        continue  # two names of one bias; the decoder's is the one that counts
                     self.assertEqual(made[name][1:], source[name][1:], name)
                     self.assertTrue(apart or made[name][0] == source[name][0], name)
 

@@ -130,10 +130,10 @@ class Crafted(unittest.TestCase):
         table = int.from_bytes(self.nested[32:40], "little")
         end = int.from_bytes(self.nested[table + 64 * first:table + 64 * first + 8], "little")
         cut = self.nested[:end]
-        run = self.run_on(cut, "run", "-p", "x", "-n", 1, "-q")
+        run = self.run_on(cut, "run", "-p", "x", "-n", 1, "-q", "--greedy")
         self.assertEqual(run.returncode, OK, run.stderr)
         self.assertRegex(run.stderr.decode(), r"warning: .*cut short: level 0 of 0 to \d+ is the last .*--levels 1")
-        asked = self.run_on(cut, "run", "-p", "x", "-n", 1, "-q", "--levels", 1)
+        asked = self.run_on(cut, "run", "-p", "x", "-n", 1, "-q", "--greedy", "--levels", 1)
         self.assertEqual((asked.returncode, asked.stderr), (OK, b""))
         self.assertEqual(asked.stdout, run.stdout)
         words = self.work / "words.txt"

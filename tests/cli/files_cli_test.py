@@ -247,8 +247,8 @@ class Tokenizers(Case):
                             ("twice", {"tokenizer_config.json": '{"eos_token": "x", "eos_token": "a"}'}),
                             ("twice_inside", {"tokenizer.json": good.replace('"vocab": {', '"vocab": {"a": 3, ')})):
             folder = self.model_with(name, dict({"tokenizer.json": good}, **files))
-            target = self.pack(f"{name}.ingot", model=folder)
-            plain = self.run_ok("run", self.pack("plain.ingot"), "-p", "ab", "-n", 3, "--greedy", "-q", "--ignore-eos").stdout
+            target = self.pack(f"{name}.ingot", "--fast", model=folder)
+            plain = self.run_ok("run", self.pack("plain.ingot", "--fast"), "-p", "ab", "-n", 3, "--greedy", "-q", "--ignore-eos").stdout
             self.assertEqual(self.run_ok("run", target, "-p", "ab", "-n", 3, "--greedy", "-q", "--ignore-eos").stdout, plain)
         bad = self.model_with("nan_id", {"tokenizer.json": good, "generation_config.json": '{"eos_token_id": NaN}'})
         self.fails(3, "eos_token_id", "pack", bad, "-o", self.work / "nan_id.ingot")

@@ -65,8 +65,8 @@ class Tune(Case):
     def test_pack_tunes_and_signs(self):
         self.run_ok("keygen", self.work / "k", "-q")
         target = self.work / "both.ingot"
-        out = self.run_ok("pack", self.model, "-o", target, "--codec", "int3_gptq", "--sign",
-                          self.work / "k.key", "--tune", self.text).stdout.decode()
+        out = self.run_ok("pack", self.model, "-o", target, "--codec", "int3_gptq", "--calib", self.text,
+                          "--sign", self.work / "k.key", "--tune", self.text).stdout.decode()
         self.assertIn("signed with", out)
         self.run_ok("verify", target, "--key", self.work / "k.pub")
         self.assertIn("tuned", self.inspected(target)["provenance"])
