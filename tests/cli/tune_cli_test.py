@@ -70,7 +70,8 @@ class Tune(Case):
         self.assertIn("signed with", out)
         self.run_ok("verify", target, "--key", self.work / "k.pub")
         self.assertIn("tuned", self.inspected(target)["provenance"])
-        self.assertEqual(sorted(self.work.glob("both.ingot*")), [target])
+        kept = target.with_name("both.ingot.stats.safetensors")  # for the next pack
+        self.assertEqual(sorted(self.work.glob("both.ingot*")), [target, kept])
         before = target.read_bytes()
         self.fails(USAGE, "exists; --force", "pack", self.model, "-o", target, "--codec", "int3_gptq",
                    "--tune", self.text)
