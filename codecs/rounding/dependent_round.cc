@@ -376,14 +376,7 @@ std::uint64_t DependentRunBytes(std::uint64_t rows, std::uint64_t cols, const Tr
 
 EntropyRounded RoundDependent(const EntropyRows& rows, const EntropyGuide& guide,
                               const DependentRoundOptions& options) {
-  EntropyRounded out;
-  out.band.rows = rows.index.size();
-  out.band.cols = rows.cols;
-  out.band.codes.resize(rows.weights.size());
-  out.band.row_factors.resize(out.band.rows);
-  out.band.column_factors.resize(out.band.cols);
-  out.losses.resize(out.band.rows);
-  out.squared_errors.resize(out.band.rows);
+  EntropyRounded out(rows);
   SetEntropyFactors(rows, guide, {options.step, 0.25, kWidestRow}, out.band);
   out.classes = MeasureClasses(rows, guide, out.band);
   const std::uint64_t runs = CeilDiv(out.band.rows, options.restart);

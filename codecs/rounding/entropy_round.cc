@@ -165,16 +165,18 @@ class TileJob {
 
 }  // namespace
 
+EntropyRounded::EntropyRounded(const EntropyRows& rows)
+    : losses(rows.index.size()), squared_errors(rows.index.size()) {
+  band.rows = rows.index.size();
+  band.cols = rows.cols;
+  band.codes.resize(rows.weights.size());
+  band.row_factors.resize(band.rows);
+  band.column_factors.resize(band.cols);
+}
+
 EntropyRounded RoundEntropy(const EntropyRows& rows, const EntropyGuide& guide,
                             const EntropyRoundOptions& options) {
-  EntropyRounded out;
-  out.band.rows = rows.index.size();
-  out.band.cols = rows.cols;
-  out.band.codes.resize(rows.weights.size());
-  out.band.row_factors.resize(out.band.rows);
-  out.band.column_factors.resize(out.band.cols);
-  out.losses.resize(out.band.rows);
-  out.squared_errors.resize(out.band.rows);
+  EntropyRounded out(rows);
   SetEntropyFactors(rows, guide, {options.step, 1, kWidestRow}, out.band);
   const Spreads spreads = SpreadsOf(rows, out.band);
   const std::uint64_t tiles = CeilDiv(out.band.rows, kTileRows);

@@ -19,6 +19,9 @@ namespace ingot::codecs {
 
 // What rounding left.
 struct EntropyRounded {
+  EntropyRounded() = default;
+  explicit EntropyRounded(const EntropyRows& rows);  // with room for all of them
+
   EntropyCodes band;
   LineClasses classes;
   std::vector<double> losses;          // 1/2 fisher_i (dW H dWᵀ)_ii of each row

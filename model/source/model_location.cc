@@ -11,13 +11,13 @@
 
 #include "base/file.h"
 #include "model/text/json_text.h"
+#include "model/text/lfs_pointer.h"
 
 namespace ingot::model {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPointer = "version https://git-lfs.github.com/spec/";
 constexpr std::string_view kArtifact = "\x89ING\r\n\x1a\n";  // artifact/format.h; a test compares
 constexpr std::uint64_t kMaxSmallFile = 1 << 16;
 constexpr std::size_t kMaxName = 96;  // on the Hub
@@ -150,7 +150,7 @@ Result<std::string> LocateModel(const std::string& model) {
 }
 
 Status CheckIsNoPointer(const std::string& file) {
-  if (!BeginsWith(file, kPointer)) return OkStatus();
+  if (!BeginsWith(file, kLfsPointer)) return OkStatus();
   const auto text = ReadFileToString(file, kMaxSmallFile);
   std::string size;
   if (text.ok())

@@ -1,19 +1,12 @@
 // Tokenizer::FromAssets: which reader serves the files that are there.
 #include <algorithm>
-#include <string_view>
 
+#include "model/text/lfs_pointer.h"
 #include "model/text/rwkv_vocabulary_name.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/tokenizer_kinds.h"
 
 namespace ingot::model {
-
-namespace {
-
-// What Git has in place of a large file that was not fetched.
-constexpr std::string_view kLfsPointer = "version https://git-lfs.github.com/spec/";
-
-}  // namespace
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::FromAssets(
     const std::map<std::string, std::string>& assets) {
