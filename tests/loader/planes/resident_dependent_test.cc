@@ -13,44 +13,10 @@
 #include "loader/cpu/linear.h"
 #include "loader/weights/resident.h"
 #include "tests/loader/dependent_artifacts.h"
+#include "tests/loader/loaded_rows.h"
 
 namespace ingot::loader {
 namespace {
-
-// The weights as the codec's own decoder has them, straight from the artifact's streams.
-std::vector<float> Decoded(const artifact::ArtifactReader& reader,
-                           const artifact::TensorRecord& record) {
-  const std::uint64_t rows = record.shape[0], cols = record.shape[1];
-  codecs::PlaneSpec spec{"dependent", {}, 0};
-  for (const auto& [name, value] : record.planes[0].attributes.items())
-    spec.attributes[name] = value.get<std::int64_t>();
-  std::vector<artifact::StreamBytes> streams;
-  codecs::PlaneView view{&spec, rows, cols, {}};
-  for (const artifact::StreamRecord& stream : record.planes[0].streams)
-    streams.push_back(*reader.ReadStream(stream));
-  for (const auto& stream : streams) view.streams.push_back(stream.bytes());
-  std::vector<float> out(rows * cols);
-  EXPECT_TRUE(codecs::DecodeTensorRows({&view, 1}, 0, rows, out).ok());
-  return out;
-}
-
-std::vector<float> AllRows(const ResidentMatrix& matrix) {
-  std::vector<std::int32_t> ids(matrix.rows);
-  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i);
-  std::vector<float> rows(matrix.rows * matrix.cols);
-  GatherRows(matrix, ids, rows.data());
-  return rows;
-}
-
-std::string KindsOf(const ResidentMatrix& matrix) {
-  std::string kinds;
-  for (const codecs::PlaneSpec& spec : matrix.specs) {
-    kinds += (kinds.empty() ? "" : " ") + spec.kind;
-    if (spec.kind == "int")
-      kinds += std::to_string(std::get<std::int64_t>(spec.attributes.at("bits")));
-  }
-  return kinds;
-}
 
 class DependentLoad : public testing::Test {
  protected:

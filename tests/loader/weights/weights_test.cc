@@ -20,6 +20,7 @@
 #include "loader/cpu/linear.h"
 #include "loader/weights/resident.h"
 #include "tests/stored/crafted_artifact.h"
+#include "tests/loader/loaded_rows.h"
 
 namespace ingot::loader {
 namespace {
@@ -94,14 +95,6 @@ Result<std::unique_ptr<WeightSet>> Load(const std::string& path, int levels) {
   INGOT_ASSIGN(auto reader, artifact::ArtifactReader::Open(path, {}));
   return WeightSet::FromArtifact(std::shared_ptr<const artifact::ArtifactReader>(std::move(reader)),
                                  {.levels = levels});
-}
-
-std::vector<float> AllRows(const ResidentMatrix& matrix) {
-  std::vector<std::int32_t> ids(matrix.rows);
-  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(i);
-  std::vector<float> rows(matrix.rows * matrix.cols);
-  GatherRows(matrix, ids, rows.data());
-  return rows;
 }
 
 TEST(WeightsTest, ExactCodecsGiveTheSource) {
