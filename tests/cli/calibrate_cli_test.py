@@ -16,7 +16,7 @@ import time
 import unittest
 
 import tiny_model
-from cli_test import FAILED, INGOT, NOT_FOUND, OK, USAGE, Case, ingot
+from cli_case import FAILED, INGOT, NOT_FOUND, OK, USAGE, Case, ingot
 
 PROGRAM = pathlib.Path(shutil.which(INGOT) or INGOT).resolve().parent / "ingot-calibrate"
 RUN = ["--tokens", 2048, "--backward-tokens", 1024, "--context", 64]

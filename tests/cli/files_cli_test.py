@@ -13,7 +13,7 @@ import subprocess
 import unittest
 
 import tiny_model
-from cli_test import FAILED, INGOT, NOT_FOUND, OK, USAGE, Case
+from cli_case import FAILED, INGOT, NOT_FOUND, OK, USAGE, Case
 
 WORDS = "The quick brown fox jumps over the lazy dog. " * 20
 CALIBRATE = pathlib.Path(INGOT).with_name("ingot-calibrate")

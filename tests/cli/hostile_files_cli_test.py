@@ -14,7 +14,7 @@ import time
 import unittest
 
 import tiny_model
-from cli_test import FAILED, INGOT, OK, USAGE, Case, ingot
+from cli_case import FAILED, INGOT, OK, USAGE, Case, ingot
 
 BIG_VOCABULARY = 300_000
 

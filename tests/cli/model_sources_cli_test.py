@@ -11,7 +11,7 @@ import struct
 import unittest
 
 import tiny_model
-from cli_test import CORRUPT, FAILED, NOT_FOUND, USAGE, Case
+from cli_case import CORRUPT, FAILED, NOT_FOUND, USAGE, Case
 from family_case import FIXTURES
 
 LETTER = 66  # "B" in the tiny model's vocabulary of bytes

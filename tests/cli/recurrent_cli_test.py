@@ -6,7 +6,7 @@ usage: INGOT=path/to/ingot recurrent_cli_test.py
 import unittest
 
 import tiny_model
-from cli_test import Case
+from cli_case import Case
 from family_case import FamilyTests
 
 MODELS = ["mamba", "mamba-bias-untied", "falcon-mamba", "mamba2", "mamba2-limits-tied", "jamba", "bamba",

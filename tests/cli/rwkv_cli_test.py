@@ -9,7 +9,7 @@ import shutil
 import unittest
 
 import tiny_model
-from cli_test import FAILED, NOT_FOUND, Case, ingot
+from cli_case import FAILED, NOT_FOUND, Case, ingot
 from family_case import FIXTURES, FamilyTests
 
 MODELS = ["rwkv4-pth", "rwkv4-hf", "rwkv50-pth", "rwkv51-pth", "rwkv52-pth", "rwkv52-hf", "rwkv6-pth",

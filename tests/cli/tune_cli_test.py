@@ -12,7 +12,7 @@ import sys
 import unittest
 
 import tiny_model
-from cli_test import INGOT, NOT_FOUND, USAGE, Case
+from cli_case import INGOT, NOT_FOUND, USAGE, Case
 
 PROGRAM = pathlib.Path(shutil.which(INGOT) or INGOT).resolve().parent / "ingot-calibrate"
 RUN = ["--tokens", 1024, "--context", 64, "--epochs", 2]
