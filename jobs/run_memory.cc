@@ -26,7 +26,7 @@ RunMemory RunMemoryOf(const inspect::Summary& summary, std::uint64_t tokens) {
   for (const inspect::TensorSummary& tensor : summary.tensors)
     if (static_cast<double>(tensor.size.resident_bytes) >
         kDecoded * static_cast<double>(tensor.size.stored_bytes))
-      memory.weight_bytes += tensor.size.stored_bytes;
+      memory.file_bytes += tensor.size.stored_bytes;
   memory.other_bytes = kProcessBytes + kTokenizerFactor * summary.asset_bytes;
   std::set<std::string, std::less<>> names;
   for (const inspect::TensorSummary& tensor : summary.tensors) names.insert(tensor.name);

@@ -41,8 +41,9 @@ TEST(RunMemory, WhatIsDecodedCountsTwiceWhatIsMappedOnce) {
   summary.tensors = {Tensor(1000, 1000), Tensor(400, 900)};
   summary.total.resident_bytes = 1900;
   const RunMemory memory = RunMemoryOf(summary, 1);
-  EXPECT_EQ(memory.weight_bytes, 1900u + 400u);
-  EXPECT_EQ(memory.total(), memory.weight_bytes + memory.cache_bytes + memory.other_bytes);
+  EXPECT_EQ(memory.weight_bytes, 1900u);
+  EXPECT_EQ(memory.file_bytes, 400u);
+  EXPECT_EQ(memory.total(), 2300u + memory.cache_bytes + memory.other_bytes);
 }
 
 TEST(RunMemory, AConfigurationThatMakesNoModelHasNoCache) {

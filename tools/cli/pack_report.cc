@@ -125,6 +125,7 @@ inspect::Json PackReportJson(const inspect::Summary& summary, const pack::PackRe
   const jobs::RunMemory memory = jobs::RunMemoryOf(summary, kRunTokens);
   json["run_memory"] = {{"tokens", kRunTokens},
                         {"weight_bytes", memory.weight_bytes},
+                        {"file_bytes", memory.file_bytes},
                         {"cache_bytes", memory.cache_bytes},
                         {"other_bytes", memory.other_bytes}};
   return json;
