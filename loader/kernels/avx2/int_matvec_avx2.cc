@@ -75,7 +75,7 @@ struct V {
   }
 
   template <typename Put>
-  static void Turn(const std::uint8_t* from, std::size_t stride, Put put) {
+  [[gnu::always_inline]] static void Turn(const std::uint8_t* from, std::size_t stride, Put put) {
     Int b[8];  // b[4 i + k]: column k of each four, rows 4 i ... 4 i + 3
 #pragma GCC unroll 2
     for (std::size_t i = 0; i < 8; i += 4) {
