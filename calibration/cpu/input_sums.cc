@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "calibration/expert_pool.h"
 #include "calibration/stages.h"
 #include "calibration/statistics_writer.h"
 #include "codecs/rounding/cholesky.h"
@@ -20,8 +21,6 @@ namespace {
 // its operands.
 constexpr std::size_t kBlockRows = 96, kBlockColumns = 64;
 constexpr std::size_t kColumnGrain = 64;
-// An expert with fewer tokens than this share of its columns takes the layer's pooled statistics.
-constexpr double kLeastTokensPerColumn = 0.25;
 // Shares of the mean diagonal that are tried where a matrix is not positive definite.
 constexpr double kDampings[] = {1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2};
 // The smallest pivot, as a share of the mean diagonal, that float32 can tell from zero.
@@ -180,24 +179,20 @@ void InputSums::PoolExperts(std::vector<std::string>& notes) {
   if (own_->layers.empty()) return;
   const model::MlpSpec& mlp = own_->layers[0].mlp;
   if (mlp.experts.empty()) return;
-  const std::string pooled_down = "pooled/" + mlp.experts[0].down.weight;
-  const std::string pooled_input = key_of_.at(mlp.router.weight);
   const auto tokens_of = [&](const model::LinearRef& ref) -> std::uint64_t {
     const auto it = key_of_.find(ref.weight);
     return it == key_of_.end() ? 0 : inputs_.at(it->second).tokens;
   };
+  const ExpertPool experts = FindPoorExperts(mlp, tokens_of);
+  coverage_[mlp.router.weight] = experts.coverage;
+  if (experts.poor.empty()) return;
   Input pool;
-  std::vector<float>& coverage = coverage_[mlp.router.weight];
-  std::vector<std::size_t> poor;
-  for (std::size_t e = 0; e < mlp.experts.size(); ++e) {
-    const model::LinearRef& down = mlp.experts[e].down;
-    const std::uint64_t tokens = tokens_of(down);
-    coverage.push_back(static_cast<float>(tokens));
-    if (static_cast<double>(tokens) <
-        kLeastTokensPerColumn * static_cast<double>(std::max(down.cols, mlp.router.cols)))
-      poor.push_back(e);
+  pool.tokens = experts.tokens;
+  const auto all = static_cast<double>(pool.tokens);
+  for (const model::MlpSpec& expert : mlp.experts) {
+    const std::uint64_t tokens = tokens_of(expert.down);
     if (tokens == 0) continue;
-    const Input& own = inputs_.at(key_of_.at(down.weight));
+    const Input& own = inputs_.at(key_of_.at(expert.down.weight));
     const auto weight = static_cast<double>(tokens);
     if (pool.outer.empty()) {
       pool.n = own.n;
@@ -208,41 +203,21 @@ void InputSums::PoolExperts(std::vector<std::string>& notes) {
     for (std::size_t i = 0; i < own.outer.size(); ++i)
       pool.outer[i] += static_cast<float>(weight) * own.outer[i];
     for (std::size_t i = 0; i < own.n; ++i) pool.magnitude[i] += weight * own.magnitude[i];
-    pool.tokens += tokens;
   }
-  if (poor.empty() || pool.tokens == 0) return;
-  const auto tokens = static_cast<double>(pool.tokens);
-  for (float& value : pool.outer) value = static_cast<float>(static_cast<double>(value) / tokens);
-  for (double& value : pool.magnitude) value /= tokens;
-  for (const std::size_t e : poor) {
-    const model::MlpSpec& expert = mlp.experts[e];
-    notes.push_back(
-        fmt::format("{}: expert {} saw {} tokens: it takes the layer's pooled MLP input ('{}') and "
-                    "the experts' pooled down input ('{}')",
-                    StageName(*architecture_, stage_), e, static_cast<std::uint64_t>(coverage[e]),
-                    pooled_input, pooled_down));
-    for (const model::LinearRef* ref : {&expert.gate, &expert.up, &expert.down}) {
-      if (!ref->present()) continue;
-      inputs_.erase(ref->weight);
-      key_of_[ref->weight] = ref == &expert.down ? pooled_down : pooled_input;
-    }
-  }
-  inputs_[pooled_down] = std::move(pool);
+  for (float& value : pool.outer) value = static_cast<float>(static_cast<double>(value) / all);
+  for (double& value : pool.magnitude) value /= all;
+  for (const std::string& key :
+       TakePooledInputs(experts, mlp, StageName(*architecture_, stage_), key_of_, notes))
+    inputs_.erase(key);
+  inputs_[experts.down_key] = std::move(pool);
 }
 
 void InputSums::DampAll(std::vector<std::string>& notes) {
   for (auto& [key, input] : inputs_) {
     const double damping = Damp(input.outer.data(), input.n);
     if (damping == 0) continue;
-    if (damping < 0)
-      notes.push_back(
-          fmt::format("{}: E[xxᵀ] of '{}' over {} tokens cannot be made positive definite",
-                      StageName(*architecture_, stage_), key, input.tokens));
-    else
-      notes.push_back(fmt::format(
-          "{}: E[xxᵀ] of '{}' over {} tokens is not positive definite: {:g} of its mean diagonal "
-          "was added",
-          StageName(*architecture_, stage_), key, input.tokens, damping));
+    notes.push_back(
+        DampingNote(StageName(*architecture_, stage_), key, input.tokens, damping));
   }
 }
 

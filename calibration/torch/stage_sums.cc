@@ -10,14 +10,14 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "calibration/expert_pool.h"
+#include "calibration/stages.h"
 #include "calibration/statistics_writer.h"
 
 namespace ingot::calibration {
 namespace {
 
 constexpr std::int64_t kBlockRows = 256;  // of a sum of outer products, a task each
-// An expert with fewer tokens than this share of its columns takes the layer's pooled statistics.
-constexpr double kLeastTokensPerColumn = 0.25;
 // Shares of the mean diagonal that are tried where a matrix is not positive definite.
 constexpr double kDampings[] = {1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2};
 
@@ -141,48 +141,30 @@ void StageSums::PoolExperts(std::vector<std::string>& notes) {
   if (stage_ == 0 || stage_ > architecture_->layers.size()) return;
   const model::MlpSpec& mlp = architecture_->layers[stage_ - 1].mlp;
   if (mlp.experts.empty()) return;
-  const std::string pooled_down = "pooled/" + mlp.experts[0].down.weight;
-  const std::string pooled_input = key_of_.at(mlp.router.weight);
-  const auto tokens_of = [&](const model::LinearRef& ref) {
+  const auto tokens_of = [&](const model::LinearRef& ref) -> std::uint64_t {
     const auto it = key_of_.find(ref.weight);
     return it == key_of_.end() ? 0 : inputs_.at(it->second).tokens;
   };
+  const ExpertPool experts = FindPoorExperts(mlp, tokens_of);
+  coverage_[mlp.router.weight] = experts.coverage;
+  if (experts.poor.empty()) return;
   Input pool;
-  std::vector<float>& coverage = coverage_[mlp.router.weight];
-  std::vector<std::size_t> poor;
-  for (std::size_t e = 0; e < mlp.experts.size(); ++e) {
-    const model::LinearRef& down = mlp.experts[e].down;
-    const std::uint64_t tokens = tokens_of(down);
-    coverage.push_back(static_cast<float>(tokens));
-    if (static_cast<double>(tokens) <
-        kLeastTokensPerColumn * static_cast<double>(std::max(down.cols, mlp.router.cols)))
-      poor.push_back(e);
+  pool.tokens = experts.tokens;
+  for (const model::MlpSpec& expert : mlp.experts) {
+    const std::uint64_t tokens = tokens_of(expert.down);
     if (tokens == 0) continue;
-    const Input& own = inputs_.at(key_of_.at(down.weight));
+    const Input& own = inputs_.at(key_of_.at(expert.down.weight));
     const auto weight = static_cast<double>(tokens);
     pool.outer = pool.outer.defined() ? pool.outer.add_(own.outer, weight) : own.outer * weight;
     pool.magnitude = pool.magnitude.defined() ? pool.magnitude.add_(own.magnitude, weight)
                                               : own.magnitude * weight;
-    pool.tokens += tokens;
   }
-  if (poor.empty()) return;
   pool.outer.div_(static_cast<double>(pool.tokens));
   pool.magnitude.div_(static_cast<double>(pool.tokens));
-  for (const std::size_t e : poor) {
-    const model::MlpSpec& expert = mlp.experts[e];
-    notes.push_back(
-        fmt::format("{}: expert {} saw {} tokens: it takes the layer's pooled MLP input ('{}') and "
-                    "the experts' "
-                    "pooled down input ('{}')",
-                    StageName(*architecture_, stage_), e, static_cast<std::uint64_t>(coverage[e]),
-                    pooled_input, pooled_down));
-    for (const model::LinearRef* ref : {&expert.gate, &expert.up, &expert.down}) {
-      if (!ref->present()) continue;
-      inputs_.erase(ref->weight);
-      key_of_[ref->weight] = ref == &expert.down ? pooled_down : pooled_input;
-    }
-  }
-  inputs_[pooled_down] = std::move(pool);
+  for (const std::string& key :
+       TakePooledInputs(experts, mlp, StageName(*architecture_, stage_), key_of_, notes))
+    inputs_.erase(key);
+  inputs_[experts.down_key] = std::move(pool);
 }
 
 void StageSums::DampAll(std::vector<std::string>& notes) {
@@ -194,16 +176,8 @@ void StageSums::DampAll(std::vector<std::string>& notes) {
   for (std::size_t i = 0; i < all.size(); ++i) damping[i] = Damp(all[i].second->outer);
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (damping[i] == 0) continue;
-    const std::uint64_t tokens = all[i].second->tokens;
-    if (damping[i] < 0)
-      notes.push_back(
-          fmt::format("{}: E[xxᵀ] of '{}' over {} tokens cannot be made positive definite",
-                      StageName(*architecture_, stage_), *all[i].first, tokens));
-    else
-      notes.push_back(fmt::format(
-          "{}: E[xxᵀ] of '{}' over {} tokens is not positive definite: {:g} of its mean diagonal "
-          "was added",
-          StageName(*architecture_, stage_), *all[i].first, tokens, damping[i]));
+    notes.push_back(DampingNote(StageName(*architecture_, stage_), *all[i].first,
+                                all[i].second->tokens, damping[i]));
   }
 }
 

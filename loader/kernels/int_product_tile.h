@@ -1,0 +1,114 @@
+// Of the int product: a tile of rows, its scales, and how its codes and a token's inputs lie.
+// A part of int_product_body.h, by whose rules it is included.
+#pragma once
+
+#include <immintrin.h>
+
+#include "loader/kernels/int_matvec.h"
+
+namespace ingot::loader {
+namespace {
+
+constexpr std::size_t kQuadBytes = kMatvecRows * kLaneInputs;  // of a panel
+constexpr std::size_t kRowVecs = kMatvecRows / V::kLanes;
+constexpr std::size_t kTurnInputs = kLaneInputs * V::kLanes;  // of a row in one TurnBlock
+
+// One pass of a tile's rows over a plane.
+struct RowTile {
+  const IntMatvec* matvec;
+  std::size_t first;  // of matvec->rows
+  std::size_t rows;   // <= kMatvecRows
+  std::uint8_t* panel;
+  std::uint8_t* codes;  // kLanes rows x kChunkInputs, one code a byte
+  float* scales;        // [groups][kMatvecRows]
+  float* zeros;         // the same
+  // What lies a tile further, asked for as codes are read: in the order of memory, not of rows.
+  mutable const std::uint8_t* ahead;
+  const std::uint8_t* ahead_end;
+};
+
+// As much of it as kLanes rows of `bytes` read are.
+inline void Ahead(const RowTile& tile, std::size_t bytes) {
+  const std::uint8_t* end = tile.ahead + V::kLanes * bytes;
+  if (end > tile.ahead_end) end = tile.ahead_end;
+  for (; tile.ahead < end; tile.ahead += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(tile.ahead), _MM_HINT_T1);
+}
+
+inline float HalfAt(const std::uint8_t* from, std::uint64_t index) {
+  std::uint16_t half;
+  __builtin_memcpy(&half, from + 2 * index, 2);
+  return _cvtsh_ss(half);
+}
+
+// out[g][r] = of(row r, groups from g on)[0 ...], kLanes by kLanes; absent rows are zero.
+template <typename OfRow>
+inline void TurnGroups(const RowTile& tile, std::uint64_t groups, float* out, OfRow of_row) {
+  alignas(64) float rows[V::kLanes][V::kLanes];
+  for (std::size_t first = 0; first < kMatvecRows; first += V::kLanes)
+    for (std::uint64_t g = 0; g < groups; g += V::kLanes) {
+      const std::size_t count = groups - g < V::kLanes ? groups - g : V::kLanes;
+      for (std::size_t r = 0; r < V::kLanes; ++r)
+        V::StoreFloat(rows[r],
+                      first + r < tile.rows ? of_row(first + r, g, count) : V::ZeroFloat());
+      V::Turn(reinterpret_cast<const std::uint8_t*>(rows), sizeof rows[0],
+              [&](std::size_t j, typename V::Int turned) {
+                if (j < count)
+                  V::Store(reinterpret_cast<std::uint8_t*>(out + (g + j) * kMatvecRows + first),
+                           turned);
+              });
+    }
+}
+
+// Scales of the tile's rows, and their zero points less what a panel's codes are too small by.
+inline void ExpandScales(const RowTile& tile, float less) {
+  const PlaneOperand& plane = *tile.matvec->plane;
+  const float factor = plane.table != nullptr ? 1.0f / codecs::kNormalUnits : 1.0f;
+  const std::uint64_t first = tile.matvec->row_begin + tile.first;
+  TurnGroups(tile, plane.groups, tile.scales,
+             [&](std::size_t r, std::uint64_t g, std::size_t count) {
+               const std::uint64_t at = (first + r) * plane.groups + g;
+               if (plane.row_scales == nullptr)
+                 return V::Mul(V::FromHalf(plane.scales + 2 * at, count), V::SetFloat(factor));
+               const float row_scale = factor * HalfAt(plane.row_scales, first + r);
+               return V::Mul(V::FromInt8(plane.scales + at, count), V::SetFloat(row_scale));
+             });
+  if (plane.zeros == nullptr) return;
+  const float step = 1.0f / static_cast<float>(1 << (8 - plane.bits));
+  TurnGroups(tile, plane.groups, tile.zeros,
+             [&](std::size_t r, std::uint64_t g, std::size_t count) {
+               const std::uint64_t at = (first + r) * plane.groups + g;
+               return V::MulAdd(V::FromUint8(plane.zeros + at, count), V::SetFloat(step),
+                                V::SetFloat(-less));
+             });
+}
+
+// Codes of 4 bits stay two in a byte, in blocks of 128 codes whose first half is the low bits, or in
+// the block of 64 that ends a row: taken apart when tokens meet them, they are stored once.
+constexpr std::size_t kNibbleHalf = 64;
+constexpr std::size_t kLastNibbleHalf = 32;
+
+// What a panel's codes are more than the levels that they stand for, as a shift of inputs' sums;
+// -1: nothing.
+template <Codes kCodes>
+inline int OffsetShift(const PlaneOperand& plane) {
+  if constexpr (kCodes == Codes::kZero) return -1;
+  if constexpr (kCodes == Codes::kTable) return V::kSignedPanels ? -1 : 7;
+  if (plane.offset == 0 || (V::kSignedPanels && plane.bits == 8)) return -1;
+  return plane.bits - 1;
+}
+
+// How a panel holds codes; kSigned: of 8 bits less 128, where V wants that; kLastNibbles: a block of
+// 2 kLastNibbleHalf.
+enum class Form { kBytes, kSigned, kNibbles, kLastNibbles };
+constexpr bool IsNibbles(Form form) { return form == Form::kNibbles || form == Form::kLastNibbles; }
+
+// Of one token in a chunk.
+struct ChunkInputs {
+  const std::int8_t* q;
+  const float* scales;
+  const std::int32_t* sums;  // of spans
+};
+
+}  // namespace
+}  // namespace ingot::loader
