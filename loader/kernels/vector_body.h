@@ -456,3 +456,15 @@ static double WeightedDifference(const float* a, float max_a, const float* b, st
   sum.Add(Exp(F::Load(as)) * F::Load(ds));
   return sum.Total();
 }
+
+constexpr VectorKernels kRows = {RmsNorm,
+                                 LayerNorm,
+                                 Activate,
+                                 Softcap,
+                                 AddScaled,
+                                 Attend<float>,
+                                 Attend<std::uint16_t>,
+                                 AttendCodes<8>,
+                                 AttendCodes<4>,
+                                 Stats,
+                                 WeightedDifference};

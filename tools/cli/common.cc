@@ -18,8 +18,8 @@
 #include <utility>
 
 #include "base/parallel.h"
-#include "files/processors.h"
 #include "inspect/text_format.h"
+#include "loader/processors.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
 
@@ -100,7 +100,7 @@ void AddThreadsOption(CLI::App* command) {
           "--threads",
           [](const std::size_t& threads) {
             // More of them would only take turns.
-            const Processors here = FindProcessors();
+            const loader::Processors here = loader::FindProcessors();
             const std::size_t most =
                 here.quota > 0 ? std::min(here.quota, here.logical) : here.logical;
             if (threads > most)

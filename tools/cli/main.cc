@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/parallel.h"
-#include "files/processors.h"
+#include "loader/processors.h"
 #include "tools/cli/common.h"
 #include "tools/cli/config_file.h"
 #include "tools/cli/signals.h"
@@ -99,7 +99,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(kFooter);
   Outcome outcome;
-  SetThreads(FindProcessors().usable());
+  SetThreads(loader::FindProcessors().usable());
   // In order of use.
   AddPackCommand(app, outcome);
   AddRunCommand(app, outcome);

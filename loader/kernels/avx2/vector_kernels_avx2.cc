@@ -18,16 +18,6 @@ static inline F LoadNibbles(const std::uint8_t* p, bool upper) {
 
 }  // namespace
 
-const VectorKernels kVectorAvx2 = {RmsNorm,
-                                   LayerNorm,
-                                   Activate,
-                                   Softcap,
-                                   AddScaled,
-                                   Attend<float>,
-                                   Attend<std::uint16_t>,
-                                   AttendCodes<8>,
-                                   AttendCodes<4>,
-                                   Stats,
-                                   WeightedDifference};
+const VectorKernels kVectorAvx2 = kRows;
 
 }  // namespace ingot::loader

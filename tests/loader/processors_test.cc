@@ -1,4 +1,4 @@
-#include "files/processors.h"
+#include "loader/processors.h"
 
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace ingot {
+namespace ingot::loader {
 namespace {
 
 class ProcessorsTest : public testing::Test {
@@ -55,4 +55,4 @@ TEST_F(ProcessorsTest, TheLeastQuotaOfTheGroupsCounts) {
 }
 
 }  // namespace
-}  // namespace ingot
+}  // namespace ingot::loader

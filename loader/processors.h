@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <string>
 
-namespace ingot {
+namespace ingot::loader {
 
 struct Processors {
   std::size_t logical = 1;   // that the scheduler lets us use
@@ -20,4 +20,4 @@ struct Processors {
 // `sys` is /sys, `cgroup` the process's folder under it or empty for its own; for tests.
 Processors FindProcessors(const std::string& sys = "/sys", const std::string& cgroup = {});
 
-}  // namespace ingot
+}  // namespace ingot::loader

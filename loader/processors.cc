@@ -1,4 +1,4 @@
-#include "files/processors.h"
+#include "loader/processors.h"
 
 #include <sched.h>
 
@@ -6,7 +6,7 @@
 #include <fstream>
 #include <set>
 
-namespace ingot {
+namespace ingot::loader {
 namespace {
 
 std::string Line(const std::string& path) {
@@ -59,4 +59,4 @@ Processors FindProcessors(const std::string& sys, const std::string& cgroup) {
   return found;
 }
 
-}  // namespace ingot
+}  // namespace ingot::loader
