@@ -41,6 +41,10 @@ FORBIDDEN = [
       for folder, seen in (("loader/kernels", ["kernels"]), ("loader/planes", ["kernels", "planes"]),
                            ("loader/weights", ["kernels", "planes", "weights"]),
                            ("loader/cpu", ["kernels", "planes", "weights", "cpu"]))),
+    *((folder, rf"loader/(?!({'|'.join(seen)}))", "cuda/host <- cuda/grid.h <- cuda/kernels, over layouts alone")
+      for folder, seen in (("loader/cuda/host", ["cuda/host/", r"cuda/(grid_types|device)\.h", r"cuda/kernels/launch_types\.h"]),
+                           ("loader/cuda/kernels", ["cuda/kernels/", r"cuda/(grid|launch)\.h", r"kernels/\w+\.h"]))),
+    ("loader/cuda/kernels", r"(nlohmann/|fmt/|spdlog/|iostream|model/|artifact/|stored/)", "kernels are small in includes"),
     *((room, r"codecs/(rounding|encoders|recipe)", "a reader sees the vocabulary and planes/") for room in
       ("loader", "inspect", "stored")),
 ]
