@@ -9,7 +9,6 @@
 
 #include "base/random.h"
 #include "jobs/cold_file.h"
-#include "loader/cpu/page_format.h"
 #include "loader/cpu/recurrent_state.h"
 #include "loader/energy_meter.h"
 #include "loader/runner.h"
@@ -44,7 +43,6 @@ class Bench {
   Status CheckNumbers() const;
   Status Load();
   Status CheckMemory();
-  Result<std::shared_ptr<const loader::Model>> Open() const;
   std::vector<SpeedBench> Plan() const;
   // One run of it; seconds of one step.
   Result<double> RunOnce(SpeedBench& bench);
@@ -88,21 +86,11 @@ Status Bench::CheckNumbers() const {
   return CheckList("--steps", {options_.steps}, 1, kMostRuns);
 }
 
-Result<std::shared_ptr<const loader::Model>> Bench::Open() const {
-  loader::ModelOptions open;
-  open.key = options_.key;
-  open.selection.levels = options_.levels;
-  open.max_decoded_bytes = options_.max_decoded_bytes;
-  open.compute = options_.exact ? loader::Compute::kExact : loader::Compute::kFast;
-  open.allow_truncated = true;
-  return loader::Model::Open(options_.file, open);
-}
-
 Status Bench::Load() {
   Status status;
   const auto open = [&]() -> Status {
     model_ = nullptr;
-    INGOT_ASSIGN(model_, Open());
+    INGOT_ASSIGN(model_, OpenForBench(options_));
     return OkStatus();
   };
   LoadBench load;
@@ -158,13 +146,7 @@ std::vector<SpeedBench> Bench::Plan() const {
   using Kind = SpeedBench::Kind;
   std::vector<SpeedBench> plan;
   if (options_.compare_modes) {
-    std::size_t most = 1;
-    model_->weights().ForEach([&](const loader::ResidentMatrix& matrix) {
-      std::size_t planes = 0;
-      for (std::size_t p = 0; p < matrix.planes.size(); ++p)
-        planes += loader::Prepared(matrix, p).is_transform() ? 0 : 1;
-      most = std::max(most, planes);
-    });
+    const std::size_t most = loader::PlaneCount(model_->weights());
     for (const std::uint64_t context : options_.contexts)
       for (std::uint64_t planes = 1; planes <= most; ++planes)
         plan.push_back({Kind::kDecode, 1, context, planes});
@@ -269,14 +251,9 @@ void Bench::Finish(SpeedBench& bench, std::vector<double> seconds) {
 
 Result<BenchJobResult> Bench::Run() {
   INGOT_TRY(CheckNumbers());
-  const loader::PageFormat* pages =
-      options_.cache.empty() ? nullptr : loader::FindPageFormat(options_.cache);
-  if (!options_.cache.empty() && pages == nullptr)
-    return InvalidArgument("--kv " + options_.cache + ": no such format of keys and values");
+  INGOT_ASSIGN(const loader::PageFormat* pages, PagesOf(options_));
   INGOT_TRY(monitor_.Check());
   INGOT_TRY(Load());
-  if (model_->architecture().masked)
-    return Unsupported(options_.file + ": an encoder generates nothing; bench takes decoders");
   recurrent_ = loader::HasRecurrentLayers(model_->architecture());
   loader::RunnerOptions runner_options;
   runner_options.pages = pages;
@@ -331,6 +308,27 @@ Spread SpreadOf(std::vector<double> values) {
   const std::size_t n = values.size();
   const double median = n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
   return {median, values[n / 4], values[n - 1 - n / 4]};
+}
+
+Result<std::shared_ptr<const loader::Model>> OpenForBench(const BenchJobOptions& options) {
+  loader::ModelOptions open;
+  open.key = options.key;
+  open.selection.levels = options.levels;
+  open.max_decoded_bytes = options.max_decoded_bytes;
+  open.compute = options.exact ? loader::Compute::kExact : loader::Compute::kFast;
+  open.allow_truncated = true;
+  INGOT_ASSIGN(auto model, loader::Model::Open(options.file, open));
+  if (model->architecture().masked)
+    return Unsupported(options.file + ": an encoder generates nothing; bench takes decoders");
+  return model;
+}
+
+Result<const loader::PageFormat*> PagesOf(const BenchJobOptions& options) {
+  if (options.cache.empty()) return nullptr;
+  const loader::PageFormat* pages = loader::FindPageFormat(options.cache);
+  if (pages == nullptr)
+    return InvalidArgument("--kv " + options.cache + ": no such format of keys and values");
+  return pages;
 }
 
 Result<BenchJobResult> RunBenchJob(const BenchJobOptions& options, const Monitor& monitor) {

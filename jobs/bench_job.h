@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "artifact/signature.h"
 #include "base/status.h"
 #include "jobs/job.h"
+#include "loader/cpu/page_format.h"
 #include "loader/loaded_model.h"
 #include "loader/machine_limits.h"
 #include "loader/memory_use.h"
@@ -76,6 +78,12 @@ struct BenchJobResult {
   loader::MemoryUse memory;
   std::string energy;  // whose joules; empty: not measured
 };
+
+// The model as the options say it is opened; NotFound, Corruption, ... as Model::Open. Unsupported
+// for an encoder, which generates nothing.
+Result<std::shared_ptr<const loader::Model>> OpenForBench(const BenchJobOptions& options);
+// The pages that they name, or null: the loader's choice. InvalidArgument for an unknown name.
+Result<const loader::PageFormat*> PagesOf(const BenchJobOptions& options);
 
 // InvalidArgument for numbers that no bench can have; Limit before any work where the caches would
 // not fit into memory, with what would.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "loader/speculate/speculative_decoder.h"
+
 namespace ingot::loader {
 namespace {
 
@@ -33,36 +35,50 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
     return Unsupported("an encoder predicts masked tokens, it does not continue a text");
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
   INGOT_ASSIGN(session.sequence().sampler, Sampler::Make(options.sampler));
-  Sampler& sampler = *session.sequence().sampler;
   GenerateResult result;
   result.prompt_tokens = ids.size();
   auto start = Clock::now();
-  INGOT_ASSIGN(std::span<const float> logits, session.Prefill(ids).At("prompt"));
+  INGOT_ASSIGN(const std::span<const float> logits, session.Prefill(ids).At("prompt"));
   result.prefill_seconds = SecondsSince(start);
   model::StreamDecoder decoder = DecoderAfter(*tokenizer, ids.back());
-  std::vector<model::TokenId> seen(ids.begin(), ids.end());
-  start = Clock::now();
-  while (result.tokens.size() < options.max_tokens) {
-    INGOT_ASSIGN(const model::TokenId id, sampler.Sample(logits, seen));
+  INGOT_ASSIGN(auto decoding,
+               SpeculativeDecoder::Make(session.runner(), session.sequence(), options.speculation,
+                                        ids, result.prefill_seconds));
+  if (options.stop_at_eos) decoding.EndAt(tokenizer->eos_ids());
+  // Whether the text goes on after the token.
+  const auto deliver = [&](model::TokenId id) {
     if (options.stop_at_eos && EndsText(*tokenizer, id)) {
       result.stop = StopReason::kEndOfText;
-      break;
+      return false;
     }
     result.tokens.push_back(id);
-    seen.push_back(id);
     const std::string text = decoder.Push(id);
     if (!text.empty() && !piece(text)) {
       result.stop = StopReason::kCallback;
-      break;
+      return false;
     }
-    if (result.tokens.size() == options.max_tokens) break;
+    return result.tokens.size() < options.max_tokens;
+  };
+  start = Clock::now();
+  bool goes_on = false;
+  if (options.max_tokens > 0) {
+    INGOT_ASSIGN(const model::TokenId first, decoding.First(logits));
+    goes_on = deliver(first);
+  }
+  while (goes_on) {
     if (session.position() == session.context()) {
       result.stop = StopReason::kContextFull;
       break;
     }
-    INGOT_ASSIGN(logits, session.Decode(id));
-    ++result.decode_steps;
+    INGOT_TRY(decoding.Next(options.max_tokens - result.tokens.size(), [&](model::TokenId id) {
+      goes_on = deliver(id);
+      return goes_on;
+    }));
   }
+  result.speculation = decoding.stats();
+  result.decode_steps = result.speculation.steps;
+  const std::uint64_t drawn = result.speculation.tokens;
+  result.decode_tokens = drawn - std::min<std::uint64_t>(drawn, 1);
   result.decode_seconds = SecondsSince(start);
   if (const std::string rest = decoder.Finish(); !rest.empty()) piece(rest);
   result.beyond_trained_length = session.beyond_trained_length();

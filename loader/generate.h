@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "loader/sampler.h"
 #include "loader/session.h"
+#include "loader/speculate/speculation.h"
 
 namespace ingot::loader {
 
@@ -20,6 +21,8 @@ struct GenerateOptions {
   std::uint64_t max_tokens = 256;
   SamplerOptions sampler;
   bool stop_at_eos = true;
+  // How, not what: the tokens are the same in any mode.
+  SpeculationOptions speculation;
 };
 
 enum class StopReason { kMaxTokens, kEndOfText, kCallback, kContextFull };
@@ -29,8 +32,12 @@ struct GenerateResult {
   std::vector<model::TokenId> tokens;  // generated, without the one that ended the text
   std::uint64_t prompt_tokens = 0;
   double prefill_seconds = 0;  // prompt_tokens of work
-  double decode_seconds = 0;   // one forward less than tokens: the first came from prefill
+  double decode_seconds = 0;   // decode_tokens of work
   std::uint64_t decode_steps = 0;
+  // Tokens that those steps gave: the first of a text comes from prefill, the one that ends it
+  // counts.
+  std::uint64_t decode_tokens = 0;
+  SpeculationStats speculation;
   bool beyond_trained_length = false;  // obeyed, but the model never saw such positions
 };
 

@@ -99,6 +99,26 @@ void Runner::Truncate(Sequence& sequence, std::uint64_t length) {
   sequence.stale_ = pages.length() < length;
 }
 
+Runner::Place Runner::Save(const Sequence& sequence) const {
+  Place place{sequence.position(), std::nullopt};
+  if (recurrent_ && !sequence.stale_) place.states = sequence.state_.state.Copy();
+  return place;
+}
+
+void Runner::Return(Sequence& sequence, const Place& place) {
+  if (sequence.position() == place.length) return;
+  PageTable& pages = sequence.state_.pages;
+  const bool kept =
+      place.states && !sequence.stale_ && !CrossesLongRope(place.length, sequence.position());
+  if (kept) pages.Truncate(place.length);
+  // Pages of codes may forget more than was asked for.
+  if (!kept || pages.length() < place.length) return Truncate(sequence, place.length);
+  sequence.ids_.resize(place.length);
+  sequence.planes_.resize(place.length);
+  sequence.state_.expected_length = place.length;
+  sequence.state_.state = place.states->Copy();
+}
+
 Status Runner::CheckIds(std::span<const model::TokenId> ids) const {
   if (ids.empty()) return InvalidArgument("no tokens to run");
   const std::uint64_t vocab = model_->architecture().vocab_size;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -48,6 +49,16 @@ class Runner {
   // Forgets positions from `length` on. A state cannot go back: with recurrent layers the tokens
   // before are run again with the next step. REQUIRES: length <= sequence.position().
   void Truncate(Sequence& sequence, std::uint64_t length);
+
+  // Where a sequence stands and the states of its recurrent layers there.
+  struct Place {
+    std::uint64_t length = 0;
+    std::optional<RecurrentState> states;  // none: there are none, or they must be run again anyway
+  };
+  Place Save(const Sequence& sequence) const;
+  // Truncate to where it was saved, without running anything again where states were. REQUIRES:
+  // place.length <= sequence.position(), and the tokens before it are those of then.
+  void Return(Sequence& sequence, const Place& place);
 
   // Checks that `ids` can follow and makes room for them. A prompt that comes in several steps says
   // so first: nothing of it runs unless all of it can, and longrope's and dynamic frequencies go by

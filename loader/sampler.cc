@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <unordered_set>
 
 #include "loader/kernels/vector_kernels.h"
@@ -11,6 +12,15 @@ namespace {
 
 // Candidates that are sorted at first.
 constexpr std::ptrdiff_t kFirstSorted = 256;
+
+// splitmix64's step and its finalizer.
+constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;
+std::uint64_t Mix(std::uint64_t z) {
+  z += kGolden;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
 
 Status OutOfRange(const char* option, double value, const char* range) {
   return InvalidArgument(std::string(option) + " is " + std::to_string(value) + ", must be " +
@@ -59,9 +69,11 @@ void Sampler::Sort() {
        count = std::min(wanted, 4 * count)) {
     std::partial_sort(candidates_.begin(), candidates_.begin() + count, candidates_.end(), before);
     double kept = 0;
-    for (std::ptrdiff_t i = 0; i < count; ++i) kept += candidates_[static_cast<std::size_t>(i)].weight;
-    const bool least = options_.min_p > 0 && candidates_[static_cast<std::size_t>(count - 1)].weight <
-                                                 options_.min_p * candidates_.front().weight;
+    for (std::ptrdiff_t i = 0; i < count; ++i)
+      kept += candidates_[static_cast<std::size_t>(i)].weight;
+    const bool least =
+        options_.min_p > 0 && candidates_[static_cast<std::size_t>(count - 1)].weight <
+                                  options_.min_p * candidates_.front().weight;
     if (count < wanted && !(options_.top_p < 1 && kept >= options_.top_p * total) && !least)
       continue;
     candidates_.resize(static_cast<std::size_t>(count));
@@ -91,26 +103,42 @@ void Sampler::Filter() {
   }
 }
 
-model::TokenId Sampler::Draw() {
-  double total = 0;
-  for (const Candidate& c : candidates_) total += c.weight;
-  double left = random_.Uniform() * total;
+Sampler::Drawn Sampler::Draw(std::uint64_t number) const {
+  const std::uint64_t key = Mix(options_.seed ^ Mix(number + 1));
+  double total = 0, best = std::numeric_limits<double>::infinity();
+  const Candidate* winner = nullptr;
   for (const Candidate& c : candidates_) {
-    left -= c.weight;
-    if (left < 0) return c.id;
+    total += c.weight;
+    // In (0, 1]. -log(u) is at least 1 - u, which most tokens already lose with.
+    const double u =
+        static_cast<double>((Mix(key + static_cast<std::uint64_t>(c.id) * kGolden) >> 11) + 1) *
+        0x1p-53;
+    if (winner != nullptr && 1 - u >= c.weight * best) continue;
+    const double time = -std::log(u) / c.weight;
+    if (winner != nullptr && !(time < best)) continue;
+    best = time;
+    winner = &c;
   }
-  return candidates_.back().id;  // rounding
+  return {winner->id, winner->weight / total};
 }
 
 Result<model::TokenId> Sampler::Sample(std::span<const float> logits,
                                        std::span<const model::TokenId> seen) {
+  INGOT_ASSIGN(const Drawn drawn, Preview(logits, seen, 0));
+  ++draws_;
+  return drawn.id;
+}
+
+Result<Sampler::Drawn> Sampler::Preview(std::span<const float> logits,
+                                        std::span<const model::TokenId> seen, std::uint64_t ahead) {
   if (logits.empty()) return InvalidArgument("no logits to sample from");
   logits_.assign(logits.begin(), logits.end());
   Penalize(seen);
   const LogitStats stats = kVectorKernels.Best().logit_stats(logits_.data(), logits_.size());
   if (!std::isfinite(stats.max) || !std::isfinite(stats.sum_exp))
     return Corruption("logits are not finite: the model's weights or activations overflow");
-  if (options_.temperature == 0) return static_cast<model::TokenId>(stats.argmax);
+  if (options_.temperature == 0)
+    return Drawn{static_cast<model::TokenId>(stats.argmax), 1 / stats.sum_exp};
   const double inverse = 1.0 / options_.temperature;
   candidates_.clear();
   for (std::size_t i = 0; i < logits_.size(); ++i)
@@ -120,7 +148,7 @@ Result<model::TokenId> Sampler::Sample(std::span<const float> logits,
     Sort();
     Filter();
   }
-  return Draw();
+  return Draw(draws_ + ahead);
 }
 
 }  // namespace ingot::loader

@@ -1,5 +1,11 @@
 // From logits to the next token: greedy, or a draw after the usual filters, reproducible by seed.
 //
+// Draw n of token i goes by a number of its own, made of the seed, n and i: an exponential race,
+// which the token with the smallest Exp(1) / weight wins. So a draw depends on nothing but the
+// logits, the seed and n, and two distributions that are alike draw the same token most of the time
+// (a coupling without communication: Daliri, Musco, Suresh, 2024). Speculation leans on both
+// (loader/speculate/speculative_decoder.h).
+//
 // Thread rule: a sampler belongs to one thread.
 #pragma once
 
@@ -8,7 +14,6 @@
 #include <span>
 #include <vector>
 
-#include "base/random.h"
 #include "base/status.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -33,8 +38,16 @@ class Sampler {
   Result<model::TokenId> Sample(std::span<const float> logits,
                                 std::span<const model::TokenId> seen);
 
+  struct Drawn {
+    model::TokenId id;
+    double probability;  // of what the filters leave; greedy: of all tokens
+  };
+  // What Sample would draw from these logits after `ahead` draws more. Errors as of Sample.
+  Result<Drawn> Preview(std::span<const float> logits, std::span<const model::TokenId> seen,
+                        std::uint64_t ahead);
+
  private:
-  explicit Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {}
+  explicit Sampler(const SamplerOptions& options) : options_(options) {}
   struct Candidate {
     model::TokenId id;
     double weight;  // a logit, then a probability that is not normalised
@@ -42,10 +55,10 @@ class Sampler {
   void Penalize(std::span<const model::TokenId> seen);
   void Sort();
   void Filter();
-  model::TokenId Draw();
+  Drawn Draw(std::uint64_t number) const;
 
   SamplerOptions options_;
-  Random random_;
+  std::uint64_t draws_ = 0;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
   double total_ = 0;  // of the weights of all tokens

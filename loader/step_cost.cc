@@ -50,6 +50,17 @@ class Counter : public model::PartVisitor {
 
 }  // namespace
 
+std::size_t PlaneCount(const WeightSet& weights) {
+  std::size_t most = 1;
+  weights.ForEach([&](const ResidentMatrix& matrix) {
+    std::size_t planes = 0;
+    for (std::size_t p = 0; p < matrix.planes.size(); ++p)
+      planes += Prepared(matrix, p).is_transform() ? 0 : 1;
+    most = std::max(most, planes);
+  });
+  return most;
+}
+
 StepCost CostOfStep(const Model& model, std::size_t plane_count) {
   StepCost cost;
   const model::Architecture& architecture = model.architecture();

@@ -1,13 +1,10 @@
 // The contract of a step over packed weights, and planes by row: each row meets as many planes of
 // every matrix as it says, whatever the rows beside it say.
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
 
 #include "base/parallel.h"
-#include "pack/pipeline.h"
 #include "tests/loader/batch_plans.h"
+#include "tests/loader/packed_fixture.h"
 #include "tests/model/model_fixtures.h"
 
 namespace ingot::loader {
@@ -19,26 +16,7 @@ class PackedBatchTest : public testing::TestWithParam<const char*> {
   void TearDown() override { SetThreads(0); }
 
   static std::shared_ptr<const Model> Packed(const std::string& codec, Compute compute) {
-    const auto path = std::filesystem::temp_directory_path() /
-                      ("ingot-batch-" + std::to_string(getpid()) + ".ingot");
-    const auto checkpoint = model::Checkpoint::Open(FixturePath(GetParam()));
-    const auto recipe = pack::ParseRecipe(codec);
-    pack::PlanOptions options;
-    options.preset = pack::CodecPreset(*recipe);
-    options.require_tokenizer = false;
-    const auto plan = pack::MakePlan(**checkpoint, options);
-    EXPECT_TRUE(plan.ok()) << plan.status().message();
-    pack::PackOptions to;
-    to.target = path.string();
-    to.force = true;
-    const auto report = pack::Pack(**checkpoint, *plan, to);
-    EXPECT_TRUE(report.ok()) << report.status().message();
-    ModelOptions open;
-    open.compute = compute;
-    auto model = Model::Open(to.target, open);
-    EXPECT_TRUE(model.ok()) << model.status().message();
-    std::filesystem::remove(path);
-    return model.ok() ? *model : nullptr;
+    return loader::Packed(FixturePath(GetParam()), codec, compute);
   }
 };
 

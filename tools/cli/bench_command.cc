@@ -9,6 +9,9 @@
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "jobs/bench_job.h"
+#include "jobs/speculation_bench.h"
+#include "loader/speculate/draft_policy.h"
+#include "tools/cli/bench_speculation.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
@@ -21,6 +24,7 @@ using jobs::SpeedBench;
 
 struct BenchCommand {
   jobs::BenchJobOptions job;
+  jobs::SpeculationBenchOptions speculation;
   KeyOption key;
   bool json = false, quiet = false, no_prompt = false, no_load = false;
 };
@@ -158,6 +162,16 @@ Status RunBench(BenchCommand& command) {
   if (command.no_prompt) command.job.prompts.clear();
   command.job.loads = !command.no_load;
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
+  if (!command.speculation.modes.empty()) {
+    INGOT_ASSIGN(const jobs::SpeculationBenchResult result,
+                 jobs::RunSpeculationBench(command.job, command.speculation, line.monitor()));
+    line.Clear();
+    if (command.json)
+      fmt::print("{}\n", untrusted::PrintableJson(SpeculationJson(result)));
+    else
+      PrintSpeculationTable(result);
+    return CheckSame(result);
+  }
   INGOT_ASSIGN(const jobs::BenchJobResult result, jobs::RunBenchJob(command.job, line.monitor()));
   line.Clear();
   if (command.json)
@@ -174,6 +188,41 @@ CLI::Option* AddList(CLI::App* c, const char* name, std::vector<std::uint64_t>& 
       ->delimiter(',')
       ->allow_extra_args(false)
       ->transform(WholeNumber())
+      ->capture_default_str();
+}
+
+void AddSpeculation(CLI::App* c, jobs::SpeculationBenchOptions& o) {
+  o.sampler.temperature = 0.8;
+  const auto add = [&](const char* name, auto& value, const char* help, std::uint64_t least) {
+    c->add_option(name, value, help)
+        ->type_name("N")
+        ->transform(WholeNumber(least))
+        ->capture_default_str();
+  };
+  c->add_option(
+       "--speculate", o.modes,
+       "instead: continue prompts of --text plainly and in these modes: auto, lookup, planes")
+      ->type_name("LIST")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->transform(CLI::CheckedTransformer(SpeculationModes()));
+  c->add_option("--text", o.texts, "texts that prompts are cut from")->type_name("FILE");
+  c->add_option("--draft", o.draft, "tokens of a draft; by default as many as pay")
+      ->type_name("N")
+      ->transform(WholeNumber(1, loader::kMostDrafted));
+  add("--prompts", o.prompts, "prompts, evenly over the texts", 1);
+  add("--prompt-tokens", o.prompt_tokens, "tokens of each", 1);
+  add("--tokens", o.tokens, "tokens after each", 2);
+  c->add_option("--temperature", o.sampler.temperature, "of their sampling, 0: greedy")
+      ->check(RealNumber(0, 1e6, /*above=*/false, "from 0 to 1000000"))
+      ->capture_default_str();
+  add("--top-k", o.sampler.top_k, "keep the K likeliest tokens, 0: all", 0);
+  c->add_option("--top-p", o.sampler.top_p, "then the fewest that hold this probability")
+      ->check(RealNumber(0, 1, /*above=*/true, "above 0 and at most 1"))
+      ->capture_default_str();
+  c->add_option("--seed", o.sampler.seed, "of the first prompt; each has its own")
+      ->type_name("N")
+      ->transform(Seed())
       ->capture_default_str();
 }
 
@@ -199,6 +248,7 @@ void AddBenchCommand(CLI::App& app, Outcome& outcome) {
       ->capture_default_str();
   c->add_flag("--compare-modes", o->job.compare_modes,
               "the first plane alone, the first two, ...: one token, run by run side by side");
+  AddSpeculation(c, o->speculation);
   c->add_flag("--no-prefill", o->no_prompt, "leave prefill out");
   c->add_flag("--no-load", o->no_load, "leave loading out");
   c->add_flag("--exact", o->job.exact, "float32 activations instead of int8 ones");

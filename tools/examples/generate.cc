@@ -23,7 +23,7 @@ ingot::Status Run(int argc, char** argv) {
                  std::fwrite(piece.data(), 1, piece.size(), stdout);
                  return std::fflush(stdout) == 0;
                }));
-  const double decode = static_cast<double>(result.decode_steps) / result.decode_seconds;
+  const double decode = static_cast<double>(result.decode_tokens) / result.decode_seconds;
   std::fprintf(stderr, "\n%zu tokens, %.1f a second%s\n", result.tokens.size(), decode,
                result.beyond_trained_length ? " (beyond the trained length)" : "");
   return ingot::OkStatus();

@@ -1,0 +1,226 @@
+#include "loader/speculate/speculative_decoder.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "loader/cpu/recurrent_state.h"
+#include "loader/step_cost.h"
+#include "model/forward/position_terms.h"
+
+namespace ingot::loader {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Mode = SpeculationOptions::Mode;
+
+// Tokens of which a repetition is made.
+constexpr std::size_t kRepeated = 4;
+// Of what all planes read, that a draft's planes may.
+constexpr double kDraftBytes = 0.7;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Whether positions mean the same in a sequence of `from` tokens as in one of `to`.
+bool SameFrequencies(const model::Architecture& architecture, std::uint64_t from,
+                     std::uint64_t to) {
+  return std::ranges::all_of(architecture.ropes, [&](const model::RopeSpec& rope) {
+    return !model::DependsOnLength(rope) ||
+           model::RopeFrequencies(rope, from) == model::RopeFrequencies(rope, to);
+  });
+}
+
+}  // namespace
+
+std::uint32_t DraftPlanes(const Model& model) {
+  const std::size_t all = PlaneCount(model.weights());
+  const double bytes = CostOfStep(model).weight_bytes;
+  for (std::size_t planes = 1; planes < all; ++planes)
+    if (CostOfStep(model, planes).weight_bytes <= kDraftBytes * bytes)
+      return static_cast<std::uint32_t>(planes);
+  return 0;
+}
+
+Result<SpeculativeDecoder> SpeculativeDecoder::Make(Runner& runner, Sequence& sequence,
+                                                    const SpeculationOptions& options,
+                                                    std::span<const model::TokenId> prompt,
+                                                    double prompt_seconds) {
+  if (options.draft > kMostDrafted)
+    return InvalidArgument("a draft of " + std::to_string(options.draft) + " tokens: at most " +
+                           std::to_string(kMostDrafted));
+  const Model& model = runner.model();
+  const bool watched = runner.ops().after_layer != nullptr;
+  const bool planes = options.mode == Mode::kAuto || options.mode == Mode::kPlanes;
+  const std::uint32_t draft_planes = planes ? DraftPlanes(model) : 0;
+  if (options.mode == Mode::kPlanes && draft_planes == 0)
+    return InvalidArgument(model.source() +
+                           ": no planes to draft with: its matrices have none to leave out; pack "
+                           "with nested_v1 or int4_residual_v1");
+  DraftPolicy::Options policy;
+  policy.lookup = !watched && (options.mode == Mode::kAuto || options.mode == Mode::kLookup);
+  policy.model = !watched && draft_planes > 0;
+  policy.fixed = options.draft;
+  policy.runs_again = HasRecurrentLayers(model.architecture());
+  policy.row_seconds =
+      prompt_seconds / static_cast<double>(std::max<std::size_t>(prompt.size(), 1));
+  if (policy.model)
+    policy.model_share =
+        CostOfStep(model, draft_planes).weight_bytes / CostOfStep(model).weight_bytes;
+  SpeculativeDecoder decoder(runner, sequence, policy, draft_planes);
+  for (const model::TokenId id : prompt) decoder.history_.Append(id);
+  return decoder;
+}
+
+SpeculativeDecoder::SpeculativeDecoder(Runner& runner, Sequence& sequence,
+                                       const DraftPolicy::Options& policy,
+                                       std::uint32_t draft_planes)
+    : runner_(&runner), sequence_(&sequence), draft_planes_(draft_planes), policy_(policy) {}
+
+bool SpeculativeDecoder::Ends(model::TokenId id) const {
+  return std::ranges::find(ends_, id) != ends_.end();
+}
+
+void SpeculativeDecoder::Append(model::TokenId id) {
+  if (history_.match() > 0)
+    policy_.LookupWas(history_.match(), history_.Continuation(1).front() == id);
+  history_.Append(id);
+  ++stats_.tokens;
+  if (history_.match() >= kRepeated) ++stats_.repeated;
+}
+
+Result<model::TokenId> SpeculativeDecoder::First(std::span<const float> logits) {
+  INGOT_ASSIGN(const model::TokenId id, sequence_->sampler->Sample(logits, history_.ids()));
+  Append(id);
+  return id;
+}
+
+// A draft's tokens get places, too: where the context ends, or where a sequence that long would
+// turn its positions otherwise, nothing is drafted.
+std::size_t SpeculativeDecoder::MostDrafted(std::uint64_t most) const {
+  const std::uint64_t position = sequence_->position();
+  const std::uint64_t room = runner_->context() - std::min(runner_->context(), position + 1);
+  const std::uint64_t drafted = std::min({most - 1, room, std::uint64_t{kMostDrafted}});
+  if (!SameFrequencies(runner_->model().architecture(), position + 1, position + 1 + drafted))
+    return 0;
+  return static_cast<std::size_t>(drafted);
+}
+
+Result<Tensor> SpeculativeDecoder::Step(std::span<const model::TokenId> ids, std::uint32_t planes) {
+  std::vector<model::Row> rows(ids.size());
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i] = {sequence_->number(), static_cast<std::int32_t>(sequence_->position() + i), planes};
+  std::vector<std::uint32_t> wanted(ids.size());
+  std::iota(wanted.begin(), wanted.end(), 0u);
+  return runner_->Step({ids, rows}, wanted);
+}
+
+Status SpeculativeDecoder::DraftByModel(const DraftPlan& plan) {
+  const auto start = Clock::now();
+  seen_.assign(history_.ids().begin(), history_.ids().end());
+  do {
+    Result<Tensor> logits = Step({&seen_.back(), 1}, draft_planes_);
+    if (logits.status().code() == StatusCode::kLimit) break;  // of pages: what is there will do
+    INGOT_TRY(Status(logits.status()));
+    INGOT_ASSIGN(
+        const Sampler::Drawn drawn,
+        sequence_->sampler->Preview({logits->data(), logits->size()}, seen_, draft_.size()));
+    if (Ends(drawn.id)) break;
+    seen_.push_back(drawn.id);
+    draft_.push_back(drawn.id);
+    confidence_.push_back(ConfidenceOfProbability(drawn.probability));
+  } while (policy_.GoesOn(plan, draft_.size(), confidence_.back()));
+  policy_.DraftTook(std::max<std::size_t>(draft_.size(), 1), SecondsSince(start));
+  return OkStatus();
+}
+
+Status SpeculativeDecoder::Draft(const DraftPlan& plan) {
+  source_ = plan.source;
+  draft_.clear();
+  confidence_.clear();
+  if (source_ == DraftSource::kModel) return DraftByModel(plan);
+  if (source_ == DraftSource::kNone) return OkStatus();
+  draft_ = history_.Continuation(plan.length);
+  draft_.erase(std::ranges::find_if(draft_, [&](model::TokenId id) { return Ends(id); }),
+               draft_.end());
+  return OkStatus();
+}
+
+// Logits after the last token drawn and after each of the draft.
+Result<Tensor> SpeculativeDecoder::Check() {
+  std::vector<model::TokenId> ids = {history_.ids().back()};
+  ids.insert(ids.end(), draft_.begin(), draft_.end());
+  const auto start = Clock::now();
+  Result<Tensor> logits = Step(ids, model::kAllPlanes);
+  if (logits.status().code() == StatusCode::kLimit && !draft_.empty()) {
+    draft_.clear();  // there may still be room for a token
+    return Check();
+  }
+  if (logits.ok()) policy_.StepTook(ids.size(), SecondsSince(start));
+  ++stats_.steps;
+  return logits;
+}
+
+// Those of the draft that are right, and one more.
+Result<SpeculativeDecoder::Drawn> SpeculativeDecoder::Accept(
+    const Tensor& logits, const std::function<bool(model::TokenId)>& deliver) {
+  Drawn drawn;
+  for (std::size_t i = 0;; ++i) {
+    INGOT_ASSIGN(const model::TokenId id,
+                 sequence_->sampler->Sample({logits.row(i), logits.cols()}, history_.ids()));
+    Append(id);
+    const bool right = i < draft_.size() && draft_[i] == id;
+    if (source_ == DraftSource::kModel && i < draft_.size())
+      policy_.ModelWas(confidence_[i], right);
+    drawn.right += right ? 1 : 0;
+    ++drawn.tokens;
+    if (!deliver(id) || !right) return drawn;
+  }
+}
+
+// The sequence holds the first `tokens` of those that the last step ran.
+Status SpeculativeDecoder::Keep(const Runner::Place& place, std::size_t tokens) {
+  if (tokens == draft_.size() + 1) return OkStatus();
+  if (!place.states) {
+    runner_->Truncate(*sequence_, place.length + tokens);
+    return OkStatus();
+  }
+  const std::span<const model::TokenId> held = sequence_->ids().subspan(place.length, tokens);
+  const std::vector<model::TokenId> ids(held.begin(), held.end());
+  runner_->Return(*sequence_, place);
+  std::vector<model::Row> rows(tokens);
+  for (std::size_t i = 0; i < tokens; ++i)
+    rows[i] = {sequence_->number(), static_cast<std::int32_t>(place.length + i)};
+  return runner_->Hidden({ids, rows}, {}).status();
+}
+
+Status SpeculativeDecoder::Next(std::uint64_t most,
+                                const std::function<bool(model::TokenId)>& deliver) {
+  const DraftPlan plan = policy_.Choose(history_.match(), MostDrafted(most));
+  Runner::Place place{sequence_->position(), std::nullopt};
+  if (plan.source != DraftSource::kNone) place = runner_->Save(*sequence_);
+  const Status drafted = Draft(plan);
+  runner_->Return(*sequence_, place);
+  INGOT_TRY(Status(drafted));
+  INGOT_ASSIGN(const Tensor logits, Check());
+  const Result<Drawn> accepted = Accept(logits, deliver);
+  if (!accepted.ok()) {
+    runner_->Return(*sequence_, place);
+    return accepted.status();
+  }
+  const std::size_t tokens = accepted->tokens;
+  if (!draft_.empty()) {
+    DraftCounts& counts = source_ == DraftSource::kLookup ? stats_.lookup : stats_.model;
+    ++counts.drafts;
+    counts.tokens += draft_.size();
+    counts.judged += std::min(tokens, draft_.size());
+    counts.accepted += accepted->right;
+  }
+  policy_.Gave(tokens);
+  return Keep(place, tokens);
+}
+
+}  // namespace ingot::loader

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""`ingot run --speculate` and `ingot bench --speculate`: the same text, what is said of it, and what is refused."""
+import json
+import unittest
+
+from cli_case import Case, USAGE
+
+
+class Speculation(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.nested = cls.work / "nested.ingot"
+        cls.whole = cls.work / "whole.ingot"
+        case = cls()
+        case.pack("nested.ingot", "--codec", "nested_v1", "--fast")
+        case.pack("whole.ingot", "--codec", "int4_rtn", "--group", "16", "--fast")
+        cls.text = cls.work / "text.txt"
+        cls.text.write_text("the quick brown fox jumps over the lazy dog and " * 20)
+
+    def written(self, *args):
+        return json.loads(self.run_ok("run", self.nested, "-p", "the quick", "-n", 40, "--ignore-eos", "--json",
+                                      *args).stdout)
+
+    def test_the_text_is_that_of_plain_decoding(self):
+        for sampling in (("--greedy",), ("--seed", 4), ("--seed", 5, "--repeat-penalty", 1.2, "--top-p", 0.9)):
+            plain = self.written(*sampling, "--speculate", "off")
+            self.assertEqual(plain["decode_steps"], 39)
+            self.assertEqual(plain["speculation"]["planes"]["drafts"], 0)
+            for how in ((), ("--speculate", "lookup"), ("--speculate", "planes", "--draft", 5), ("--draft", 15)):
+                got = self.written(*sampling, *how)
+                self.assertEqual((got["text"], got["tokens"], got["stop"]), (plain["text"], 40, plain["stop"]), how)
+            drafted = self.written(*sampling, "--speculate", "planes", "--draft", 5)["speculation"]["planes"]
+            self.assertGreater(drafted["tokens"], 20)
+            self.assertLessEqual(drafted["accepted"], drafted["judged"])
+
+    def test_a_stop_text_inside_a_draft(self):
+        text = self.written("--greedy", "--speculate", "off")["text"]
+        stop = next(c for c in text[12:] if " " < c < "\x7f")
+        plain = self.written("--greedy", "--speculate", "off", "--stop", stop)
+        self.assertEqual(plain["stop"], "stop_text")
+        drafted = self.written("--greedy", "--stop", stop, "--draft", 7)
+        self.assertEqual((drafted["text"], drafted["tokens"]), (plain["text"], plain["tokens"]))
+
+    def test_stats_say_how_far_drafts_were_right(self):
+        run = self.run_ok("run", self.nested, "-p", "the quick", "-n", 40, "--seed", 4, "--ignore-eos", "--stats",
+                          "--speculate", "planes", "--draft", 4)
+        self.assertRegex(run.stderr.decode(), r"speculation: 39 tokens in \d+ steps; planes \d+ drafts, \d+ of \d+ tokens "
+                                              r"accepted; \d+ % of tokens end a 4-gram seen before\n")
+
+    def test_what_cannot_be_is_refused(self):
+        self.fails(USAGE, "no planes to draft with.*nested_v1", "run", self.whole, "-p", "x", "--speculate", "planes")
+        self.fails(USAGE, "--draft: '16' is too large, at most 15", "run", self.nested, "-p", "x", "--draft", 16)
+        self.fails(USAGE, "--speculate", "run", self.nested, "-p", "x", "--speculate", "twice")
+        self.fails(USAGE, "--text FILE", "bench", self.nested, "--speculate", "auto")
+        self.fails(USAGE, "prompts of 4000 take more", "bench", self.nested, "--speculate", "auto", "--text", self.text,
+                   "--prompt-tokens", 4000, "--prompts", 2)
+        self.run_ok("run", self.whole, "-p", "x", "-q", "-n", 4)  # auto looks up, and that is all
+
+    def test_bench_holds_modes_against_plain_decoding(self):
+        options = ("bench", self.nested, "--speculate", "auto,planes", "--text", self.text, "--prompts", 2, "--tokens", 20,
+                   "--prompt-tokens", 8, "--draft", 3)
+        got = json.loads(self.run_ok(*options, "--json").stdout)
+        self.assertEqual([mode["mode"] for mode in got["modes"]], ["auto", "planes"])
+        for mode in got["modes"]:
+            self.assertEqual((mode["tokens"], mode["different"]), (40, 0))
+            self.assertLess(mode["steps"], got["plain"]["steps"])
+        self.assertEqual(got["plain"]["steps"], 38)
+        text = self.run_ok(*options, "-q").stdout.decode()
+        self.assertRegex(text, r"(?m)^ +planes +\d.*equal$")
+
+
+if __name__ == "__main__":
+    unittest.main()
