@@ -10,6 +10,8 @@
 #include "loader/cuda/grid_types.h"
 
 #define INGOT_DEVICE __device__ __forceinline__
+// Stays a call: what is long and rare must not be unrolled into every kernel.
+#define INGOT_DEVICE_CALL __device__ __noinline__
 #define INGOT_BOTH __host__ __device__ __forceinline__
 #define INGOT_UNROLL _Pragma("unroll")
 
@@ -156,6 +158,8 @@ INGOT_DEVICE float Log(float v) { return logf(v); }
 INGOT_DEVICE float Tanh(float v) { return tanhf(v); }
 INGOT_DEVICE float Erf(float v) { return erff(v); }
 INGOT_DEVICE float Sqrt(float v) { return sqrtf(v); }
+// To the nearest whole number, ties to even.
+INGOT_DEVICE float Round(float v) { return rintf(v); }
 INGOT_DEVICE float Max(float a, float b) { return fmaxf(a, b); }
 INGOT_DEVICE float Min(float a, float b) { return fminf(a, b); }
 INGOT_DEVICE float Fma(float a, float b, float c) { return fmaf(a, b, c); }

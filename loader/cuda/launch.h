@@ -15,8 +15,10 @@ namespace ingot::cuda {
 
 #if defined(__CUDACC__)
 
+// The arguments stay in constant memory: a body may take their address.
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) Entry(const typename Kernel::Args args) {
+__global__ void __launch_bounds__(Kernel::kThreads)
+    Entry(const __grid_constant__ typename Kernel::Args args) {
   Kernel::Run(args);
 }
 

@@ -14,6 +14,7 @@
 #include "loader/cuda/host/host_grid.h"
 
 #define INGOT_DEVICE inline
+#define INGOT_DEVICE_CALL inline
 #define INGOT_BOTH inline
 #define INGOT_UNROLL
 
@@ -266,6 +267,7 @@ inline float Log(float v) { return std::log(v); }
 inline float Tanh(float v) { return std::tanh(v); }
 inline float Erf(float v) { return std::erf(v); }
 inline float Sqrt(float v) { return std::sqrt(v); }
+inline float Round(float v) { return std::nearbyint(v); }
 inline float Max(float a, float b) { return std::fmax(a, b); }
 inline float Min(float a, float b) { return std::fmin(a, b); }
 inline float Fma(float a, float b, float c) { return std::fma(a, b, c); }
