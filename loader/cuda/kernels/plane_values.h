@@ -12,7 +12,7 @@
 #include "codecs/planes/bit_fields.h"
 #include "loader/cuda/grid.h"
 #include "loader/cuda/kernels/dense_rows.h"
-#include "loader/cuda/kernels/plane_kernels.h"
+#include "loader/cuda/kernels/device_plane.h"
 
 namespace ingot::cuda {
 
