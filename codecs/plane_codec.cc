@@ -8,21 +8,31 @@
 #include "codecs/planes/entropy_plane.h"
 #include "codecs/planes/fp8_plane.h"
 #include "codecs/planes/int_plane.h"
+#include "codecs/planes/lowrank_plane.h"
 #include "codecs/planes/raw_plane.h"
 #include "codecs/planes/raw_split_plane.h"
 #include "codecs/planes/remainder_plane.h"
 #include "codecs/planes/sparse_plane.h"
 #include "codecs/planes/transform.h"
 #include "codecs/planes/transform_plane.h"
+#include "codecs/planes/trellis_plane.h"
+#include "codecs/planes/vq_plane.h"
 
 namespace ingot::codecs {
 namespace {
 
+constexpr SharedProduct kLowRankProduct{LowRankRank, LowRankRight, LowRankLeft};
+
 constexpr std::array kKinds = {
     PlaneKind{kIntKind, IntStreams, IntValidate, IntDecodeRows, PlaneRole::kAdds, IntCodeBits},
     PlaneKind{kFp8Kind, Fp8Streams, Fp8Validate, Fp8DecodeRows, PlaneRole::kAdds, Fp8CodeBits},
-    PlaneKind{kSparseKind, SparseStreams, SparseValidate, SparseDecodeRows, PlaneRole::kAdds, nullptr,
-              nullptr, nullptr, SparseRowIndex},
+    PlaneKind{kSparseKind, SparseStreams, SparseValidate, SparseDecodeRows, PlaneRole::kAdds,
+              nullptr, nullptr, nullptr, SparseRowIndex},
+    PlaneKind{kVqKind, VqStreams, VqValidate, VqDecodeRows, PlaneRole::kAdds, VqCodeBits},
+    PlaneKind{kLowRankKind, LowRankStreams, LowRankValidate, LowRankDecodeRows, PlaneRole::kAdds,
+              nullptr, nullptr, &kLowRankProduct},
+    PlaneKind{kTrellisKind, TrellisStreams, TrellisValidate, TrellisDecodeRows, PlaneRole::kAdds,
+              TrellisCodeBits},
     PlaneKind{kRawKind, RawStreams, RawValidate, RawDecodeRows, PlaneRole::kReplaces, RawCodeBits},
     PlaneKind{kRawSplitKind, RawSplitStreams, RawSplitValidate, RawSplitDecodeRows,
               PlaneRole::kReplaces, RawSplitCodeBits},

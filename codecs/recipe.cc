@@ -79,6 +79,31 @@ constexpr std::array kRecipes = {
            .rotates = true,
            .fine = true,
            .fine_bits = 8},
+    Recipe{
+        .name = "calibrated_vq",
+        .summary = "a codebook a matrix (--bits, 4; --dimension 1, 2 or 4), k-means by statistics",
+        .make = MakeCalibratedVq,
+        .keys = {.group = true, .bits = true, .hadamard = true, .dimension = true},
+        .defaults = {.bits = 4},
+        .ladder = RecipeLadder::kOwnBits,
+        .rotates = true,
+        .needs_statistics = true},
+    Recipe{.name = "tenpak_x_v1",
+           .summary = "rank 32, 2 bits of a codebook, then 4 bits of the residual as level 1",
+           .make = MakeTenpakX,
+           .keys = {.group = true, .levels = true, .scales = true, .hadamard = true},
+           .defaults = {.bits = 4, .group = 128, .scales = "q8"},
+           .rotates = true,
+           .needs_statistics = true},
+    Recipe{.name = "trellis_v1",
+           .summary =
+               "2, 3 or 4 bits (--bits, 3) by a trellis, small in memory; --effort high: better",
+           .make = MakeTrellis,
+           .keys = {.bits = true, .hadamard = true, .effort = true},
+           .defaults = {.bits = 3},
+           .ladder = RecipeLadder::kOwnBits,
+           .rotates = true,
+           .needs_statistics = true},
     Recipe{.name = "entropy_v1",
            .summary = "integers of any rate (--rate, --step), entropy-coded: smallest on disk",
            .make = MakeEntropy,
@@ -111,6 +136,10 @@ Status CheckOptions(const RecipeOptions& options, const RecipeKeys& keys) {
   if (!options.scales.empty() && !keys.scales) return refuse("scales");
   if (options.step != 0 && !keys.rate) return refuse("step");
   if (options.rate != 0 && !keys.rate) return refuse("rate");
+  if (options.dimension != 0 && !keys.dimension) return refuse("dimension");
+  if (!options.effort.empty() && !keys.effort) return refuse("effort");
+  if (!options.effort.empty() && options.effort != "high")
+    return InvalidArgument("effort '" + options.effort + "' (known: high)");
   const std::string& transform = options.transform;
   if (!transform.empty() && transform != "none" && transform != "hadamard" && transform != "awq")
     return InvalidArgument("transform '" + transform + "' (known: none, hadamard, awq)");

@@ -19,6 +19,8 @@ struct RecipeKeys {
   bool group = false, bits = false, levels = false, scales = false;
   bool hadamard = false;  // transform=hadamard
   bool rate = false;      // step and rate
+  bool dimension = false;
+  bool effort = false;
 };
 
 // What they are where they are not given.
@@ -32,8 +34,9 @@ struct RecipeDefaults {
 // What a budget chooses among (pack/allocate.h).
 enum class RecipeLadder {
   kNone,
-  kBits,   // the recipes of one maker, by their bits
-  kSteps,  // one step for the model
+  kBits,     // the recipes of one maker, by their bits
+  kOwnBits,  // the recipe's own bits
+  kSteps,    // one step for the model
 };
 
 struct Recipe {

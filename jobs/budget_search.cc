@@ -18,9 +18,11 @@ codecs::RecipeOptions LadderCodec(const codecs::RecipeOptions& codec) {
   codecs::RecipeOptions ladder = codec;
   if (ladder.codec.empty()) ladder.codec = "entropy_v1";
   const auto recipe = codecs::FindRecipe(ladder.codec);
-  if (!recipe.ok() || (*recipe)->ladder != codecs::RecipeLadder::kBits) return ladder;
-  if (ladder.transform.empty()) ladder.transform = "hadamard";
-  if (ladder.group != 0 || !ladder.scales.empty()) return ladder;
+  if (!recipe.ok()) return ladder;
+  if ((*recipe)->rotates && ladder.transform.empty()) ladder.transform = "hadamard";
+  if ((*recipe)->ladder != codecs::RecipeLadder::kBits || ladder.group != 0 ||
+      !ladder.scales.empty())
+    return ladder;
   // For nearly the bits of group 128 with f16 scales, a finer grid.
   ladder.group = 64;
   ladder.scales = "q8";

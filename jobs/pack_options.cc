@@ -11,7 +11,8 @@ namespace {
 
 bool ChoosesCodec(const codecs::RecipeOptions& r) {
   return !r.codec.empty() || r.group != 0 || r.bits != 0 || !r.levels.empty() ||
-         !r.scales.empty() || !r.transform.empty() || r.rate != 0;
+         !r.scales.empty() || !r.transform.empty() || r.rate != 0 || r.dimension != 0 ||
+         !r.effort.empty();
 }
 
 bool NeedsStatistics(const codecs::RecipeOptions& recipe) {
@@ -37,7 +38,8 @@ Result<pack::RolePreset> PresetOf(const PackJobOptions& options, bool by_budget)
   // Nearest rounding at three bits would be a model's ruin: the promise is kept or refused.
   if (!codec && options.target == "size" && KnowledgeOf(options) == Knowledge::kNothing)
     return InvalidArgument(
-        "--target size is 3 bits a weight, which need statistics: --calib self or --calib FILE, and "
+        "--target size is 3 bits a weight, which need statistics: --calib self or --calib FILE, "
+        "and "
         "no --fast");
   if (!codec) return pack::TargetPreset(options.target.empty() ? "balanced" : options.target);
   codecs::RecipeOptions recipe = options.recipe;

@@ -31,6 +31,8 @@ constexpr std::uint64_t kSampleShare = 8;
 // codes reach their widest and curves bend, then four times.
 constexpr double kFirstLoss = 1e-5;
 constexpr int kFineSteps = 7, kGridSteps = 15;
+// The rungs of a recipe that has any bits: those of the ladders by recipes.
+constexpr std::array<std::int64_t, 6> kOwnBits = {2, 3, 4, 5, 6, 8};
 // Of sampled estimates against what is stored: measured .007 bit at 4 bits.
 constexpr double kBitMargin = 0.008, kByteMargin = 0.002;
 
@@ -344,6 +346,15 @@ Result<std::vector<codecs::RecipeOptions>> BitsLadder(const codecs::RecipeOption
   if (codec.bits != 0)
     return InvalidArgument("a budget chooses the bits of every matrix: give it without --bits");
   std::vector<codecs::RecipeOptions> ladder;
+  if (recipe.ladder == codecs::RecipeLadder::kOwnBits) {
+    for (const std::int64_t bits : kOwnBits) {
+      codecs::RecipeOptions rung = codec;
+      rung.bits = bits;
+      // Some recipes have fewer.
+      if (codecs::MakeEncoder(rung, 1, DType::kF32).ok()) ladder.push_back(std::move(rung));
+    }
+    return ladder;
+  }
   for (const codecs::Recipe* rung : codecs::RungsOf(recipe)) {
     ladder.push_back(codec);
     ladder.back().codec = rung->name;
@@ -372,7 +383,7 @@ Result<std::vector<codecs::RecipeOptions>> Ladder(const codecs::RecipeOptions& c
   const auto recipe = codecs::FindRecipe(codec.codec);
   const codecs::RecipeLadder kind = recipe.ok() ? (*recipe)->ladder : codecs::RecipeLadder::kNone;
   if (kind == codecs::RecipeLadder::kSteps) return StepLadder(codec, weights);
-  if (kind == codecs::RecipeLadder::kBits) return BitsLadder(codec, **recipe);
+  if (kind != codecs::RecipeLadder::kNone) return BitsLadder(codec, **recipe);
   return InvalidArgument(
       fmt::format("codec {} has no ladder of rates to spend a budget on (those that have: {})",
                   codec.codec, fmt::join(WithLadder(), ", ")));

@@ -60,6 +60,10 @@ Status SetOption(std::string_view item, codecs::RecipeOptions& recipe) {
     INGOT_ASSIGN(recipe.group, ParseCount(key, value));
   } else if (key == "bits") {
     INGOT_ASSIGN(recipe.bits, ParseCount(key, value));
+  } else if (key == "dimension") {
+    INGOT_ASSIGN(recipe.dimension, ParseCount(key, value));
+  } else if (key == "effort") {
+    recipe.effort = value;
   } else if (key == "levels") {
     recipe.levels = value;
   } else if (key == "scales") {
@@ -71,8 +75,10 @@ Status SetOption(std::string_view item, codecs::RecipeOptions& recipe) {
   } else if (key == "rate") {
     INGOT_ASSIGN(recipe.rate, ParseReal(key, value));
   } else {
-    return InvalidArgument(fmt::format(
-        "unknown option '{}' (known: group, bits, levels, scales, transform, step, rate)", key));
+    return InvalidArgument(
+        fmt::format("unknown option '{}' (known: group, bits, dimension, effort, levels, scales, "
+                    "transform, step, rate)",
+                    key));
   }
   return OkStatus();
 }
@@ -113,6 +119,8 @@ std::string RecipeText(const codecs::RecipeOptions& recipe) {
   };
   if (recipe.group != 0) add("group", std::to_string(recipe.group));
   if (recipe.bits != 0) add("bits", std::to_string(recipe.bits));
+  if (recipe.dimension != 0) add("dimension", std::to_string(recipe.dimension));
+  if (!recipe.effort.empty()) add("effort", recipe.effort);
   if (!recipe.levels.empty()) add("levels", recipe.levels);
   if (!recipe.scales.empty()) add("scales", recipe.scales);
   if (!recipe.transform.empty()) add("transform", recipe.transform);

@@ -220,6 +220,53 @@ def plane_sparse(attributes, streams, total):
     return out
 
 
+def plane_vq(attributes, streams, total):
+    rows, cols = total.shape
+    need(set(attributes) == {"dimension", "bits", "group"}, "vq attributes")
+    dimension, bits, group = (attributes[name] for name in ("dimension", "bits", "group"))
+    need(dimension in (1, 2, 4) and 1 <= bits <= 12 and group >= 1, "vq range")
+    indices = bit_fields(streams["indices"], bits, rows, -(-cols // dimension))
+    scales = as_rows(streams["scales"], "<f2", rows, -(-cols // group)).astype(np.float32)
+    codebook = as_rows(streams["codebook"], "<f2", 1 << bits, dimension).astype(np.float32)
+    return total + codebook[indices].reshape(rows, -1)[:, :cols] * spread(scales, group, cols)
+
+
+def plane_lowrank(attributes, streams, total):
+    rows, cols = total.shape
+    need(set(attributes) == {"rank", "factors"}, "lowrank attributes")
+    rank = attributes["rank"]
+    need(1 <= rank <= min(cols, 1024) and attributes["factors"] in ("f16", "i8"), "lowrank range")
+
+    def factor(name, lines, width):
+        if attributes["factors"] == "f16":
+            return as_rows(streams[name], "<f2", lines, width).astype(np.float32)
+        scales = as_rows(streams[name + "_scales"], "<f2", lines, 1).astype(np.float32)
+        return as_rows(streams[name], np.int8, lines, width).astype(np.float32) * scales
+
+    left, right = factor("left", rows, rank), factor("right", rank, cols)
+    value = np.zeros_like(total)
+    for k in range(rank):
+        value = value + left[:, k:k + 1] * right[k:k + 1]
+    return total + value
+
+
+def plane_trellis(attributes, streams, total):
+    rows, cols = total.shape
+    need(set(attributes) == {"bits", "state", "tile"}, "trellis attributes")
+    bits, state_bits, tile = (attributes[name] for name in ("bits", "state", "tile"))
+    need(2 <= bits <= 4 and 8 <= state_bits <= 16 and 1 <= tile <= 65536, "trellis range")
+    codes = bit_fields(streams["codes"], bits, rows, cols).astype(np.uint64)
+    states = np.zeros((rows, cols), np.uint64)
+    for first in range(0, rows, tile):
+        ring = codes[first:first + tile]
+        for back in range(-(-state_bits // bits)):
+            states[first:first + tile] |= np.roll(ring, back % len(ring), axis=0) << np.uint64(bits * back)
+    x = (states & np.uint64((1 << state_bits) - 1)) * np.uint64(34038481) + np.uint64(76625530)
+    total_of = sum((x >> np.uint64(8 * k) & np.uint64(255)).astype(np.int64) for k in range(4))
+    levels = ((total_of + 2 >> 2) - 128).astype(np.float32)
+    return total + levels * as_rows(streams["scales"], "<f2", rows, 1).astype(np.float32)
+
+
 def source_values(dtype, bits):
     if dtype == "bf16":
         return bf16(bits.astype(np.uint16))
@@ -337,6 +384,9 @@ PLANES = {
     "int": plane_int,
     "fp8": plane_fp8,
     "sparse": plane_sparse,
+    "vq": plane_vq,
+    "lowrank": plane_lowrank,
+    "trellis": plane_trellis,
     "entropy": plane_entropy,
     "dependent": plane_dependent,
     "raw": plane_raw,

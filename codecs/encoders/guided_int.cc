@@ -15,24 +15,6 @@
 namespace ingot::codecs {
 namespace {
 
-// The rotated statistics live only while they are factored.
-Result<std::shared_ptr<const HessianFactors>> FactorRotated(const TensorGuide& guide,
-                                                            const InputTransform& rotation,
-                                                            const CompensationOptions& options) {
-  TensorGuide rotated = guide;
-  std::vector<float> hessian(guide.hessian.begin(), guide.hessian.end()), diagonal;
-  if (hessian.empty() && !guide.diagonal.empty()) {
-    // A rotation spreads a diagonal evenly.
-    double sum = 0;
-    for (const float d : guide.diagonal) sum += d;
-    diagonal.assign(guide.cols, static_cast<float>(sum / static_cast<double>(guide.cols)));
-  }
-  if (!hessian.empty()) TransformHessian(rotation, hessian.data());
-  rotated.hessian = hessian;
-  rotated.diagonal = diagonal;
-  return HessianFactors::Make(rotated, options, BestIsa());
-}
-
 class GuidedIntEncoder : public TensorEncoder {
  public:
   GuidedIntEncoder(std::vector<PlaneSpec> specs, std::unique_ptr<TensorEncoder> plain,
@@ -81,17 +63,9 @@ class GuidedIntEncoder : public TensorEncoder {
     INGOT_TRY(CheckGuideWidth(guide, cols_));
     const CompensationOptions options{.damping = rotation_ ? kRotatedDamping : kGuidedDamping,
                                       .descent = effort_.turns > 0};
-    if (!rotation_) {
-      INGOT_ASSIGN(std::shared_ptr<const Compensation> made, Compensation::Make(guide, options));
-      return std::shared_ptr<const PreparedTensor>(std::move(made));
-    }
-    INGOT_TRY(CheckGuide(guide));
-    // Every rotation of a width is the same one.
-    INGOT_ASSIGN(auto factors, FactorsOf(guide, "rotated", options, [&] {
-                   return FactorRotated(guide, *rotation_, options);
-                 }));
-    return std::shared_ptr<const PreparedTensor>(
-        std::make_shared<Compensation>(std::move(factors), guide.row_fisher));
+    INGOT_ASSIGN(std::shared_ptr<const Compensation> made,
+                 RotatedCompensation(guide, rotation_.get(), options));
+    return std::shared_ptr<const PreparedTensor>(std::move(made));
   }
 
   Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {

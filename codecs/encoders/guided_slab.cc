@@ -10,6 +10,37 @@
 #include "codecs/rounding/int_fit.h"
 
 namespace ingot::codecs {
+namespace {
+
+// The rotated statistics live only while they are factored.
+Result<std::shared_ptr<const HessianFactors>> FactorRotated(const TensorGuide& guide,
+                                                            const InputTransform& rotation,
+                                                            const CompensationOptions& options) {
+  TensorGuide rotated = guide;
+  std::vector<float> hessian(guide.hessian.begin(), guide.hessian.end()), diagonal;
+  if (hessian.empty() && !guide.diagonal.empty()) {
+    // A rotation spreads a diagonal evenly.
+    double sum = 0;
+    for (const float d : guide.diagonal) sum += d;
+    diagonal.assign(guide.cols, static_cast<float>(sum / static_cast<double>(guide.cols)));
+  }
+  if (!hessian.empty()) TransformHessian(rotation, hessian.data());
+  rotated.hessian = hessian;
+  rotated.diagonal = diagonal;
+  return HessianFactors::Make(rotated, options, BestIsa());
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Compensation>> RotatedCompensation(
+    const TensorGuide& guide, const InputTransform* rotation, const CompensationOptions& options) {
+  if (rotation == nullptr) return Compensation::Make(guide, options);
+  INGOT_TRY(CheckGuide(guide));
+  // Every rotation of a width is the same one.
+  INGOT_ASSIGN(auto factors, FactorsOf(guide, "rotated", options,
+                                       [&] { return FactorRotated(guide, *rotation, options); }));
+  return std::make_shared<const Compensation>(std::move(factors), guide.row_fisher);
+}
 
 Status CheckGuideWidth(const TensorGuide& guide, std::uint64_t cols) {
   if (guide.cols == cols) return OkStatus();

@@ -8,12 +8,19 @@
 #include <vector>
 
 #include "codecs/encoders/tensor_encoder.h"
+#include "codecs/planes/transform.h"
 #include "codecs/rounding/compensate.h"
 
 namespace ingot::codecs {
 
 // Damping of these encoders, of the mean diagonal; where rotated, more (docs/codecs.md, 12).
 inline constexpr double kGuidedDamping = 0.01, kRotatedDamping = 0.1;
+
+// The compensation of a guide, in the space that `rotation` turns inputs into where it is not null.
+// InvalidArgument as of Compensation::Make.
+Result<std::shared_ptr<const Compensation>> RotatedCompensation(const TensorGuide& guide,
+                                                                const InputTransform* rotation,
+                                                                const CompensationOptions& options);
 
 struct RowLoss {
   double squared_error = 0, squared_weight = 0;

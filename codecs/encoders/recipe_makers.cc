@@ -1,22 +1,28 @@
 #include "codecs/encoders/recipe_makers.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "codecs/attributes.h"
+#include "codecs/encoders/codebook_encode.h"
 #include "codecs/encoders/entropy_encode.h"
 #include "codecs/encoders/guided_awq.h"
 #include "codecs/encoders/guided_fp8.h"
 #include "codecs/encoders/guided_int.h"
 #include "codecs/encoders/slab_encoders.h"
 #include "codecs/encoders/transformed_encoder.h"
+#include "codecs/encoders/trellis_encode.h"
 #include "codecs/plane_codec.h"
 #include "codecs/planes/fp8_plane.h"
 #include "codecs/planes/int_plane.h"
+#include "codecs/planes/lowrank_plane.h"
 #include "codecs/planes/raw_plane.h"
 #include "codecs/planes/raw_split_plane.h"
 #include "codecs/planes/remainder_plane.h"
 #include "codecs/planes/sparse_plane.h"
 #include "codecs/planes/transform.h"
+#include "codecs/planes/trellis_plane.h"
+#include "codecs/planes/vq_plane.h"
 
 namespace ingot::codecs {
 namespace {
@@ -24,6 +30,13 @@ namespace {
 constexpr double kOutlierDeviations = 3.0;
 constexpr double kAwqOutlierShare = 0.005;
 constexpr int kAwqRounds = 5;
+// Of tenpak_x_v1: rank, and a codebook of 256 words of 4 weights.
+constexpr std::int64_t kTenpakRank = 32, kTenpakDimension = 4, kTenpakIndexBits = 8;
+// A codebook has at most this many words where its dimension is left open: f16 words of small
+// matrices would cost more than they gain.
+constexpr std::int64_t kUsualIndexBits = 8;
+// Bits of a trellis state of trellis_v1.
+constexpr std::int64_t kUsualState = 14, kLongState = 16;
 constexpr RoundingEffort kLongEffort{.rounds = 2, .turns = 3, .descents = 2, .refits = 2};
 
 // Effort of the other guided recipes. A sweep's cost a weight grows with the width: wide matrices
@@ -141,6 +154,50 @@ Result<std::unique_ptr<TensorEncoder>> MakeFp8Hybrid(const RecipeOptions& o, std
   INGOT_TRY(CheckWidth(specs, cols));
   return MakeGuidedFp8Encoder(specs, MakeFp8HybridEncoder(specs, kOutlierDeviations, cols, dtype),
                               kOutlierDeviations, cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeCalibratedVq(const RecipeOptions& o, std::uint64_t cols,
+                                                        DType dtype) {
+  if (o.bits < 1 || o.bits > 8)
+    return InvalidArgument("codec " + o.codec + ": bits " + std::to_string(o.bits) +
+                           " of a weight, 1 to 8 allowed");
+  std::int64_t dimension = o.dimension;
+  if (dimension == 0)
+    dimension = 4 * o.bits <= kUsualIndexBits ? 4 : 2 * o.bits <= kUsualIndexBits ? 2 : 1;
+  if (dimension * o.bits > kMaxVqIndexBits)
+    return InvalidArgument("codec " + o.codec + ": " + std::to_string(o.bits) +
+                           " bits a weight in " + std::to_string(dimension) +
+                           " dimensions are an index of " + std::to_string(dimension * o.bits) +
+                           " bits, at most " + std::to_string(kMaxVqIndexBits));
+  INGOT_TRY(CheckCols(cols));
+  const std::int64_t group = o.group == 0 ? static_cast<std::int64_t>(cols) : o.group;
+  std::vector<PlaneSpec> specs = {VqSpec(dimension, dimension * o.bits, group, 0)};
+  if (o.transform == "hadamard") InsertTransform(specs, HadamardSpec(cols));
+  return MakeCodebookEncoder(std::move(specs), UsualEffort(cols), cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeTenpakX(const RecipeOptions& o, std::uint64_t cols,
+                                                   DType dtype) {
+  INGOT_TRY(RefuseLog(o));
+  INGOT_TRY(CheckCols(cols));
+  const auto width = static_cast<std::int64_t>(cols);
+  std::vector<PlaneSpec> specs = {
+      LowRankSpec(std::min(kTenpakRank, width), o.scales == "f16" ? "f16" : "i8", 0),
+      VqSpec(kTenpakDimension, kTenpakIndexBits, width, 0),
+      IntSpec(o.bits, o.group, LevelsAt(o.bits, o.levels), o.scales, 1)};
+  if (o.transform == "hadamard") InsertTransform(specs, HadamardSpec(cols));
+  return MakeCodebookEncoder(std::move(specs), UsualEffort(cols), cols, dtype);
+}
+
+Result<std::unique_ptr<TensorEncoder>> MakeTrellis(const RecipeOptions& o, std::uint64_t cols,
+                                                   DType dtype) {
+  if (o.bits < kLeastTrellisBits || o.bits > kMostTrellisBits)
+    return InvalidArgument("codec " + o.codec + ": bits " + std::to_string(o.bits) +
+                           ", 2 to 4 allowed");
+  std::optional<PlaneSpec> rotation;
+  if (o.transform == "hadamard") rotation = HadamardSpec(cols);
+  return MakeTrellisEncoder(TrellisSpec(o.bits, o.effort == "high" ? kLongState : kUsualState),
+                            std::move(rotation), cols, dtype);
 }
 
 Result<std::unique_ptr<TensorEncoder>> MakeEntropy(const RecipeOptions& o, std::uint64_t cols,

@@ -19,9 +19,11 @@ struct RecipeOptions {
   std::int64_t bits = 0;   // 0 = the recipe's default
   std::string levels;  // "symmetric", "asymmetric", "normal", "log"; empty = the recipe's default
   std::string scales;  // "f16", "q8" (8-bit scales under one fp16 a row); empty = default
-  std::string transform;  // "none", "hadamard", "awq"; empty = default
-  double step = 0;        // of a ladder by steps: the model-wide constant c; 0 = from `rate`
-  double rate = 0;        // stored bits per weight to reach by choosing c; 0 = default
+  std::string transform;       // "none", "hadamard", "awq"; empty = default
+  double step = 0;             // of a ladder by steps: the model-wide constant c; 0 = from `rate`
+  double rate = 0;             // stored bits per weight to reach by choosing c; 0 = default
+  std::string effort;          // "", or "high": more states, longer
+  std::int64_t dimension = 0;  // weights that share an index of a codebook, 0 = by `bits`
 };
 
 // Resolves options for a tensor of this width and source format. REQUIRES: `options` holds only
@@ -51,6 +53,15 @@ Result<std::unique_ptr<TensorEncoder>> MakeAwq(const RecipeOptions& options, std
 // fp8 in blocks of `group`, and outliers as f16.
 Result<std::unique_ptr<TensorEncoder>> MakeFp8Hybrid(const RecipeOptions& options,
                                                      std::uint64_t cols, DType dtype);
+// Indices into a codebook of the tensor, `bits` a weight.
+Result<std::unique_ptr<TensorEncoder>> MakeCalibratedVq(const RecipeOptions& options,
+                                                        std::uint64_t cols, DType dtype);
+// A low rank, a codebook's 2 bits for what it leaves, and `bits` of what both leave as level 1.
+Result<std::unique_ptr<TensorEncoder>> MakeTenpakX(const RecipeOptions& options, std::uint64_t cols,
+                                                   DType dtype);
+// A fixed rate of 2, 3 or 4 bits by a bit-shift trellis.
+Result<std::unique_ptr<TensorEncoder>> MakeTrellis(const RecipeOptions& options, std::uint64_t cols,
+                                                   DType dtype);
 // Integers of any rate under `step` or `rate`.
 Result<std::unique_ptr<TensorEncoder>> MakeEntropy(const RecipeOptions& options, std::uint64_t cols,
                                                    DType dtype);

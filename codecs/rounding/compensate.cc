@@ -89,6 +89,7 @@ Result<std::shared_ptr<const HessianFactors>> FactorsOf(
   if (guide.factors == nullptr) return make();
   const std::string key = way + " " + std::to_string(options.damping) +
                           (options.order == ColumnOrder::kNatural ? " natural" : "") +
+                          (options.order == ColumnOrder::kFours ? " fours" : "") +
                           (options.descent ? " descent" : "");
   return guide.factors->Get(key, make);
 }
@@ -126,6 +127,16 @@ void HessianFactors::SetOrder(const TensorGuide& guide, ColumnOrder order) {
   if (order == ColumnOrder::kActivation)
     std::stable_sort(order_.begin(), order_.end(),
                      [&](std::uint32_t a, std::uint32_t b) { return diagonal(a) > diagonal(b); });
+  if (order == ColumnOrder::kFours) {
+    std::vector<double> sums(cols_ / 4);
+    for (std::uint64_t j = 0; j < 4 * sums.size(); ++j) sums[j / 4] += diagonal(j);
+    std::vector<std::uint32_t> fours(sums.size());
+    std::iota(fours.begin(), fours.end(), 0u);
+    std::stable_sort(fours.begin(), fours.end(),
+                     [&](std::uint32_t a, std::uint32_t b) { return sums[a] > sums[b]; });
+    for (std::uint64_t p = 0; p < 4 * fours.size(); ++p)
+      order_[p] = 4 * fours[p / 4] + static_cast<std::uint32_t>(p % 4);
+  }
   for (std::uint64_t p = 0; p < cols_; ++p) ranks_[order_[p]] = static_cast<std::uint32_t>(p);
 }
 

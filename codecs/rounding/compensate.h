@@ -39,6 +39,7 @@ Status CheckGuide(const TensorGuide& guide);
 enum class ColumnOrder {
   kActivation,  // descending diagonal of the Hessian: the costly columns while all others can help
   kNatural,
+  kFours,  // whole fours of neighbouring columns, by the sum of their diagonals; fewer at the end
 };
 
 struct CompensationOptions {

@@ -8,9 +8,10 @@ namespace ingot::loader {
 namespace {
 
 constexpr std::array kRows = {
-    &kResidentRaw,       &kResidentInt,         &kResidentFp8,         &kResidentSparse,
-    &kResidentRawSplit,  &kResidentRemainder16, &kResidentRemainder32, &kResidentEntropy,
-    &kResidentDependent, &kResidentHadamard,    &kResidentColumnScale,
+    &kResidentRaw,         &kResidentInt,     &kResidentFp8,       &kResidentSparse,
+    &kResidentVq,          &kResidentLowRank, &kResidentRawSplit,  &kResidentRemainder16,
+    &kResidentRemainder32, &kResidentEntropy, &kResidentDependent, &kResidentHadamard,
+    &kResidentColumnScale, &kResidentTrellis,
 };
 
 }  // namespace
@@ -23,7 +24,7 @@ const ResidentKind kResidentAsStored = {
 const ResidentKind& RowOf(const codecs::PlaneKind& kind) {
   for (const ResidentKind* row : kRows)
     if (row->name == kind.name) return *row;
-  return kind.shared != nullptr ? kResidentLowRank : kResidentAsStored;
+  return kind.shared != nullptr ? kResidentShared : kResidentAsStored;
 }
 
 Result<std::shared_ptr<const PreparedPlane>> PreparePlane(const codecs::PlaneView& view) {

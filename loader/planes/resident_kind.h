@@ -44,6 +44,9 @@ extern const ResidentKind kResidentRaw;
 extern const ResidentKind kResidentInt;
 extern const ResidentKind kResidentFp8;
 extern const ResidentKind kResidentSparse;
+extern const ResidentKind kResidentVq;
+extern const ResidentKind kResidentLowRank;
+extern const ResidentKind kResidentTrellis;
 extern const ResidentKind kResidentRawSplit;
 extern const ResidentKind kResidentRemainder16;
 extern const ResidentKind kResidentRemainder32;
@@ -55,7 +58,7 @@ extern const ResidentKind kResidentColumnScale;
 std::span<const ResidentKind* const> ResidentKinds();
 
 // What serves kinds without a row: those whose rows share a product, and any other.
-extern const ResidentKind kResidentLowRank;
+extern const ResidentKind kResidentShared;
 extern const ResidentKind kResidentAsStored;
 
 // The kind's row, or what serves it without one.

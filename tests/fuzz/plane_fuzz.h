@@ -36,8 +36,10 @@ class FuzzInput {
   std::size_t left_;
 };
 
-// Decodes `spec` over streams from `input`: mostly of the right size, now and then not.
-inline void FuzzPlane(const PlaneSpec& spec, FuzzInput& input) {
+// Decodes `spec` over streams from `input`: mostly of the right size, now and then not. `also` sees
+// a plane that validated, and its weights.
+template <typename Also>
+void FuzzPlane(const PlaneSpec& spec, FuzzInput& input, Also&& also) {
   const std::uint64_t rows = input.Below(9), cols = input.Below(700);
   const std::uint8_t damage = input.Byte();
   const PlaneKind* kind = *FindPlaneKind(spec.kind);
@@ -56,10 +58,14 @@ inline void FuzzPlane(const PlaneSpec& spec, FuzzInput& input) {
   std::vector<float> out(rows * cols);
   const bool valid = kind->validate(view).ok();
   if (DecodeTensorRows({&view, 1}, 0, rows, out).ok() != valid) std::abort();
+  if (valid) also(view, out);
   if (valid && rows > 1) {
     out.resize((rows - 1) * cols);
     if (!DecodeTensorRows({&view, 1}, 1, rows, out).ok()) std::abort();
   }
+}
+inline void FuzzPlane(const PlaneSpec& spec, FuzzInput& input) {
+  FuzzPlane(spec, input, [](const PlaneView&, const std::vector<float>&) {});
 }
 
 }  // namespace ingot::codecs

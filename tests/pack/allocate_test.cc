@@ -70,6 +70,23 @@ TEST(Allocate, SaysWhatIsPossible) {
   EXPECT_FALSE(Ladder({.codec = "int4_gptq", .bits = 4}, 1e6).ok());
 }
 
+TEST(Allocate, ARecipeOfItsOwnBitsIsALadder) {
+  const auto bits = [](const char* codec) {
+    std::vector<std::int64_t> found;
+    const auto ladder = Ladder({.codec = codec, .transform = "hadamard"}, 1e6);
+    EXPECT_TRUE(ladder.ok());
+    for (const codecs::RecipeOptions& rung : *ladder) {
+      EXPECT_EQ(rung.codec, codec);
+      EXPECT_EQ(rung.transform, "hadamard");
+      found.push_back(rung.bits);
+    }
+    return found;
+  };
+  EXPECT_EQ(bits("calibrated_vq"), (std::vector<std::int64_t>{2, 3, 4, 5, 6, 8}));
+  EXPECT_EQ(bits("trellis_v1"), (std::vector<std::int64_t>{2, 3, 4}));
+  EXPECT_FALSE(Ladder({.codec = "trellis_v1", .bits = 4}, 1e6).ok());
+}
+
 // One step for all: rates between the grid's points are met to 0.01 bit where curves are straight.
 TEST(Allocate, EntropyStepMeetsAnyRate) {
   const auto ladder = Ladder({.codec = "entropy_v1"}, 80000);

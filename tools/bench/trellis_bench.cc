@@ -1,5 +1,7 @@
-// entropy_v2 on independent normal weights: how far from the rate-distortion bound, and how fast.
+// entropy_v2, and the fixed rates, on independent normal weights: how far from the rate-distortion
+// bound, and how fast.
 //   trellis_bench                 rates 1 to 7 with 256 states, then 3 bits with 4 to 4096 states
+//   trellis_bench fixed           trellis_v1 at 2, 3 and 4 bits, and codebooks of as many
 //   trellis_bench search STATES TRIES SEED
 //                                 random trellises, the best of them so far a line
 // Bits are those of stored chunks: codes, records and escapes, coded as an artifact codes them, and
@@ -30,7 +32,8 @@ struct Sample {
   std::vector<float> weights;
   double squares = 0;
 
-  explicit Sample(std::uint64_t seed) : bytes(4 * kRows * kCols), weights(kRows * kCols) {
+  explicit Sample(std::uint64_t seed, std::uint64_t count = kRows * kCols)
+      : bytes(4 * count), weights(count) {
     Random random(seed);
     for (std::size_t i = 0; i < weights.size(); ++i) {
       weights[i] = static_cast<float>(random.Normal());
@@ -115,6 +118,43 @@ void Tables() {
   for (const codecs::TrellisCode& code : codecs::kTrellisCodes) line(3, code.states);
 }
 
+// Codecs of a fixed rate: error of the codes alone, a scale a row apart.
+void FixedRates() {
+  constexpr std::uint64_t rows = 1024, cols = 96;
+  const Sample sample(1, rows * cols);
+  fmt::print("{} x {} normal weights, {}\n", rows, cols, IsaName(BestIsa()));
+  fmt::print(
+      "                                bits  error/variance  2^-2R     encode ns  to float ns\n");
+  const auto line = [&](const char* name, const codecs::RecipeOptions& options) {
+    const auto encoder = *codecs::MakeEncoder(options, cols, DType::kF32);
+    const double begin = Seconds();
+    const codecs::EncodedSlab slab = *encoder->EncodeSlab({DType::kF32, rows, cols, sample.bytes});
+    const double then = Seconds();
+    codecs::PlaneView view{&encoder->planes()[0], rows, cols, {}};
+    for (const auto& stream : slab.planes[0]) view.streams.emplace_back(stream);
+    std::vector<float> decoded(rows * cols);
+    const double before = Seconds();
+    if (!codecs::DecodeTensorRows({&view, 1}, 0, rows, decoded).ok()) std::abort();
+    const double after = Seconds(), count = static_cast<double>(rows * cols);
+    double error = 0;
+    for (std::size_t i = 0; i < decoded.size(); ++i) {
+      const double e = static_cast<double>(sample.weights[i]) - decoded[i];
+      error += e * e / sample.squares;
+    }
+    fmt::print("{:<30} {:5}  {:14.6f}  {:8.6f}  {:9.1f}  {:10.2f}\n", name, options.bits, error,
+               std::exp2(-2.0 * static_cast<double>(options.bits)), 1e9 * (then - begin) / count,
+               1e9 * (after - before) / count);
+  };
+  for (const std::int64_t bits : {2, 3, 4}) {
+    line("trellis_v1, 2^14 states", {.codec = "trellis_v1", .bits = bits});
+    line("trellis_v1, 2^16 states", {.codec = "trellis_v1", .bits = bits, .effort = "high"});
+    for (const std::int64_t dimension : {1, 2, 4})
+      if (bits * dimension <= 12)
+        line(fmt::format("calibrated_vq, dimension {}", dimension).c_str(),
+             {.codec = "calibrated_vq", .bits = bits, .dimension = dimension});
+  }
+}
+
 // Squared error plus price of a column of normal samples at 3 bits: what a search minimises.
 double Cost(const codecs::TrellisCode& code, std::size_t count, std::uint64_t seed) {
   constexpr double kSpread = 1.92, kPrice = 0.09;
@@ -172,6 +212,8 @@ int main(int argc, char** argv) {
   if (argc == 5 && std::string_view(argv[1]) == "search")
     ingot::Search(std::atoi(argv[2]), std::atoi(argv[3]),
                   static_cast<std::uint64_t>(std::atoll(argv[4])));
+  else if (argc == 2 && std::string_view(argv[1]) == "fixed")
+    ingot::FixedRates();
   else
     ingot::Tables();
 }

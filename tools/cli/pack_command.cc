@@ -225,6 +225,12 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       ->transform(WholeNumber(1));
   add(c->add_option("--bits", o.job.recipe.bits, "bits of a weight; entropy_v2: of its state"), "B")
       ->transform(WholeNumber(1));
+  add(c->add_option("--dimension", o.job.recipe.dimension,
+                    "calibrated_vq: weights of a codebook's word"),
+      "D")
+      ->transform(WholeNumber(1));
+  add(c->add_option("--effort", o.job.recipe.effort, "trellis_v1: high, four times as long"),
+      "HIGH");
   add(c->add_option("--levels", o.job.recipe.levels, "symmetric, asymmetric, normal or log"),
       "KIND");
   add(c->add_option("--scales", o.job.recipe.scales, "f16, or q8: 8 bits under one f16 a row"),

@@ -110,7 +110,8 @@ TEST_P(GuidedRecipe, PredictsTheLossOfWhatADecoderGives) {
 }
 
 TEST_P(GuidedRecipe, SlabsConcatenateAtAnyThreadCount) {
-  if (GetParam() == "entropy_v2") GTEST_SKIP() << "its slabs are bands of fixed rows";
+  if (GetParam() == "entropy_v2" || GetParam() == "trellis_v1")
+    GTEST_SKIP() << "its slabs are bands of fixed rows";
   const std::uint64_t rows = 150, cols = 100;
   const Sample s(rows, cols, 5);
   const auto encoder = *MakeEncoder({.codec = GetParam()}, cols, DType::kBf16);

@@ -1,6 +1,6 @@
-// tests/golden/transforms_v1.ingot and normal_v1.ingot must decode to the same bits for ever:
-// whole, at every level, row by row and through the loader. The second reader checks the same
-// digests.
+// tests/golden/transforms_v1.ingot, normal_v1.ingot and codebooks_v1.ingot must decode to the same
+// bits for ever: whole, at every level, row by row and through the loader. The second reader checks
+// the same digests.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -61,7 +61,8 @@ TEST_P(GoldenPlanes, DecodeToTheSameBitsAtEveryLevel) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Files, GoldenPlanes,
-                         testing::Values(Golden{"transforms_v1", 10}, Golden{"normal_v1", 21}),
+                         testing::Values(Golden{"transforms_v1", 10}, Golden{"normal_v1", 21},
+                                         Golden{"codebooks_v1", 16}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
