@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "loader/cpu/op_work.h"
+#include "loader/cpu/routes.h"
 
 namespace ingot::loader {
 
@@ -267,30 +268,8 @@ Tensor CpuOps::Select(const Tensor& x, std::span<const std::uint32_t> rows) {
 }
 
 CpuOps::Routes CpuOps::Route(const Tensor& logits, std::size_t per_token, bool normalize) {
-  const std::size_t experts = logits.cols();
-  Routes routes;
-  routes.by_expert.resize(experts);
-  std::vector<float> weights(experts);
-  std::vector<std::uint32_t> order(experts);
-  for (std::size_t t = 0; t < logits.rows(); ++t) {
-    const float* row = logits.row(t);
-    const float max = *std::max_element(row, row + experts);
-    float sum = 0;
-    for (std::size_t e = 0; e < experts; ++e) sum += weights[e] = std::exp(row[e] - max);
-    for (std::size_t e = 0; e < experts; ++e) order[e] = static_cast<std::uint32_t>(e);
-    // NaN compares as lowest, so that the order stays strict.
-    const auto key = [&](std::uint32_t e) { return std::isnan(row[e]) ? -HUGE_VALF : row[e]; };
-    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(per_token),
-                      order.end(), [&](std::uint32_t a, std::uint32_t b) {
-                        return key(a) != key(b) ? key(a) > key(b) : a < b;
-                      });
-    float kept = 0;
-    for (std::size_t i = 0; i < per_token; ++i) kept += weights[order[i]];
-    for (std::size_t i = 0; i < per_token; ++i)
-      routes.by_expert[order[i]].push_back(
-          {static_cast<std::uint32_t>(t), weights[order[i]] / (normalize ? kept : sum)});
-  }
-  return routes;
+  return {RouteRows<Routes::Row>(logits.data(), logits.rows(), logits.cols(), per_token,
+                                 normalize)};
 }
 
 Tensor CpuOps::TakeRows(const Tensor& x, const Routes& routes, std::size_t expert) {

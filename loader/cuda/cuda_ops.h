@@ -1,0 +1,160 @@
+// The op set of the forward on a GPU: float32 activations in the device's memory, weights and pages
+// there, too; the host says what runs next and reads nothing but logits. The same over the host
+// grid.
+//
+// Products are exact in float32, or of bfloat16 activations on tensor cores. A row's results do not
+// depend on the rows beside it where products are exact; the number of tokens of a step chooses the
+// kernel of others.
+//
+// Layers of attention alone; a mixture's routes are chosen on the host.
+//
+// Thread rule: belongs to one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "loader/cpu/bound_weights.h"
+#include "loader/cuda/device_memory.h"
+#include "loader/cuda/device_weights.h"
+#include "loader/cuda/kernels/attention_kernels.h"
+#include "loader/cuda/kernels/layer_kernels.h"
+#include "model/forward/forward.h"
+
+namespace ingot::cuda {
+
+// rows x cols float32 on the device, row-major.
+class DeviceTensor {
+ public:
+  DeviceTensor() = default;
+  DeviceTensor(DeviceBlock block, std::size_t rows, std::size_t cols)
+      : block_(std::move(block)), rows_(rows), cols_(cols) {}
+  float* data() const { return block_.as<float>(); }
+  std::size_t rows() const { return rows_; }
+  std::size_t cols() const { return cols_; }
+  std::size_t size() const { return rows_ * cols_; }
+
+ private:
+  DeviceBlock block_;
+  std::size_t rows_ = 0, cols_ = 0;
+};
+
+// Pages of one sequence: each holds kPageTokens positions in every layer.
+struct DeviceSequence {
+  std::vector<DeviceBlock> pages;
+  std::uint64_t length = 0;           // positions that are there
+  std::uint64_t expected_length = 0;  // with those of the step at hand
+};
+
+// Where each layer's keys and values are in a page.
+struct PageLayout {
+  PageLayout(const model::Architecture& architecture, PageForm page_form);
+  PageForm form;
+  std::vector<std::size_t> layer_at;
+  std::size_t bytes = 0;
+};
+
+class CudaOps {
+ public:
+  using Tensor = DeviceTensor;
+  // As CpuOps::Routes.
+  struct Routes {
+    struct Row {
+      std::uint32_t row;
+      float weight;
+    };
+    std::vector<std::vector<Row>> by_expert;
+  };
+
+  // Everything is borrowed. exact: float32 products.
+  CudaOps(const model::Architecture& architecture, const loader::BoundWeights& bound,
+          DeviceWeights& weights, const PageLayout& layout,
+          const std::vector<DeviceSequence*>& sequences, DevicePool& pool, void* stream,
+          bool exact);
+
+  // REQUIRES: as CpuOps; the pages of the rows' positions are there.
+  void Begin(const model::Batch& batch);
+  const Status& status() const { return status_; }
+
+  Tensor Embed(const std::string& table, std::span<const std::int32_t> ids);
+  Tensor Norm(const model::NormSpec& norm, const Tensor& x);
+  Tensor HeadNorm(const model::NormSpec& norm, Tensor x, std::size_t heads);
+  std::vector<Tensor> Linear(std::initializer_list<const model::LinearRef*> refs, const Tensor& x);
+  Tensor Rope(std::size_t rope, std::size_t head_dim, Tensor x);
+  Tensor Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q, const Tensor& k,
+                   const Tensor& v);
+  Tensor Gate(model::Activation activation, Tensor gate, const Tensor& up);
+  Tensor Activate(model::Activation activation, Tensor x);
+  Tensor Add(Tensor x, const Tensor& y, double scale);
+  Tensor Scale(Tensor x, double factor);
+  Tensor Softcap(Tensor x, double cap);
+  Tensor Clamp(Tensor x, double limit);
+  Tensor Select(const Tensor& x, std::span<const std::uint32_t> rows);
+  Routes Route(const Tensor& logits, std::size_t per_token, bool normalize);
+  bool HasRows(const Routes& routes, std::size_t expert) const {
+    return !routes.by_expert[expert].empty();
+  }
+  Tensor TakeRows(const Tensor& x, const Routes& routes, std::size_t expert);
+  Tensor AddRows(Tensor sum, const Tensor& y, const Routes& routes, std::size_t expert);
+  Tensor ZerosLike(const Tensor& x);
+  Tensor Columns(const Tensor& x, const model::ColumnSlice& slice);
+  Tensor GateRows(Tensor x, const Tensor& gate);
+
+  // To the host; what failed before comes back here.
+  Result<std::vector<float>> Read(const Tensor& x);
+
+ private:
+  // What rows see, the same for all layers of one kind.
+  struct Sight {
+    DeviceBlock begins, ends;
+  };
+  void Ran(int error, const char* what);
+  void Fail(Status status);
+  template <class T>
+  T Or(Result<T> result);
+  Tensor Make(std::size_t rows, std::size_t cols);
+  DeviceBlock Upload(const void* from, std::size_t bytes);
+  template <class T>
+  DeviceBlock Upload(const std::vector<T>& values) {
+    return Upload(values.data(), values.size() * sizeof(T));
+  }
+  Tensor PointwiseInPlace(Pointwise op, Tensor x, const float* other, double number,
+                          std::size_t cols = 1);
+  Tensor NormTo(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,
+                Tensor y);
+  Tensor MoveRows(const Tensor& x, const std::vector<std::int32_t>& ids);
+  void WriteKeys(const model::AttentionSpec& spec, std::size_t layer, const Tensor& k,
+                 const Tensor& v);
+  const Sight& SightOf(const model::AttentionSpec& spec);
+  int Splits(const model::AttentionSpec& spec) const;
+  void PlacePages();
+  void PlaceRopes();
+
+  const model::Architecture* architecture_;
+  const loader::BoundWeights* bound_;
+  DeviceWeights* weights_;
+  const PageLayout* layout_;
+  const std::vector<DeviceSequence*>* sequences_;
+  DevicePool* pool_;
+  void* stream_;
+  bool exact_;
+  Status status_;
+  // Of the rows that Begin said.
+  std::vector<model::Row> rows_;
+  std::uint64_t longest_ = 0;
+  std::size_t page_count_ = 0;
+  DeviceBlock pages_, row_pages_, slots_, first_pages_;  // pages: by layer
+  std::vector<DeviceBlock> ropes_;
+  std::map<std::pair<std::uint64_t, bool>, Sight> sights_;
+  std::map<std::pair<std::uint64_t, double>, DeviceBlock> slopes_;
+};
+
+static_assert(model::OpSet<CudaOps>);
+
+}  // namespace ingot::cuda

@@ -1,0 +1,210 @@
+#include "loader/cuda/cuda_runner.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "model/forward/position_terms.h"
+
+namespace ingot::cuda {
+namespace {
+
+constexpr std::uint64_t kTokensOfPage = 64;
+constexpr int kLeastMajor = 8;
+// Tensors of a layer that are alive together, in widths of the widest.
+constexpr std::uint64_t kLiveTensors = 6;
+
+std::uint64_t PagesOf(std::uint64_t positions) {
+  return (positions + kTokensOfPage - 1) / kTokensOfPage;
+}
+
+// What of the model has no kernels yet.
+Status CheckModel(const model::Architecture& architecture) {
+  for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
+    const model::LayerSpec& layer = architecture.layers[i];
+    const std::string place = "layer " + std::to_string(i) + " on a GPU: ";
+    if (!model::CanRun<CudaOps>(layer) || layer.mlp.kind == model::MlpKind::kRwkvChannelMix)
+      return Unsupported(place + "its mixer is no attention");
+    if (layer.attention.alibi && layer.attention.alibi_bf16)
+      return Unsupported(place + "ALiBi rounded to bfloat16");
+    if (layer.attention.head_dim > static_cast<std::uint64_t>(kMostHeadDim))
+      return Unsupported(place + "heads of " + std::to_string(layer.attention.head_dim) +
+                         ", at most " + std::to_string(kMostHeadDim));
+  }
+  for (const model::RopeSpec& rope : architecture.ropes)
+    if (model::DependsOnLength(rope))
+      return Unsupported("rotations that depend on a sequence's length, on a GPU");
+  return OkStatus();
+}
+
+Status CheckMemory(const loader::Model& model, const CudaOptions& options, const DeviceInfo& info) {
+  const DeviceNeed need = NeedOf(model, options);
+  if (need.total() <= info.free_bytes) return OkStatus();
+  const std::uint64_t rest = need.weights + need.activations;
+  const std::uint64_t page =
+      need.pages / (PagesOf(options.context) * static_cast<std::uint64_t>(options.sequences));
+  std::string fits = "the weights alone do not fit";
+  if (rest < info.free_bytes && page > 0)
+    fits = "a context of " +
+           std::to_string((info.free_bytes - rest) / page /
+                          static_cast<std::uint64_t>(options.sequences) * kTokensOfPage) +
+           " would fit";
+  return LimitExceeded(info.name + ": " + std::to_string(need.total() >> 20) +
+                       " MiB are needed (weights " + std::to_string(need.weights >> 20) +
+                       ", keys and values " + std::to_string(need.pages >> 20) + "), " +
+                       std::to_string(info.free_bytes >> 20) + " MiB are free: " + fits);
+}
+
+}  // namespace
+
+Result<int> ParseCudaDevice(std::string_view name) {
+  int device = 0;
+  if (name == "cuda") return device;
+  const std::string_view number = name.substr(0, 5) == "cuda:" ? name.substr(5) : "";
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), device);
+  if (number.empty() || error != std::errc() || end != number.data() + number.size() || device < 0)
+    return InvalidArgument("device '" + std::string(name) + "': cuda or cuda:N expected");
+  return device;
+}
+
+Result<DeviceInfo> CheckDevice(int device) {
+  int count = 0;
+  if (const int error = CountDevices(&count); error != 0)
+    return NotFound("no GPU answers: " + ErrorText(error, nullptr));
+  if (device >= count)
+    return NotFound("there is no GPU " + std::to_string(device) + ": this machine has " +
+                    std::to_string(count));
+  DeviceInfo info;
+  if (const int error = DescribeDevice(device, &info); error != 0)
+    return NotFound("GPU " + std::to_string(device) + ": " + ErrorText(error, nullptr));
+  if (info.major < kLeastMajor)
+    return Unsupported(info.name + " has compute capability " + std::to_string(info.major) + "." +
+                       std::to_string(info.minor) + ", 8.0 or more is needed");
+  return info;
+}
+
+DeviceNeed NeedOf(const loader::Model& model, const CudaOptions& options) {
+  const model::Architecture& architecture = model.architecture();
+  std::uint64_t widest = std::max(architecture.hidden_size, architecture.vocab_size);
+  model.weights().ForEach([&](const loader::ResidentMatrix& matrix) {
+    if (matrix.rows != architecture.vocab_size) widest = std::max(widest, matrix.rows);
+  });
+  DeviceNeed need;
+  need.weights = DeviceWeights::BytesOf(model.weights());
+  need.pages = PagesOf(options.context) * static_cast<std::uint64_t>(options.sequences) *
+               PageLayout(architecture, options.exact ? PageForm::kF32 : PageForm::kF16).bytes;
+  need.activations = kLiveTensors * options.rows * widest * sizeof(float);
+  return need;
+}
+
+Result<std::unique_ptr<CudaRunner>> CudaRunner::Make(std::shared_ptr<const loader::Model> model,
+                                                     const CudaOptions& options) {
+  INGOT_ASSIGN(const DeviceInfo info, CheckDevice(options.device));
+  INGOT_TRY(CheckModel(model->architecture()).At(model->source()));
+  INGOT_TRY(CheckMemory(*model, options, info).At(model->source()));
+  void* stream = nullptr;
+  int error = UseDevice(options.device);
+  if (error == 0) error = OpenStream(&stream);
+  if (error != 0) return IoError(info.name + ": " + ErrorText(error, nullptr));
+  std::unique_ptr<CudaRunner> runner(new CudaRunner(std::move(model), options, stream));
+  INGOT_ASSIGN(runner->weights_, DeviceWeights::Make(runner->model_->weights(), runner->pool_));
+  runner->ops_ = std::make_unique<CudaOps>(runner->model_->architecture(), runner->model_->bound(),
+                                           *runner->weights_, runner->layout_, runner->open_,
+                                           runner->pool_, stream, options.exact);
+  return runner;
+}
+
+CudaRunner::CudaRunner(std::shared_ptr<const loader::Model> model, const CudaOptions& options,
+                       void* stream)
+    : model_(std::move(model)),
+      options_(options),
+      stream_(stream, &CloseStream),
+      pool_(stream),
+      layout_(model_->architecture(), options.exact ? PageForm::kF32 : PageForm::kF16) {}
+
+CudaRunner::~CudaRunner() { WaitStream(stream_.get()); }
+
+std::uint32_t CudaRunner::Open() {
+  const auto free = std::find(open_.begin(), open_.end(), nullptr);
+  const auto number = static_cast<std::uint32_t>(free - open_.begin());
+  if (free == open_.end()) {
+    open_.push_back(nullptr);
+    sequences_.emplace_back();
+  }
+  sequences_[number] = std::make_unique<DeviceSequence>();
+  open_[number] = sequences_[number].get();
+  return number;
+}
+
+void CudaRunner::Close(std::uint32_t sequence) {
+  open_[sequence] = nullptr;
+  sequences_[sequence].reset();
+}
+
+Status CudaRunner::Check(const model::Batch& batch, std::span<const std::uint32_t> wanted) const {
+  if (batch.ids.empty() || batch.ids.size() != batch.rows.size())
+    return InvalidArgument(std::to_string(batch.ids.size()) + " tokens have " +
+                           std::to_string(batch.rows.size()) + " rows");
+  if (batch.ids.size() > options_.rows)
+    return LimitExceeded(std::to_string(batch.ids.size()) + " rows of a step, at most " +
+                         std::to_string(options_.rows));
+  std::vector<std::uint64_t> next(open_.size(), 0);
+  for (std::size_t i = 0; i < batch.rows.size(); ++i) {
+    const model::Row& row = batch.rows[i];
+    const std::string at = "row " + std::to_string(i) + ": ";
+    if (row.sequence >= open_.size() || open_[row.sequence] == nullptr)
+      return InvalidArgument(at + "there is no sequence " + std::to_string(row.sequence));
+    if (row.planes != model::kAllPlanes || row.delta != model::kNoDelta)
+      return Unsupported(at + "fewer planes or a delta, on a GPU");
+    if (batch.ids[i] < 0 ||
+        static_cast<std::uint64_t>(batch.ids[i]) >= model_->architecture().vocab_size)
+      return InvalidArgument(at + "token id " + std::to_string(batch.ids[i]) +
+                             " is outside the vocabulary");
+    if (i > 0 && row.sequence != batch.rows[i - 1].sequence && next[row.sequence] > 0)
+      return InvalidArgument(at + "the rows of sequence " + std::to_string(row.sequence) +
+                             " must stand together");
+    const std::uint64_t wanted_position = open_[row.sequence]->length + next[row.sequence]++;
+    if (row.position < 0 || static_cast<std::uint64_t>(row.position) != wanted_position)
+      return InvalidArgument(at + "position " + std::to_string(row.position) + ", " +
+                             std::to_string(wanted_position) + " follows");
+    if (wanted_position >= std::min(options_.context, model_->bound().position_limit()))
+      return LimitExceeded(
+          at + "a context of " +
+          std::to_string(std::min(options_.context, model_->bound().position_limit())) +
+          " positions is full");
+    if (model_->architecture().masked && open_[row.sequence]->length > 0)
+      return InvalidArgument(at + "an encoder runs a sequence as a whole");
+  }
+  for (const std::uint32_t row : wanted)
+    if (row >= batch.rows.size())
+      return InvalidArgument("row " + std::to_string(row) + " is wanted of " +
+                             std::to_string(batch.rows.size()));
+  return OkStatus();
+}
+
+Status CudaRunner::MakeRoom(const model::Batch& batch) {
+  for (const model::Row& row : batch.rows) {
+    DeviceSequence& sequence = *open_[row.sequence];
+    sequence.expected_length = static_cast<std::uint64_t>(row.position) + 1;
+    while (sequence.pages.size() < PagesOf(sequence.expected_length)) {
+      INGOT_ASSIGN(DeviceBlock page, pool_.Make(layout_.bytes));
+      sequence.pages.push_back(std::move(page));
+    }
+  }
+  return OkStatus();
+}
+
+Result<std::vector<float>> CudaRunner::Step(const model::Batch& batch,
+                                            std::span<const std::uint32_t> wanted) {
+  INGOT_TRY(Status(ops_->status()));
+  INGOT_TRY(Check(batch, wanted));
+  INGOT_TRY(MakeRoom(batch));
+  const DeviceTensor logits = model::Forward(model_->architecture(), *ops_, batch, wanted);
+  INGOT_ASSIGN(std::vector<float> values, ops_->Read(logits));
+  for (const model::Row& row : batch.rows)
+    open_[row.sequence]->length = static_cast<std::uint64_t>(row.position) + 1;
+  return values;
+}
+
+}  // namespace ingot::cuda

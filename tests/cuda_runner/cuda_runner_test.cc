@@ -1,0 +1,164 @@
+// Whole models through the kernels: on the host grid, against the processor's op set.
+#include "loader/cuda/cuda_runner.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "loader/runner.h"
+#include "tests/loader/packed_fixture.h"
+#include "tests/model/model_fixtures.h"
+
+namespace ingot::cuda {
+namespace {
+
+std::shared_ptr<const loader::Model> OpenFixture(const std::string& name) {
+  loader::ModelOptions options;
+  options.compute = loader::Compute::kExact;
+  auto model = loader::Model::Open(FixturePath(name), options);
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  return model.ok() ? *model : nullptr;
+}
+
+// Rows [from, from + ids.size()) of sequence 0, all of them wanted.
+struct Rows {
+  Rows(std::span<const model::TokenId> of, std::size_t from, std::uint32_t sequence = 0)
+      : ids(of.begin(), of.end()), wanted(of.size()) {
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      rows.push_back({sequence, static_cast<std::int32_t>(from + i)});
+    std::iota(wanted.begin(), wanted.end(), 0u);
+  }
+  model::Batch batch() const { return {ids, rows}; }
+  std::vector<model::TokenId> ids;
+  std::vector<model::Row> rows;
+  std::vector<std::uint32_t> wanted;
+};
+
+std::vector<float> OnProcessor(const std::shared_ptr<const loader::Model>& model,
+                               std::span<const model::TokenId> ids) {
+  loader::Runner runner(model);
+  const auto sequence = runner.Open();
+  const Rows rows(ids, 0, sequence->number());
+  auto logits = runner.Step(rows.batch(), rows.wanted);
+  EXPECT_TRUE(logits.ok()) << logits.status().message();
+  return {logits->data(), logits->data() + logits->size()};
+}
+
+class CudaRunnerFixtures : public testing::TestWithParam<std::string> {};
+
+// As a prompt and then token by token; and the first rows of another sequence beside.
+TEST_P(CudaRunnerFixtures, LogitsAreTheProcessors) {
+  const auto model = OpenFixture(GetParam());
+  ASSERT_NE(model, nullptr);
+  auto made = CudaRunner::Make(model, {.exact = true, .context = 128});
+  if (!made.ok() && made.status().code() == StatusCode::kUnsupported)
+    GTEST_SKIP() << made.status().message();
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  CudaRunner& runner = **made;
+  std::vector<model::TokenId> ids = FixtureIds(GetParam());
+  if (ids.size() > 10) ids.resize(10);
+  const std::vector<float> wanted = OnProcessor(model, ids);
+  const std::size_t prompt = model->architecture().masked ? ids.size() : ids.size() - 1;
+  const std::uint32_t sequence = runner.Open();
+  std::vector<float> got;
+  for (std::size_t at = 0; at < ids.size(); at += at == 0 ? prompt : 1) {
+    const std::span<const model::TokenId> all = ids;
+    const Rows rows(all.subspan(at, at == 0 ? prompt : 1), at, sequence);
+    auto logits = runner.Step(rows.batch(), rows.wanted);
+    ASSERT_TRUE(logits.ok()) << logits.status().message();
+    got.insert(got.end(), logits->begin(), logits->end());
+  }
+  EXPECT_LE(RelativeError(got, wanted), 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, CudaRunnerFixtures, testing::ValuesIn(FixtureNames()),
+                         FixtureTestName());
+
+TEST(CudaRunner, SequencesShareAStep) {
+  const auto model = OpenFixture("llama");
+  ASSERT_NE(model, nullptr);
+  auto runner = CudaRunner::Make(model, {.exact = true, .context = 128});
+  ASSERT_TRUE(runner.ok()) << runner.status().message();
+  const std::vector<model::TokenId> ids = {5, 9, 3, 7};
+  const std::uint32_t a = (*runner)->Open(), b = (*runner)->Open(), c = (*runner)->Open();
+  const Rows alone(ids, 0, a);
+  const auto one = (*runner)->Step(alone.batch(), alone.wanted);
+  ASSERT_TRUE(one.ok());
+  Rows both(std::vector<model::TokenId>{8, 2}, 0, b);
+  const Rows second(ids, 0, c);
+  both.ids.insert(both.ids.end(), second.ids.begin(), second.ids.end());
+  both.rows.insert(both.rows.end(), second.rows.begin(), second.rows.end());
+  const auto logits = (*runner)->Step(both.batch(), std::vector<std::uint32_t>{2, 3, 4, 5});
+  ASSERT_TRUE(logits.ok());
+  EXPECT_EQ(*logits, *one);  // the same bits in company
+  (*runner)->Close(b);
+  EXPECT_EQ((*runner)->Open(), b);
+  EXPECT_EQ((*runner)->length(b), 0u);
+}
+
+// Planes as artifacts store them, and those that are decoded on the way to the device.
+TEST(CudaRunner, PackedWeights) {
+  for (const char* codec : {"int4_rtn", "int4_residual_v1", "fp8_hybrid_v1", "nested_v1",
+                            "lossless_v1", "entropy_v1"}) {
+    SCOPED_TRACE(codec);
+    const auto model = loader::Packed(FixturePath("llama"), codec, loader::Compute::kExact);
+    ASSERT_NE(model, nullptr);
+    auto runner = CudaRunner::Make(model, {.exact = true, .context = 128});
+    ASSERT_TRUE(runner.ok()) << runner.status().message();
+    const std::vector<model::TokenId> ids = {5, 9, 3, 7};
+    const Rows rows(ids, 0, (*runner)->Open());
+    const auto logits = (*runner)->Step(rows.batch(), rows.wanted);
+    ASSERT_TRUE(logits.ok()) << logits.status().message();
+    EXPECT_LE(RelativeError(*logits, OnProcessor(model, ids)), 1e-4);
+  }
+}
+
+// Tensor cores round activations to bfloat16.
+TEST(CudaRunner, RoundedProductsAreNear) {
+  const auto model = OpenFixture("llama");
+  ASSERT_NE(model, nullptr);
+  auto runner = CudaRunner::Make(model, {.context = 128});
+  ASSERT_TRUE(runner.ok()) << runner.status().message();
+  const std::vector<model::TokenId> ids = {5, 9, 3, 7, 11, 2};
+  const Rows rows(ids, 0, (*runner)->Open());
+  const auto logits = (*runner)->Step(rows.batch(), rows.wanted);
+  ASSERT_TRUE(logits.ok()) << logits.status().message();
+  const double error = RelativeError(*logits, OnProcessor(model, ids));
+  EXPECT_LE(error, 2e-2);
+  EXPECT_GE(error, 1e-5);  // they do round
+}
+
+TEST(CudaRunner, RefusesByName) {
+  EXPECT_EQ(*ParseCudaDevice("cuda"), 0);
+  EXPECT_EQ(*ParseCudaDevice("cuda:12"), 12);
+  for (const char* name : {"cuda:", "cuda:x", "cuda:-1", "gpu", ""})
+    EXPECT_EQ(ParseCudaDevice(name).status().code(), StatusCode::kInvalidArgument) << name;
+  EXPECT_EQ(CheckDevice(7).status().code(), StatusCode::kNotFound);
+
+  const auto model = OpenFixture("llama");
+  ASSERT_NE(model, nullptr);
+  const auto large = CudaRunner::Make(model, {.context = std::uint64_t{1} << 40});
+  ASSERT_EQ(large.status().code(), StatusCode::kLimit);
+  EXPECT_NE(large.status().message().find("would fit"), std::string::npos);
+
+  auto runner = CudaRunner::Make(model, {.context = 4, .rows = 8});
+  ASSERT_TRUE(runner.ok());
+  const std::uint32_t s = (*runner)->Open();
+  const std::vector<std::uint32_t> none;
+  const auto step = [&](const std::vector<model::TokenId>& ids, std::size_t from,
+                        std::uint32_t sequence) {
+    return (*runner)->Step(Rows(ids, from, sequence).batch(), none).status().code();
+  };
+  EXPECT_EQ(step({}, 0, s), StatusCode::kInvalidArgument);
+  EXPECT_EQ(step({1}, 0, s + 1), StatusCode::kInvalidArgument);
+  EXPECT_EQ(step({1}, 1, s), StatusCode::kInvalidArgument);
+  EXPECT_EQ(step({-1}, 0, s), StatusCode::kInvalidArgument);
+  EXPECT_EQ(step({1, 2, 3, 4, 5}, 0, s), StatusCode::kLimit);
+  EXPECT_EQ(step({1, 2, 3, 4, 5, 6, 7, 8, 9}, 0, s), StatusCode::kLimit);
+  const Rows rows(std::vector<model::TokenId>{1}, 0, s);
+  EXPECT_EQ((*runner)->Step(rows.batch(), std::vector<std::uint32_t>{1}).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace ingot::cuda
