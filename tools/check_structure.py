@@ -32,8 +32,8 @@ FORBIDDEN = [
     ("codecs/planes", r"codecs/(plane_codec|rounding|encoders|recipe)", "planes <- rounding <- encoders <- recipes"),
     ("codecs/rounding", r"codecs/(encoders|recipe)", "planes <- rounding <- encoders <- recipes"),
     ("codecs/encoders", r"codecs/recipe", "planes <- rounding <- encoders <- recipes"),
-    *((folder, rf"model/(?!({'|'.join(seen)})/)", "text <- tokenizer; text <- source <- architecture <- families, forward")
-      for folder, seen in (("model/text", ["text"]), ("model/tokenizer", ["text", "tokenizer"]),
+    *((folder, rf"model/(?!({'|'.join(seen)})/)", "text <- tokenizer <- chat; text <- source <- architecture <- families, forward")
+      for folder, seen in (("model/text", ["text"]), ("model/chat", ["text", "tokenizer", "chat"]), ("model/tokenizer", ["text", "tokenizer"]),
                            ("model/source", ["text", "source"]), ("model/architecture", ["text", "source", "architecture"]),
                            ("model/families", ["text", "source", "architecture", "families"]),
                            ("model/forward", ["architecture", "forward"]))),
