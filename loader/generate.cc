@@ -21,9 +21,13 @@ model::StreamDecoder DecoderAfter(const model::Tokenizer& tokenizer, model::Toke
   return decoder;
 }
 
-bool EndsText(const model::Tokenizer& tokenizer, model::TokenId id) {
-  const auto& ends = tokenizer.eos_ids();
-  return std::find(ends.begin(), ends.end(), id) != ends.end();
+// Every token that ends the text.
+std::vector<model::TokenId> EndsOf(const model::Tokenizer& tokenizer,
+                                   const GenerateOptions& options) {
+  std::vector<model::TokenId> ends = options.ends;
+  if (options.stop_at_eos)
+    ends.insert(ends.end(), tokenizer.eos_ids().begin(), tokenizer.eos_ids().end());
+  return ends;
 }
 
 }  // namespace
@@ -44,10 +48,11 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   INGOT_ASSIGN(auto decoding,
                SpeculativeDecoder::Make(session.runner(), session.sequence(), options.speculation,
                                         ids, result.prefill_seconds));
-  if (options.stop_at_eos) decoding.EndAt(tokenizer->eos_ids());
+  const std::vector<model::TokenId> ends = EndsOf(*tokenizer, options);
+  decoding.EndAt(ends);
   // Whether the text goes on after the token.
   const auto deliver = [&](model::TokenId id) {
-    if (options.stop_at_eos && EndsText(*tokenizer, id)) {
+    if (std::ranges::find(ends, id) != ends.end()) {
       result.stop = StopReason::kEndOfText;
       return false;
     }

@@ -23,6 +23,8 @@ struct GenerateOptions {
   bool stop_at_eos = true;
   // How, not what: the tokens are the same in any mode.
   SpeculationOptions speculation;
+  // That end the text, too, whatever the model's files say.
+  std::vector<model::TokenId> ends;
 };
 
 enum class StopReason { kMaxTokens, kEndOfText, kCallback, kContextFull };

@@ -65,7 +65,8 @@ def tiny(directory):
     data["model"]["vocab"] = {k: v for k, v in data["model"]["vocab"].items() if v != 255}
     model = tiny_model.write(directory, max_position_embeddings=2048)
     (model / "tokenizer.json").write_text(json.dumps(data))
-    (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<e>", "eos_token": "<e>"}))
+    (model / "tokenizer_config.json").write_text(json.dumps(
+        {"bos_token": "<e>", "eos_token": "<e>", "chat_template": "{{ messages[-1].content }}"}))
 
 
 class Docs(unittest.TestCase):

@@ -23,9 +23,13 @@
 #include "loader/memory_use.h"
 #include "loader/run_settings.h"
 #include "loader/speculate/draft_policy.h"
+#include "model/chat/chat_format.h"
 #include "tools/cli/bench_speculation.h"
+#include "tools/cli/chat.h"
 #include "tools/cli/common.h"
+#include "tools/cli/model_text.h"
 #include "tools/cli/number_checks.h"
+#include "tools/cli/until_stop.h"
 #include "untrusted/printable.h"
 #include "untrusted/text_input.h"
 
@@ -38,6 +42,8 @@ constexpr std::size_t kTopK = 40;
 // Where the model says only that it wants to be sampled: transformers' defaults.
 constexpr double kSampledTemperature = 1, kSampledTopP = 1;
 constexpr std::size_t kSampledTopK = 50;
+// Of an answer, at most: it is the model that ends it.
+constexpr std::uint64_t kAnswerTokens = 2048;
 
 // What the command line says of sampling.
 struct SamplingOptions {
@@ -46,7 +52,8 @@ struct SamplingOptions {
 };
 
 struct RunCommand {
-  std::string file, prompt;
+  std::string file;
+  std::optional<std::string> prompt;
   KeyOption key;
   SamplingOptions sampling;
   bool greedy = false, exact = false, ignore_eos = false, quiet = false, stats = false;
@@ -57,49 +64,9 @@ struct RunCommand {
   std::optional<std::uint64_t> seed;
   std::vector<std::string> stops;
   bool json = false;
+  bool chat = false, no_template = false;
+  std::string system, chat_template;
   loader::GenerateOptions generate;
-};
-
-// Text as it comes, up to the first of the texts that end it. What may be the beginning of one waits.
-class UntilStop {
- public:
-  UntilStop(const std::vector<std::string>& stops, std::function<bool(std::string_view)> write)
-      : stops_(stops), write_(std::move(write)) {}
-
-  // False once nothing more is wanted.
-  bool Add(std::string_view piece) {
-    waiting_ += piece;
-    std::size_t first = std::string::npos;
-    for (const std::string& stop : stops_) first = std::min(first, waiting_.find(stop));
-    if (first != std::string::npos) {
-      stopped_ = true;
-      return Write(first) && false;
-    }
-    return Write(waiting_.size() - Held());
-  }
-  // What waited is no end after all.
-  bool Finish() { return stopped_ || Write(waiting_.size()); }
-  bool stopped() const { return stopped_; }
-  bool failed() const { return failed_; }
-
- private:
-  // Bytes at the end that a stop may begin with.
-  std::size_t Held() const {
-    std::size_t held = 0;
-    for (const std::string& stop : stops_)
-      for (std::size_t n = std::min(stop.size() - 1, waiting_.size()); n > held; --n)
-        if (waiting_.ends_with(std::string_view(stop).substr(0, n))) held = n;
-    return held;
-  }
-  bool Write(std::size_t bytes) {
-    if (bytes > 0 && !write_(std::string_view(waiting_).substr(0, bytes))) failed_ = true;
-    waiting_.erase(0, bytes);
-    return !failed_;
-  }
-  const std::vector<std::string>& stops_;
-  std::function<bool(std::string_view)> write_;
-  std::string waiting_;
-  bool stopped_ = false, failed_ = false;
 };
 
 std::string_view StopName(loader::StopReason stop, bool by_text) {
@@ -143,33 +110,10 @@ nlohmann::json ResultJson(const loader::GenerateResult& result, const std::strin
 }
 
 Result<std::string> PromptOf(const RunCommand& command) {
-  if (command.prompt != "-") return command.prompt;
+  if (*command.prompt != "-") return *command.prompt;
   if (command.file == "-")
     return InvalidArgument("the artifact and the prompt cannot both come from standard input");
-  return untrusted::ReadText(command.prompt);
-}
-
-bool OnTerminal() { return ::isatty(STDOUT_FILENO) == 1; }
-
-// What a model says, to the byte; but it does not drive a terminal.
-bool WriteText(std::string_view text) {
-  std::string shown;
-  if (OnTerminal()) text = shown = untrusted::PrintableBlock(text);
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-         std::fflush(stdout) == 0;
-}
-
-// "prefill 5 tokens, 210.4 tokens/s; decode 47 tokens, 35.1 tokens/s; load 0.08 s"
-std::string SpeedLine(const loader::GenerateResult& result, double load_seconds) {
-  const auto speed = [](std::uint64_t tokens, double seconds) {
-    return static_cast<double>(tokens) / std::max(seconds, 1e-9);
-  };
-  std::string line = fmt::format("prefill {} tokens, {:.1f} tokens/s", result.prompt_tokens,
-                                 speed(result.prompt_tokens, result.prefill_seconds));
-  if (result.decode_tokens > 0)
-    line += fmt::format("; decode {} tokens, {:.1f} tokens/s", result.decode_tokens,
-                        speed(result.decode_tokens, result.decode_seconds));
-  return line + fmt::format("; load {:.2f} s", load_seconds);
+  return untrusted::ReadText(*command.prompt);
 }
 
 // The options as they are, else what the model wants, else the defaults; `said` becomes a line
@@ -208,6 +152,22 @@ Status ChooseSampling(const RunCommand& command, const loader::Model& model,
   return OkStatus();
 }
 
+// The model's chat template, or what the command line wants instead: one of its others by name, or
+// a file's.
+Result<model::ChatFormat> FormatOf(const RunCommand& command, const loader::Model& model) {
+  if (command.no_template) return model::ChatFormat::Plain();
+  const std::string& name = command.chat_template;
+  if (!name.ends_with(".jinja")) return loader::ChatFormatOf(model, name).At(command.file);
+  INGOT_ASSIGN(const std::string source, untrusted::ReadText(name));
+  return loader::ChatFormatOf(model, name, source).At(name);
+}
+
+// What is said first.
+std::vector<model::ChatMessage> Opening(const RunCommand& command) {
+  if (command.system.empty()) return {};
+  return {{"system", command.system}};
+}
+
 // An encoder's: the prompt with its masks filled.
 Status RunEncoder(const RunCommand& command, loader::Session& session, std::string_view prompt,
                   double load_seconds) {
@@ -224,12 +184,12 @@ Status RunEncoder(const RunCommand& command, loader::Session& session, std::stri
   return OkStatus();
 }
 
-// "speculation: 47 tokens in 21 steps; planes 14 drafts, 37 of 48 tokens accepted; 6 % of tokens end
-// a 4-gram seen before"
+// "speculation: 47 tokens in 21 steps; planes 14 drafts, 37 of 48 tokens accepted; 6 % of tokens
+// end a 4-gram seen before"
 void PrintSpeculation(const loader::GenerateResult& result) {
   const loader::SpeculationStats& stats = result.speculation;
-  std::string line = fmt::format("speculation: {} tokens in {} steps", result.decode_tokens,
-                                 result.decode_steps);
+  std::string line =
+      fmt::format("speculation: {} tokens in {} steps", result.decode_tokens, result.decode_steps);
   const auto add = [&](const char* name, const loader::DraftCounts& counts) {
     if (counts.drafts > 0)
       line += fmt::format("; {} {} drafts, {} of {} tokens accepted", name, counts.drafts,
@@ -237,8 +197,8 @@ void PrintSpeculation(const loader::GenerateResult& result) {
   };
   add("lookup", stats.lookup);
   add("planes", stats.model);
-  const double share =
-      static_cast<double>(stats.repeated) / static_cast<double>(std::max<std::uint64_t>(stats.tokens, 1));
+  const double share = static_cast<double>(stats.repeated) /
+                       static_cast<double>(std::max<std::uint64_t>(stats.tokens, 1));
   fmt::print(stderr, "{}; {:.0f} % of tokens end a 4-gram seen before\n", line, 100 * share);
 }
 
@@ -263,7 +223,11 @@ void PrintStats(loader::Session& session, const loader::GenerateResult& result,
 }
 
 Status RunModel(const RunCommand& command) {
-  INGOT_ASSIGN(const std::string prompt, PromptOf(command));
+  const bool talks = command.chat && !command.prompt.has_value();
+  std::string prompt;
+  if (!talks) {
+    INGOT_ASSIGN(prompt, PromptOf(command));
+  }
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   loader::ModelOptions options;
   options.key = PointerTo(key);
@@ -290,29 +254,44 @@ Status RunModel(const RunCommand& command) {
   loader::Session session(model, session_options);
   INGOT_TRY(Status(session.runner().status()));
   const auto energy = command.stats ? loader::MakePackageMeter() : nullptr;
+  if (model->architecture().masked && command.chat)
+    return InvalidArgument("an encoder fills masks, it does not talk: leave --chat out");
   if (model->architecture().masked) return RunEncoder(command, session, prompt, load_seconds);
   loader::GenerateOptions generate = command.generate;
   std::string said;
   INGOT_TRY(ChooseSampling(command, *model, generate.sampler, said));
   if (!said.empty() && !command.quiet) fmt::print(stderr, "{}\n", said);
+  std::vector<std::string> stops = command.stops;
+  std::vector<model::TokenId> ids;
+  if (command.chat) {
+    INGOT_ASSIGN(const model::ChatFormat format, FormatOf(command, *model));
+    ChatRequest chat{&format, Opening(command), generate, stops, command.stats};
+    INGOT_TRY(PrepareChat(session, chat));
+    if (talks) return Chat(session, chat);
+    chat.messages.push_back({"user", prompt});
+    INGOT_ASSIGN(ids, ChatIds(session, chat));
+    generate = chat.generate;
+    stops = chat.stops;
+  }
   std::string text;
   bool ends_line = true;
-  UntilStop until(command.stops, [&](std::string_view piece) {
+  UntilStop until(stops, [&](std::string_view piece) {
     ends_line = piece.ends_with('\n');
     text += command.json ? piece : std::string_view();
     return command.json || WriteText(piece);
   });
+  const auto piece = [&](std::string_view one) { return until.Add(one); };
   INGOT_ASSIGN(const loader::GenerateResult result,
-               loader::Generate(session, prompt, generate,
-                                [&](std::string_view piece) { return until.Add(piece); }));
+               ids.empty() ? loader::Generate(session, prompt, generate, piece)
+                           : loader::GenerateFromIds(session, ids, generate, piece));
   if (!until.Finish() || until.failed()) return IoError("cannot write to standard output");
   if (result.stop == loader::StopReason::kContextFull) Warn("the context is full");
   if (result.beyond_trained_length) Warn("the text is longer than the model was trained for");
   const std::uint64_t seed = generate.sampler.seed;
   if (command.json) {
-    fmt::print("{}\n", untrusted::PrintableJson(
-                           ResultJson(result, text, StopName(result.stop, until.stopped()), seed,
-                                      load_seconds)));
+    fmt::print("{}\n",
+               untrusted::PrintableJson(ResultJson(
+                   result, text, StopName(result.stop, until.stopped()), seed, load_seconds)));
     return OkStatus();
   }
   if (OnTerminal()) fmt::print("\n");
@@ -326,6 +305,20 @@ Status RunModel(const RunCommand& command) {
     PrintSpeculation(result);
     PrintStats(session, result, energy.get());
   }
+  return OkStatus();
+}
+
+Status CheckChatOptions(const RunCommand& o) {
+  if (!o.chat && !o.prompt.has_value())
+    return InvalidArgument("run needs --prompt TEXT, or --chat to talk");
+  if (!o.chat && (!o.system.empty() || !o.chat_template.empty() || o.no_template))
+    return InvalidArgument("--system, --chat-template and --no-template go with --chat");
+  if (o.no_template && !o.chat_template.empty())
+    return InvalidArgument("--no-template and --chat-template exclude each other");
+  if (o.chat && !o.prompt.has_value() && (o.json || o.file == "-"))
+    return InvalidArgument(o.json
+                               ? "--json with --chat needs --prompt TEXT"
+                               : "an artifact from stdin leaves no stdin to talk: give --prompt");
   return OkStatus();
 }
 
@@ -370,12 +363,21 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("FILE", o->file, "artifact (- for stdin), Hugging Face directory or .gguf file")
       ->required();
   c->add_option("-p,--prompt", o->prompt, "text to continue; - reads it from stdin")
-      ->type_name("TEXT")
-      ->required();
-  c->add_option("-n,--tokens", o->generate.max_tokens, "tokens to generate, at most")
-      ->type_name("N")
-      ->transform(WholeNumber())
-      ->capture_default_str();
+      ->type_name("TEXT");
+  c->add_flag(
+      "--chat", o->chat,
+      "talk to the model by its own chat template; with -p one answer, else lines of stdin");
+  c->add_option("--system", o->system, "with --chat: what the model is told first")
+      ->type_name("TEXT");
+  c->add_option("--chat-template", o->chat_template,
+                "another of the model's templates by name, or a .jinja file")
+      ->type_name("NAME");
+  c->add_flag("--no-template", o->no_template, "with --chat: plain 'User:' and 'Assistant:' lines");
+  CLI::Option* tokens =
+      c->add_option("-n,--tokens", o->generate.max_tokens, "tokens to generate, at most")
+          ->type_name("N")
+          ->transform(WholeNumber())
+          ->capture_default_str();
   AddSamplerOptions(c, *o);
   c->add_option("--stop", o->stops, "end before this text; may be given several times")
       ->type_name("TEXT")
@@ -398,8 +400,9 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
           {"f16", loader::SessionOptions::Cache::kF16},
           {"int8", loader::SessionOptions::Cache::kInt8},
           {"int4", loader::SessionOptions::Cache::kInt4}}));
-  c->add_option("--speculate", o->generate.speculation.mode,
-                "auto, lookup, planes or off: several tokens a step, the same text; by default auto")
+  c->add_option(
+       "--speculate", o->generate.speculation.mode,
+       "auto, lookup, planes or off: several tokens a step, the same text; by default auto")
       ->type_name("HOW")
       ->transform(CLI::CheckedTransformer(SpeculationModes()));
   c->add_option("--draft", o->generate.speculation.draft,
@@ -412,7 +415,9 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print no speeds");
   AddThreadsOption(c);
-  OnRun(c, outcome, [o]() -> Status {
+  OnRun(c, outcome, [o, tokens]() -> Status {
+    INGOT_TRY(CheckChatOptions(*o));
+    if (o->chat && tokens->count() == 0) o->generate.max_tokens = kAnswerTokens;
     if (o->greedy) o->generate.sampler.temperature = 0;
     o->generate.stop_at_eos = !o->ignore_eos;
     o->generate.sampler.seed = o->seed.has_value() ? *o->seed : RandomSeed();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -22,9 +23,28 @@ std::string LineOf(const files::SignalEvent& event) {
   return fmt::format("interrupted; the same command resumes from {}", kept.front());
 }
 
+enum class Interrupt { kEnds, kStops, kAsked };
+std::atomic<Interrupt> g_interrupt{Interrupt::kEnds};
+std::atomic<const char*> g_hint{nullptr};
+
 }  // namespace
 
+StopOnInterrupt::StopOnInterrupt() { g_interrupt = Interrupt::kStops; }
+StopOnInterrupt::~StopOnInterrupt() {
+  g_interrupt = Interrupt::kEnds;
+  g_hint = nullptr;
+}
+void StopOnInterrupt::SetHint(const char* hint) { g_hint = hint; }
+bool StopOnInterrupt::Asked() {
+  return g_interrupt.exchange(Interrupt::kStops) == Interrupt::kAsked;
+}
+
 void EndBySignal(const files::SignalEvent& event) {
+  if (event.signal == SIGINT && g_interrupt != Interrupt::kEnds) {
+    g_interrupt = Interrupt::kAsked;
+    if (const char* hint = g_hint) std::fputs(hint, stderr);
+    return;
+  }
   const std::string line = LineOf(event);
   files::RemoveTemporaries();
   if (::isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\r\033[K");  // where progress stood

@@ -1,0 +1,130 @@
+#include "tools/cli/chat.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <utility>
+
+#include "tools/cli/common.h"
+#include "tools/cli/model_text.h"
+#include "tools/cli/signals.h"
+#include "tools/cli/until_stop.h"
+#include "untrusted/text_input.h"
+
+namespace ingot::cli {
+namespace {
+
+constexpr const char* kHelp = "/clear starts anew, /exit or Ctrl-D ends; Ctrl-C ends an answer\n";
+
+class Conversation {
+ public:
+  Conversation(loader::Session& session, ChatRequest request)
+      : session_(session), request_(std::move(request)), opening_(request_.messages) {}
+
+  Status Run() {
+    const bool person = ::isatty(STDIN_FILENO) == 1;
+    if (person) fmt::print(stderr, "{}", kHelp);
+    for (std::string line; ReadLine(person, line);) {
+      if (line.empty()) continue;
+      if (line == "/exit" || line == "/quit") break;
+      if (line == "/help" || line == "/clear") {
+        if (line == "/clear") request_.messages = opening_;
+        fmt::print(stderr, "{}", line == "/help" ? kHelp : "the conversation starts anew\n");
+        continue;
+      }
+      INGOT_TRY(untrusted::CheckText(line));
+      request_.messages.push_back({"user", line});
+      const Status status = Answer();
+      if (status.ok()) continue;
+      if (!person || status.code() == StatusCode::kIo) return status;
+      // What could not be answered was not said.
+      Fail(status);
+      request_.messages.pop_back();
+    }
+    if (person) fmt::print(stderr, "\n");
+    return OkStatus();
+  }
+
+ private:
+  bool ReadLine(bool person, std::string& line) {
+    if (person) {
+      fmt::print(stderr, "> ");
+      std::fflush(stderr);
+    }
+    interrupts_.SetHint("\n(/exit or Ctrl-D ends)\n> ");
+    const bool read = static_cast<bool>(std::getline(std::cin, line));
+    interrupts_.SetHint(nullptr);
+    return read;
+  }
+
+  Status Answer() {
+    INGOT_ASSIGN(const auto ids, ChatIds(session_, request_));
+    std::string answer;
+    bool ends_line = true;
+    UntilStop until(request_.stops, [&](std::string_view piece) {
+      answer += piece;
+      ends_line = piece.ends_with('\n');
+      return WriteText(piece);
+    });
+    (void)interrupts_.Asked();  // while nothing was written
+    bool stopped = false;
+    INGOT_ASSIGN(
+        const loader::GenerateResult result,
+        loader::GenerateFromIds(session_, ids, request_.generate, [&](std::string_view piece) {
+          const bool goes_on = until.Add(piece);
+          stopped = interrupts_.Asked();
+          return goes_on && !stopped;
+        }));
+    if (!until.Finish() || until.failed()) return IoError("cannot write to standard output");
+    if (!ends_line && !WriteText("\n")) return IoError("cannot write to standard output");
+    if (stopped) fmt::print(stderr, "(interrupted)\n");
+    if (result.stop == loader::StopReason::kContextFull)
+      Warn("the context is full: /clear starts anew");
+    if (result.stop == loader::StopReason::kMaxTokens)
+      Warn(fmt::format("the answer was cut at {} tokens (-n)", request_.generate.max_tokens));
+    if (request_.stats) fmt::print(stderr, "{}\n", SpeedLine(result, 0));
+    request_.messages.push_back({"assistant", std::move(answer)});
+    return OkStatus();
+  }
+
+  loader::Session& session_;
+  ChatRequest request_;
+  std::vector<model::ChatMessage> opening_;
+  StopOnInterrupt interrupts_;
+};
+
+}  // namespace
+
+Status PrepareChat(loader::Session& session, ChatRequest& request) {
+  INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
+  request.generate.ends = request.format->EndsOfTurn(*tokenizer);
+  if (const std::string stop = request.format->StopText(); !stop.empty())
+    request.stops.push_back(stop);
+  return OkStatus();
+}
+
+Result<std::vector<model::TokenId>> ChatIds(loader::Session& session, const ChatRequest& request) {
+  INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
+  INGOT_ASSIGN(const std::string text,
+               request.format->Text(request.messages, /*answer_next=*/true));
+  INGOT_ASSIGN(std::vector<model::TokenId> ids,
+               tokenizer->Encode(text, /*add_special=*/!request.format->HasTemplate()));
+  if (ids.empty()) return InvalidArgument("the chat template makes an empty text");
+  const auto held = session.sequence().ids();
+  const auto differs = std::ranges::mismatch(ids, held);
+  // The last token is run in any case: its logits are wanted.
+  const auto same = std::min<std::ptrdiff_t>(differs.in1 - ids.begin(),
+                                             static_cast<std::ptrdiff_t>(ids.size()) - 1);
+  session.Truncate(static_cast<std::uint64_t>(same));
+  ids.erase(ids.begin(), ids.begin() + same);
+  return ids;
+}
+
+Status Chat(loader::Session& session, ChatRequest request) {
+  return Conversation(session, std::move(request)).Run();
+}
+
+}  // namespace ingot::cli
