@@ -20,6 +20,7 @@
 
 #include "loader/cuda/device.h"
 #include "loader/cuda/kernels/attention_kernels.h"
+#include "loader/cuda/kernels/entropy_kernels.h"
 #include "loader/cuda/kernels/exit_kernels.h"
 #include "loader/cuda/kernels/layer_kernels.h"
 #include "loader/cuda/kernels/plane_kernels.h"
@@ -369,6 +370,47 @@ void BenchLayer(Bench& bench, int rows) {
             bench.Time([&](int, void* s) { return launch_hadamard(&turn, s); }));
 }
 
+// Chunks of 4 MiB of 16 symbols that occur alike: a stream of any words is one, so nobody encodes.
+void BenchEntropy(Bench& bench, int chunks) {
+  constexpr std::uint32_t kOut = 4 << 20;
+  std::vector<std::uint8_t> stored = {4, 0x82, 0x80, 0x80, 0};          // form, 2 << 21 as a varint
+  stored.insert(stored.end(), {120, 121, 14, 0});                       // symbols 120 ... 135
+  for (int s = 0; s < 16; ++s) stored.insert(stored.end(), {0x82, 0});  // 256 of 4096 each
+  const std::size_t head = stored.size();
+  stored.resize(head + 4 * 32 + kOut * 9 / 16);
+  std::uint32_t random = 1;
+  for (std::size_t i = head; i < stored.size(); ++i)
+    stored[i] = static_cast<std::uint8_t>((random = random * 1664525u + 1013904223u) >> 24);
+  for (std::size_t i = 0; i < 32; ++i) {  // states of at least 2^15
+    stored[head + 4 * i + 2] = static_cast<std::uint8_t>(stored[head + 4 * i + 2] | 1);
+    stored[head + 4 * i + 3] &= 0x7f;
+  }
+  const auto n = static_cast<std::size_t>(chunks);
+  const std::size_t stride = (stored.size() + 255) / 256 * 256;
+  const Array in(stride * n), out(std::size_t{kOut} * n), faults(4 * n);
+  Array list(sizeof(RansChunk) * n);
+  std::vector<RansChunk> all;
+  for (std::size_t i = 0; i < n; ++i) {
+    Must(cudaMemcpy(in.as<char>() + i * stride, stored.data(), stored.size(),
+                    cudaMemcpyHostToDevice),
+         "copy");
+    all.push_back({in.as<std::uint8_t>() + i * stride, out.as<std::uint8_t>() + i * kOut,
+                   static_cast<std::uint32_t>(stored.size()), kOut});
+  }
+  list.Put(all);
+  const RansArgs args{list.as<RansChunk>(), faults.as<std::int32_t>(), chunks};
+  const double seconds = bench.Time([&](int, void* s) { return launch_rans_chunks(&args, s); });
+  std::vector<std::int32_t> found(n);
+  Must(cudaMemcpy(found.data(), faults.as(), 4 * n, cudaMemcpyDeviceToHost), "copy");
+  if (std::ranges::any_of(found, [](std::int32_t fault) { return fault != 0; }))
+    Must(kBadArguments, "the bench's own chunks");
+  const double weights = static_cast<double>(kOut) * chunks;
+  bench.Row("entropy rans_chunks",
+            std::to_string(chunks) + " of 4 MiB, " +
+                std::to_string(static_cast<int>(weights / seconds / 1e9)) + " G weights/s",
+            1.5 * weights, 0, seconds);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -397,6 +439,8 @@ int main(int argc, char** argv) {
          {std::pair{PageForm::kF16, "f16"}, {PageForm::kInt8, "int8"}, {PageForm::kInt4, "int4"}})
       for (const auto& [rows, context] : {std::pair{1, 4096}, {1, 32768}, {16, 4096}})
         BenchAttend(bench, form, name, rows, context);
+  if (bench.Wants("entropy"))
+    for (const int chunks : {64, 256, 1024}) BenchEntropy(bench, chunks);
   if (bench.Wants("layer"))
     for (const int rows : {1, 128, 8192}) BenchLayer(bench, rows);
 }
