@@ -57,6 +57,8 @@ struct Recipe {
   std::int64_t fine_bits = 0;
   // Keeps the source's own bits: there is nothing to choose for it.
   bool exact = false;
+  // A matrix that the source has in codes is kept in them (pack/kept_codes.h).
+  bool keeps_codes = false;
   // Its method is what it does with statistics of the matrix's inputs: without them it would be
   // another codec under this one's name, and is refused.
   bool needs_statistics = false;

@@ -12,6 +12,7 @@
 #include "codecs/plane_codec.h"
 #include "model/source/tokenizer_status.h"
 #include "model/tokenizer/tokenizer.h"
+#include "pack/kept_codes.h"
 
 namespace ingot::pack {
 namespace {
@@ -86,7 +87,24 @@ Status CheckKnown(const calibration::Statistics* statistics, const PlannedTensor
                   tensor.recipe.codec, tensor.source.name));
 }
 
-Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::TensorInfo& source,
+Result<std::shared_ptr<const codecs::TensorEncoder>> EncoderOf(const model::Checkpoint& checkpoint,
+                                                               const PlannedTensor& tensor) {
+  auto encoder = codecs::MakeEncoder(tensor.recipe, tensor.cols, tensor.source.dtype);
+  if (!encoder.ok()) {
+    // An unknown codec is a wrong option, not an absent file.
+    Status status = std::move(encoder).status();
+    if (status.code() == StatusCode::kNotFound) status = InvalidArgument(status.message());
+    return status;
+  }
+  INGOT_ASSIGN(const codecs::Recipe* recipe, codecs::FindRecipe(tensor.recipe.codec));
+  if (recipe->keeps_codes && !tensor.transposed)
+    if (auto kept = MakeKeptCodes(checkpoint, tensor.source))
+      return std::shared_ptr<const codecs::TensorEncoder>(std::move(kept));
+  return std::shared_ptr<const codecs::TensorEncoder>(*std::move(encoder));
+}
+
+Result<PlannedTensor> PlanTensor(const model::Checkpoint& checkpoint, const model::TensorUse& use,
+                                 const model::TensorInfo& source,
                                  const codecs::RecipeOptions& recipe,
                                  const calibration::Statistics* statistics, bool to_come) {
   PlannedTensor tensor;
@@ -104,14 +122,7 @@ Result<PlannedTensor> PlanTensor(const model::TensorUse& use, const model::Tenso
   tensor.recipe = recipe;
   if (!to_come) INGOT_TRY(CheckKnown(statistics, tensor).At(source.name));
   INGOT_TRY(SetTransform(statistics, to_come, tensor).At(source.name));
-  auto encoder = codecs::MakeEncoder(tensor.recipe, tensor.cols, source.dtype);
-  if (!encoder.ok()) {
-    // An unknown codec is a wrong option, not an absent file.
-    Status status = std::move(encoder).status();
-    if (status.code() == StatusCode::kNotFound) status = InvalidArgument(status.message());
-    return std::move(status).At(source.name);
-  }
-  tensor.encoder = *std::move(encoder);
+  INGOT_ASSIGN(tensor.encoder, EncoderOf(checkpoint, tensor).At(source.name));
   tensor.slab_rows = tensor.encoder->slab_rows(tensor.rows);
   tensor.slab_count = static_cast<std::uint32_t>(CeilDiv(tensor.rows, tensor.slab_rows));
   INGOT_ASSIGN(tensor.bytes, PlanBytes(tensor, tensor.resident_bytes).At(source.name));
@@ -183,11 +194,12 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
     return Status(why.code(), why.message() + "; pack without it by --no-tokenizer")
         .At(checkpoint.path());
   if (options.require_tokenizer && !model::Tokenizer::IsIn(checkpoint.assets()))
-    return NotFound(fmt::format(
-        "{}: no tokenizer.json, tokenizer.model, tekken.json, vocab.txt, vocab.json with merges.txt "
-        "or rwkv_vocab_*.txt; put one there or pack with "
-        "--no-tokenizer",
-        checkpoint.path()));
+    return NotFound(
+        fmt::format("{}: no tokenizer.json, tokenizer.model, tekken.json, vocab.txt, vocab.json "
+                    "with merges.txt "
+                    "or rwkv_vocab_*.txt; put one there or pack with "
+                    "--no-tokenizer",
+                    checkpoint.path()));
 
   PackPlan plan;
   plan.family = architecture.family;
@@ -215,8 +227,9 @@ Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions
       recipe = {};
       recipe.codec = kRawCodec;
     }
-    INGOT_ASSIGN(PlannedTensor tensor, PlanTensor(use, *source, recipe, plan.statistics.get(),
-                                                         options.statistics_to_come));
+    INGOT_ASSIGN(PlannedTensor tensor,
+                 PlanTensor(checkpoint, use, *source, recipe, plan.statistics.get(),
+                            options.statistics_to_come));
     plan.tensors.push_back(std::move(tensor));
   }
   INGOT_TRY(CheckRulesUsed(options.rules, matrices, vectors, architecture));

@@ -111,6 +111,8 @@ def int_levels(attributes, streams, codes, groups):
         need(bits == 4, "normal levels have 4 bits")
         magnitudes = np.array([6, 18, 30, 44, 58, 75, 96, 127], np.float32) / np.float32(16)
         return np.concatenate([-magnitudes[::-1], magnitudes])[codes]
+    if kind == "minimum":
+        return codes.astype(np.float32)
     need(kind == "log", f"levels {kind}")
     low = codes & (1 << bits - 1) - 1
     k = ((1 << bits - 1) - 1 - low) * np.uint32(16 // attributes["steps"])
@@ -124,13 +126,19 @@ def plane_int(attributes, streams, total):
     group = attributes["group"]
     groups = -(-cols // group)
     codes = bit_fields(streams["codes"], attributes["bits"], rows, cols)
-    if attributes["scales"] == "f16":
-        scales = as_rows(streams["scales"], "<f2", rows, groups).astype(np.float32)
+    wide = {"f16": "<f2", "f32": "<f4"}
+    if attributes["scales"] in wide:
+        scales = as_rows(streams["scales"], wide[attributes["scales"]], rows, groups).astype(np.float32)
     else:
         need(attributes["scales"] == "q8", "scales")
         row_scales = as_rows(streams["row_scales"], "<f2", rows, 1).astype(np.float32)
         scales = as_rows(streams["scales"], np.int8, rows, groups).astype(np.float32) * row_scales
-    return total + int_levels(attributes, streams, codes, groups) * spread(scales, group, cols)
+    values = int_levels(attributes, streams, codes, groups) * spread(scales, group, cols)
+    if attributes["levels"] == "minimum":
+        need(attributes["scales"] in wide, "minima under 8-bit scales")
+        minima = as_rows(streams["minima"], wide[attributes["scales"]], rows, groups).astype(np.float32)
+        values = values + spread(minima, group, cols)
+    return total + values
 
 
 def plane_fp8(attributes, streams, total):

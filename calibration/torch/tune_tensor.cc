@@ -130,6 +130,7 @@ Status TuneTensor::AddFields(Use use, double offset) {
 Status TuneTensor::AddInt(std::size_t plane) {
   INGOT_ASSIGN(const codecs::IntLayout layout,
                codecs::IntLayout::Parse(packed_.specs[plane], packed_.cols));
+  if (!layout.is_rounded()) return OkStatus();  // a source's own codes, kept
   AddField(plane, 1, layout.has_row_scales() ? Format::kSigned8 : Format::kF16);
   if (layout.has_row_scales()) AddField(plane, layout.row_scales_stream(), Format::kF16);
   if (!layout.has_zeros()) return OkStatus();

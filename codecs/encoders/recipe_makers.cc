@@ -48,6 +48,15 @@ std::string LevelsAt(std::int64_t bits, const std::string& levels) {
   return levels == "normal" && bits != kNormalBits ? "symmetric" : levels;
 }
 
+Status CheckRounded(const RecipeOptions& options, const PlaneSpec& spec, std::uint64_t cols) {
+  INGOT_ASSIGN(const IntLayout layout, IntLayout::Parse(spec, cols));
+  if (layout.is_rounded()) return OkStatus();
+  return InvalidArgument(
+      "codec " + options.codec +
+      " rounds to levels symmetric, asymmetric, log or normal under scales f16 or "
+      "q8; minima and scales f32 are what lossless_v1 keeps of a source in codes");
+}
+
 Result<std::unique_ptr<TensorEncoder>> NearestInts(const RecipeOptions& options,
                                                    std::vector<PlaneSpec> specs, bool exact,
                                                    std::uint64_t cols, DType dtype) {
@@ -55,6 +64,7 @@ Result<std::unique_ptr<TensorEncoder>> NearestInts(const RecipeOptions& options,
     INGOT_ASSIGN(const PlaneKind* kind, FindPlaneKind(spec.kind));
     const Result<std::vector<StreamSpec>> streams = kind->streams(spec, cols);
     if (!streams.ok()) return streams.status();
+    if (spec.kind == kIntKind) INGOT_TRY(CheckRounded(options, spec, cols));
   }
   if (options.transform != "hadamard") return MakeIntEncoder(std::move(specs), exact, cols, dtype);
   PlaneSpec rotation = HadamardSpec(cols);
@@ -142,6 +152,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeAwq(const RecipeOptions& o, std::uint
                                                DType dtype) {
   INGOT_TRY(RefuseLog(o));
   std::vector<PlaneSpec> specs = {OneIntSpec(o), ColumnScaleSpec(), SparseSpec()};
+  INGOT_TRY(CheckRounded(o, specs[0], cols));
   INGOT_TRY(CheckWidth(specs, cols));
   RoundingEffort effort = UsualEffort(cols);
   effort.rounds = kAwqRounds;

@@ -14,19 +14,28 @@ Result<IntLevels> ParseLevels(const PlaneSpec& spec, const std::string& name) {
   if (name == "asymmetric") return IntLevels::kAsymmetric;
   if (name == "log") return IntLevels::kLog;
   if (name == "normal") return IntLevels::kNormal;
+  if (name == "minimum") return IntLevels::kMinimum;
   return BadAttribute(spec, "levels",
-                      "is '" + name + "' (known: symmetric, asymmetric, log, normal)");
+                      "is '" + name + "' (known: symmetric, asymmetric, log, normal, minimum)");
 }
 
 Result<ScaleFormat> ParseScales(const PlaneSpec& spec, const std::string& name) {
   if (name == "f16") return ScaleFormat::kF16;
   if (name == "q8") return ScaleFormat::kQ8;
-  return BadAttribute(spec, "scales", "is '" + name + "' (known: f16, q8)");
+  if (name == "f32") return ScaleFormat::kF32;
+  return BadAttribute(spec, "scales", "is '" + name + "' (known: f16, q8, f32)");
 }
 
 // 2^(-k / 16).
 float LogPower(int k) {
   return std::bit_cast<float>(kLogTable[k % 16] - (static_cast<std::uint32_t>(k / 16) << 23));
+}
+
+float Minimum(const IntLayout& layout, const PlaneView& plane, std::uint64_t r, std::uint64_t g) {
+  const std::uint8_t* minima =
+      plane.streams[layout.minima_stream()].data() + (r * layout.groups + g) * layout.scale_bytes();
+  return layout.scales == ScaleFormat::kF32 ? LoadLe<float>(minima)
+                                            : FromFp16(LoadLe<std::uint16_t>(minima));
 }
 
 void DecodeRow(const IntLayout& layout, const PlaneView& plane, std::uint64_t r,
@@ -39,9 +48,10 @@ void DecodeRow(const IntLayout& layout, const PlaneView& plane, std::uint64_t r,
         layout.has_zeros()
             ? IntZero(plane.streams[layout.zeros_stream()][r * layout.groups + g], layout.bits)
             : 0.0f;
+    const float minimum = layout.has_minima() ? Minimum(layout, plane, r, g) : 0.0f;
     for (std::uint64_t i = begin; i < begin + n; ++i) {
-      const float level = levels[codes[i]] - zero;
-      acc[i] += level * scale;
+      const float value = (levels[codes[i]] - zero) * scale;
+      acc[i] += layout.has_minima() ? value + minimum : value;
     }
     begin += n;
   }
@@ -62,6 +72,8 @@ Result<IntLayout> IntLayout::Parse(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_ASSIGN(const std::int64_t group, reader.Integer("group", 1, INT64_MAX));
   INGOT_ASSIGN(const std::string scales, reader.Text("scales"));
   INGOT_ASSIGN(layout.scales, ParseScales(spec, scales));
+  if (layout.has_minima() && layout.has_row_scales())
+    return BadAttribute(spec, "scales", "is 'q8'; levels with minima have scales f16 or f32");
   if (log) {
     INGOT_ASSIGN(const std::int64_t steps, reader.Integer("steps", 1, 16));
     layout.steps = static_cast<int>(steps);
@@ -86,6 +98,7 @@ void IntLevelTable(const IntLayout& layout, float* levels) {
         levels[c] = static_cast<float>(c - half);
         break;
       case IntLevels::kAsymmetric:
+      case IntLevels::kMinimum:
         levels[c] = static_cast<float>(c);
         break;
       case IntLevels::kLog: {
@@ -123,10 +136,14 @@ int IntCodeBits(const PlaneSpec& spec) {
 
 Result<std::vector<StreamSpec>> IntStreams(const PlaneSpec& spec, std::uint64_t cols) {
   INGOT_ASSIGN(const IntLayout layout, IntLayout::Parse(spec, cols));
-  std::vector<StreamSpec> streams = {
-      {"codes", layout.code_row_bytes, StreamHint::kRaw},
-      {"scales", layout.groups * layout.scale_bytes(), StreamHint::kRaw}};
+  // f32 holds numbers of fewer bits than its own.
+  const StreamHint numbers =
+      layout.scales == ScaleFormat::kF32 ? StreamHint::kGeneral : StreamHint::kRaw;
+  std::vector<StreamSpec> streams = {{"codes", layout.code_row_bytes, StreamHint::kRaw},
+                                     {"scales", layout.groups * layout.scale_bytes(), numbers}};
   if (layout.has_zeros()) streams.push_back({"zeros", layout.groups, StreamHint::kRaw});
+  if (layout.has_minima())
+    streams.push_back({"minima", layout.groups * layout.scale_bytes(), numbers});
   if (layout.has_row_scales()) streams.push_back({"row_scales", 2, StreamHint::kRaw});
   return streams;
 }

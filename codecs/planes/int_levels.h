@@ -8,7 +8,7 @@
 
 namespace ingot::codecs {
 
-enum class IntLevels : std::uint8_t { kSymmetric, kAsymmetric, kLog, kNormal };
+enum class IntLevels : std::uint8_t { kSymmetric, kAsymmetric, kLog, kNormal, kMinimum };
 
 // 2^(-j / 16), the levels of log planes; normative bits.
 inline constexpr std::uint32_t kLogTable[16] = {

@@ -1,8 +1,9 @@
 // Layout of `int` planes (docs/codecs.md, 3), shared by encoder, decoder and kernels.
 //
 //   codes       rows x code_row_bytes   bit fields, bit_fields.h
-//   scales      rows x groups           f16, or i8 under one row scale
+//   scales      rows x groups           f16, f32, or i8 under one row scale
 //   zeros       rows x groups           u8, asymmetric only
+//   minima      rows x groups           as the scales, minimum only
 //   row_scales  rows                    f16, q8 only
 //
 // Thread rule: values and pure functions.
@@ -23,7 +24,7 @@ inline constexpr char kIntKind[] = "int";
 PlaneSpec IntSpec(std::int64_t bits, std::int64_t group, const std::string& levels,
                   const std::string& scales, int level);
 
-enum class ScaleFormat { kF16, kQ8 };
+enum class ScaleFormat { kF16, kQ8, kF32 };
 
 // An int plane's attributes, checked, over rows of `cols` weights.
 struct IntLayout {
@@ -38,10 +39,16 @@ struct IntLayout {
   std::uint64_t code_row_bytes = 0;
 
   bool has_zeros() const { return levels == IntLevels::kAsymmetric; }
+  bool has_minima() const { return levels == IntLevels::kMinimum; }
   bool has_row_scales() const { return scales == ScaleFormat::kQ8; }
-  std::uint64_t scale_bytes() const { return scales == ScaleFormat::kF16 ? 2 : 1; }
+  std::uint64_t scale_bytes() const {
+    return scales == ScaleFormat::kF32 ? 4 : scales == ScaleFormat::kF16 ? 2 : 1;
+  }
+  // Whether rounding makes such planes; others only hold what a source had in codes.
+  bool is_rounded() const { return scales != ScaleFormat::kF32 && !has_minima(); }
   // Places of the optional streams in PlaneView::streams.
   std::size_t zeros_stream() const { return 2; }
+  std::size_t minima_stream() const { return 2; }
   std::size_t row_scales_stream() const { return has_zeros() ? 3 : 2; }
 
   // InvalidArgument where attributes are missing, unknown or out of range.
@@ -62,6 +69,7 @@ inline float IntScale(const IntLayout& layout, const PlaneView& plane, std::uint
                       std::uint64_t g) {
   const std::uint8_t* scales = plane.streams[1].data();
   const std::uint64_t index = r * layout.groups + g;
+  if (layout.scales == ScaleFormat::kF32) return LoadLe<float>(scales + 4 * index);
   if (layout.scales == ScaleFormat::kF16)
     return FromFp16(LoadLe<std::uint16_t>(scales + 2 * index));
   const std::uint8_t* row_scales = plane.streams[layout.row_scales_stream()].data();

@@ -86,9 +86,9 @@ constexpr std::size_t MatvecScratch(const PlaneOperand& plane) {
   return 2 * kPanelFloats + 2 * kMatvecRows * PaddedGroups(plane.groups);
 }
 
-// What codes stand for: themselves less an offset, or less their group's zero point, or a table's
-// levels.
-enum class Codes { kOffset, kZero, kTable };
+// What codes stand for: themselves less an offset, or with an offset of their group (a zero point
+// or a minimum), or a table's levels.
+enum class Codes { kOffset, kGroup, kTable };
 
 struct IntMatvecKernel {
   // x: cols floats. spans: 16, 8 and 4 or'ed, the sums that are wanted beside those of 32 inputs.

@@ -7,8 +7,8 @@
 namespace ingot::loader {
 namespace {
 
-// As PanelTimes for one token, of a tile that is whole: codes meet its inputs as they are turned, and
-// no panel is written. The same sums in the same order. REQUIRES: span 32; of bytes n is whole
+// As PanelTimes for one token, of a tile that is whole: codes meet its inputs as they are turned,
+// and no panel is written. The same sums in the same order. REQUIRES: span 32; of bytes n is whole
 // lines of 64, of kLastNibbles 64 bytes can be read of each row.
 template <Codes kCodes, Form kForm>
 inline void TurnTimes(const RowTile& tile, std::size_t begin, std::size_t n, const ChunkInputs& x,
@@ -44,37 +44,37 @@ inline void TurnTimes(const RowTile& tile, std::size_t begin, std::size_t n, con
 #pragma GCC unroll 2
       for (std::size_t turn = 0; turn < kQuads; turn += V::kLanes) {
         Ahead(tile, kTurnInputs);
-        V::Turn(from + turn * kLaneInputs, plane.row_bytes,
-                [&](std::size_t j, typename V::Int quads) __attribute__((always_inline)) {
-                  const std::size_t quad = turn + j;
-                  if (quad >= kQuads) return;
-                  const std::int8_t* inputs = x.q + at + quad * kLaneInputs;
-                  typename V::Int& dot = dots[quad / (kSpan / kLaneInputs)];
-                  if constexpr (kNibbles) {
-                    typename V::Int& upper = dots[quad / (kSpan / kLaneInputs) + kSpans / 2];
-                    dot = V::template Dot<kSigned>(dot, levels(V::Nibbles(quads, low)),
-                                                   V::Broadcast(inputs));
-                    upper = V::template Dot<kSigned>(
-                        upper, levels(V::Nibbles(quads, high)),
-                        V::Broadcast(inputs + kQuads * kLaneInputs));
-                  } else {
-                    dot = V::template Dot<kSigned>(dot, kSigned ? V::FlipTop(quads) : quads,
-                                                   V::Broadcast(inputs));
-                  }
-                });
+        V::Turn(
+            from + turn * kLaneInputs, plane.row_bytes,
+            [&](std::size_t j, typename V::Int quads) __attribute__((always_inline)) {
+              const std::size_t quad = turn + j;
+              if (quad >= kQuads) return;
+              const std::int8_t* inputs = x.q + at + quad * kLaneInputs;
+              typename V::Int& dot = dots[quad / (kSpan / kLaneInputs)];
+              if constexpr (kNibbles) {
+                typename V::Int& upper = dots[quad / (kSpan / kLaneInputs) + kSpans / 2];
+                dot = V::template Dot<kSigned>(dot, levels(V::Nibbles(quads, low)),
+                                               V::Broadcast(inputs));
+                upper = V::template Dot<kSigned>(upper, levels(V::Nibbles(quads, high)),
+                                                 V::Broadcast(inputs + kQuads * kLaneInputs));
+              } else {
+                dot = V::template Dot<kSigned>(dot, kSigned ? V::FlipTop(quads) : quads,
+                                               V::Broadcast(inputs));
+              }
+            });
       }
       for (std::size_t s = 0; s < kSpans; ++s) {
         const float scale = x.scales[at / kScaleInputs];
-        if constexpr (kCodes == Codes::kZero)
+        if constexpr (kCodes == Codes::kGroup)
           input_sum += scale * static_cast<float>(x.sums[at / kSpan]);
         sum = V::MulAdd(V::ToFloat(dots[s]), V::SetFloat(scale), sum);
         at += kSpan;
         if (at != n && at != group_end) continue;
         const std::size_t place = group * kMatvecRows + first;
-        if constexpr (kCodes == Codes::kZero)
-          sum = V::MulAdd(V::LoadFloat(tile.zeros + place), V::SetFloat(input_sum), sum);
-        V::StoreFloat(y + first,
-                      V::MulAdd(sum, V::LoadFloat(tile.scales + place), V::LoadFloat(y + first)));
+        sum = V::MulAdd(sum, V::LoadFloat(tile.scales + place), V::LoadFloat(y + first));
+        if constexpr (kCodes == Codes::kGroup)
+          sum = V::MulAdd(V::LoadFloat(tile.offsets + place), V::SetFloat(input_sum), sum);
+        V::StoreFloat(y + first, sum);
         sum = V::ZeroFloat();
         input_sum = 0;
         ++group;
@@ -104,7 +104,7 @@ inline void FuseChunk(const RowTile& tile, std::size_t begin, std::size_t n) {
   float* y = m.y + tile.first;
   if constexpr (IsNibbles(kForm))
     if (plane.table != nullptr) return TurnTimes<Codes::kTable, kForm>(tile, begin, n, x, y);
-  if (plane.zeros != nullptr) return TurnTimes<Codes::kZero, kForm>(tile, begin, n, x, y);
+  if (plane.has_offsets()) return TurnTimes<Codes::kGroup, kForm>(tile, begin, n, x, y);
   TurnTimes<Codes::kOffset, kForm>(tile, begin, n, x, y);
 }
 

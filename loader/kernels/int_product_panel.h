@@ -179,7 +179,7 @@ inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, co
       }
       for (std::size_t t = 0; t < T; ++t) {
         const float scale = x[t].scales[at / kScaleInputs];
-        if constexpr (kCodes == Codes::kZero)
+        if constexpr (kCodes == Codes::kGroup)
           input_sums[t] += scale * static_cast<float>(x[t].sums[at / kSpan]);
         for (std::size_t v = 0; v < kRowVecs; ++v)
           sums[t][v] = V::MulAdd(V::ToFloat(dots[t][v]), V::SetFloat(scale), sums[t][v]);
@@ -189,11 +189,11 @@ inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, co
       const std::size_t place = group * kMatvecRows + v * V::kLanes;
       const typename V::Float scale = V::LoadFloat(tile.scales + place);
       for (std::size_t t = 0; t < T; ++t) {
-        typename V::Float sum = sums[t][v];
-        if constexpr (kCodes == Codes::kZero)
-          sum = V::MulAdd(V::LoadFloat(tile.zeros + place), V::SetFloat(input_sums[t]), sum);
         float* out = y[t] + v * V::kLanes;
-        V::StoreFloat(out, V::MulAdd(sum, scale, V::LoadFloat(out)));
+        typename V::Float sum = V::MulAdd(sums[t][v], scale, V::LoadFloat(out));
+        if constexpr (kCodes == Codes::kGroup)
+          sum = V::MulAdd(V::LoadFloat(tile.offsets + place), V::SetFloat(input_sums[t]), sum);
+        V::StoreFloat(out, sum);
       }
     }
     ++group;
@@ -240,7 +240,7 @@ template <Form kForm>
 inline ChunkFn FindChunk(const PlaneOperand& plane, std::size_t span, std::size_t tokens) {
   if constexpr (kForm != Form::kSigned)
     if (plane.table != nullptr) return ForSpan<Codes::kTable, kForm>(span, tokens);
-  return plane.zeros != nullptr ? ForSpan<Codes::kZero, kForm>(span, tokens)
+  return plane.has_offsets() ? ForSpan<Codes::kGroup, kForm>(span, tokens)
                                 : ForSpan<Codes::kOffset, kForm>(span, tokens);
 }
 

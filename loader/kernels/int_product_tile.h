@@ -21,7 +21,7 @@ struct RowTile {
   std::uint8_t* panel;
   std::uint8_t* codes;  // kLanes rows x kChunkInputs, one code a byte
   float* scales;        // [groups][kMatvecRows]
-  float* zeros;         // the same
+  float* offsets;       // the same: zero points times scales, or minima, negative
   // What lies a tile further, asked for as codes are read: in the order of memory, not of rows.
   mutable const std::uint8_t* ahead;
   const std::uint8_t* ahead_end;
@@ -60,31 +60,43 @@ inline void TurnGroups(const RowTile& tile, std::uint64_t groups, float* out, Of
     }
 }
 
-// Scales of the tile's rows, and their zero points less what a panel's codes are too small by.
+// `count` scales or minima from group `at` of the plane on.
+inline typename V::Float GroupNumbers(const PlaneOperand& plane, const std::uint8_t* numbers,
+                                      std::uint64_t at, std::size_t count) {
+  return plane.wide_scales ? V::FromFloat(numbers + 4 * at, count)
+                           : V::FromHalf(numbers + 2 * at, count);
+}
+
+// Scales of the tile's rows, and their offsets, as codes are taken that are `less` too small.
 inline void ExpandScales(const RowTile& tile, float less) {
   const PlaneOperand& plane = *tile.matvec->plane;
   const float factor = plane.table != nullptr ? 1.0f / codecs::kNormalUnits : 1.0f;
   const std::uint64_t first = tile.matvec->row_begin + tile.first;
-  TurnGroups(tile, plane.groups, tile.scales,
-             [&](std::size_t r, std::uint64_t g, std::size_t count) {
-               const std::uint64_t at = (first + r) * plane.groups + g;
-               if (plane.row_scales == nullptr)
-                 return V::Mul(V::FromHalf(plane.scales + 2 * at, count), V::SetFloat(factor));
-               const float row_scale = factor * HalfAt(plane.row_scales, first + r);
-               return V::Mul(V::FromInt8(plane.scales + at, count), V::SetFloat(row_scale));
-             });
-  if (plane.zeros == nullptr) return;
+  const auto scales = [&](std::size_t r, std::uint64_t g, std::size_t count) {
+    const std::uint64_t at = (first + r) * plane.groups + g;
+    if (plane.row_scales == nullptr)
+      return V::Mul(GroupNumbers(plane, plane.scales, at, count), V::SetFloat(factor));
+    const float row_scale = factor * HalfAt(plane.row_scales, first + r);
+    return V::Mul(V::FromInt8(plane.scales + at, count), V::SetFloat(row_scale));
+  };
+  TurnGroups(tile, plane.groups, tile.scales, scales);
+  if (!plane.has_offsets()) return;
   const float step = 1.0f / static_cast<float>(1 << (8 - plane.bits));
-  TurnGroups(tile, plane.groups, tile.zeros,
+  TurnGroups(tile, plane.groups, tile.offsets,
              [&](std::size_t r, std::uint64_t g, std::size_t count) {
                const std::uint64_t at = (first + r) * plane.groups + g;
-               return V::MulAdd(V::FromUint8(plane.zeros + at, count), V::SetFloat(step),
-                                V::SetFloat(-less));
+               if (plane.minima == nullptr)
+                 return V::Mul(V::MulAdd(V::FromUint8(plane.zeros + at, count), V::SetFloat(step),
+                                         V::SetFloat(-less)),
+                               scales(r, g, count));
+               const typename V::Float minima =
+                   V::Mul(GroupNumbers(plane, plane.minima, at, count), V::SetFloat(-1.0f));
+               return V::MulAdd(scales(r, g, count), V::SetFloat(-less), minima);
              });
 }
 
-// Codes of 4 bits stay two in a byte, in blocks of 128 codes whose first half is the low bits, or in
-// the block of 64 that ends a row: taken apart when tokens meet them, they are stored once.
+// Codes of 4 bits stay two in a byte, in blocks of 128 codes whose first half is the low bits, or
+// in the block of 64 that ends a row: taken apart when tokens meet them, they are stored once.
 constexpr std::size_t kNibbleHalf = 64;
 constexpr std::size_t kLastNibbleHalf = 32;
 
@@ -92,14 +104,14 @@ constexpr std::size_t kLastNibbleHalf = 32;
 // -1: nothing.
 template <Codes kCodes>
 inline int OffsetShift(const PlaneOperand& plane) {
-  if constexpr (kCodes == Codes::kZero) return -1;
+  if constexpr (kCodes == Codes::kGroup) return -1;
   if constexpr (kCodes == Codes::kTable) return V::kSignedPanels ? -1 : 7;
   if (plane.offset == 0 || (V::kSignedPanels && plane.bits == 8)) return -1;
   return plane.bits - 1;
 }
 
-// How a panel holds codes; kSigned: of 8 bits less 128, where V wants that; kLastNibbles: a block of
-// 2 kLastNibbleHalf.
+// How a panel holds codes; kSigned: of 8 bits less 128, where V wants that; kLastNibbles: a block
+// of 2 kLastNibbleHalf.
 enum class Form { kBytes, kSigned, kNibbles, kLastNibbles };
 constexpr bool IsNibbles(Form form) { return form == Form::kNibbles || form == Form::kLastNibbles; }
 

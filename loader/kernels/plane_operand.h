@@ -19,14 +19,18 @@ struct PlaneOperand {
   std::uint64_t groups = 0;     // of a row
   std::uint64_t row_bytes = 0;  // of `codes`
   const std::uint8_t* codes = nullptr;
-  const std::uint8_t* scales = nullptr;      // f16 [rows][groups], or i8 where row_scales is set
+  // f16 [rows][groups]; f32 where wide_scales, or i8 where row_scales is set.
+  const std::uint8_t* scales = nullptr;
+  bool wide_scales = false;
   const std::uint8_t* row_scales = nullptr;  // f16 [rows]
   const std::uint8_t* zeros = nullptr;       // u8 [rows][groups], asymmetric only
+  const std::uint8_t* minima = nullptr;      // as `scales`: added to each value of a group
   const float* levels = nullptr;             // [2^bits] value of a code at scale 1, zero point 0
   bool linear_levels = true;                 // levels[c] == c - offset
   int offset = 0;                            // 2^(bits-1) symmetric, else 0
   const std::int8_t* table = nullptr;        // [16] codecs::kNormalUnits times the levels of 4 bits
 
+  bool has_offsets() const { return zeros != nullptr || minima != nullptr; }
   // Levels are whole numbers or sixteenths within 8 bits, as the int kernels take them.
   bool whole_levels() const { return linear_levels || table != nullptr; }
 };

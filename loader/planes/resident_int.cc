@@ -21,8 +21,11 @@ PlaneOperand OperandOf(const codecs::PlaneView& view, const codecs::IntLayout& l
   operand.codes = view.streams[0].data();
   operand.scales = view.streams[1].data();
   if (layout.has_zeros()) operand.zeros = view.streams[layout.zeros_stream()].data();
+  if (layout.has_minima()) operand.minima = view.streams[layout.minima_stream()].data();
+  operand.wide_scales = layout.scales == codecs::ScaleFormat::kF32;
   if (layout.has_row_scales()) operand.row_scales = view.streams[layout.row_scales_stream()].data();
-  operand.linear_levels = layout.levels == codecs::IntLevels::kSymmetric || layout.has_zeros();
+  operand.linear_levels =
+      layout.levels == codecs::IntLevels::kSymmetric || layout.has_zeros() || layout.has_minima();
   if (layout.levels == codecs::IntLevels::kNormal) operand.table = codecs::kNormalLevels;
   operand.offset = layout.levels == codecs::IntLevels::kSymmetric ? 1 << (layout.bits - 1) : 0;
   return operand;

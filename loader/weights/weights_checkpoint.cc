@@ -1,17 +1,21 @@
-// Weights straight from a source checkpoint: every tensor is one raw plane, mapped where the file
-// has it as kernels want it.
+// Weights straight from a source checkpoint: every tensor is one plane, raw, mapped where the file
+// has it as kernels want it, or of the source's own codes.
 #include <cstring>
 #include <string>
 #include <utility>
 
 #include "base/parallel.h"
+#include "codecs/plane_codec.h"
+#include "codecs/planes/coded_plane.h"
 #include "codecs/planes/raw_plane.h"
 #include "loader/weights/resident.h"
 
 namespace ingot::loader {
 namespace {
 
+constexpr std::uint64_t kOne = 1;
 constexpr std::uint64_t kTransposeTile = 64;
+constexpr std::uint64_t kCodedWeights = std::uint64_t{1} << 18;  // taken out of the source at once
 
 // out (cols x rows) = in (rows x cols) transposed, elements of `bytes` bytes, in tiles that fit the
 // first-level cache.
@@ -66,6 +70,50 @@ Status LoadMatrix(const model::Checkpoint& checkpoint, const model::TensorInfo& 
   return PrepareMatrix(matrix);
 }
 
+Status LoadCoded(const model::Checkpoint& checkpoint, const model::TensorInfo& tensor,
+                 const CodedForm& form, ResidentMatrix& matrix) {
+  matrix.name = tensor.name;
+  matrix.rows = tensor.rows();
+  matrix.cols = tensor.cols();
+  const codecs::PlaneSpec spec = codecs::CodedSpec(form);
+  INGOT_ASSIGN(const codecs::PlaneKind* kind, codecs::FindPlaneKind(spec.kind));
+  INGOT_ASSIGN(const std::vector<codecs::StreamSpec> streams, kind->streams(spec, matrix.cols));
+  std::vector<ByteBuffer> held;
+  for (const codecs::StreamSpec& stream : streams) {
+    INGOT_ASSIGN(const std::uint64_t bytes, codecs::StreamBytes(stream, matrix.rows));
+    held.emplace_back(bytes);
+  }
+  // A run of rows into its place in each stream.
+  const auto take = [&](std::uint64_t begin, std::uint64_t end) -> Status {
+    INGOT_ASSIGN(const CodedRows rows, checkpoint.ReadCoded(tensor, begin, end));
+    const auto part = codecs::CodedStreams(form, rows, matrix.cols);
+    for (std::size_t s = 0; s < part.size(); ++s)
+      std::memcpy(held[s].data() + held[s].size() / matrix.rows * begin, part[s].data(),
+                  part[s].size());
+    return OkStatus();
+  };
+  const std::uint64_t step =
+      std::max<std::uint64_t>(1, kCodedWeights / std::max(matrix.cols, kOne));
+  std::vector<Status> taken(CeilDiv(matrix.rows, step));
+  ParallelFor(taken.size(), 1, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i)
+      taken[i] = take(i * step, std::min(matrix.rows, (i + 1) * step));
+  });
+  for (Status& status : taken) INGOT_TRY(std::move(status));
+  matrix.Add(spec, std::move(held));
+  INGOT_TRY(stored::Validate(matrix));
+  return PrepareMatrix(matrix);
+}
+
+// A matrix that is multiplied by, as its source holds it; anything else as numbers.
+Status Load(const model::Checkpoint& checkpoint, const model::TensorInfo& tensor,
+            const model::TensorUse& use, ResidentMatrix& matrix) {
+  if (use.role != model::TensorRole::kVector && !use.transposed)
+    if (const auto form = checkpoint.Coded(tensor))
+      return LoadCoded(checkpoint, tensor, *form, matrix);
+  return LoadMatrix(checkpoint, tensor, use.transposed, matrix);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WeightSet>> WeightSet::FromCheckpoint(
@@ -82,8 +130,7 @@ Result<std::unique_ptr<WeightSet>> WeightSet::FromCheckpoint(
     if (tensor == nullptr)
       return NotFound(checkpoint->path() + ": tensor '" + use.name + "' is missing");
     auto matrix = std::make_unique<ResidentMatrix>();
-    INGOT_TRY(
-        LoadMatrix(*checkpoint, *tensor, use.transposed, *matrix).At("tensor '" + use.name + "'"));
+    INGOT_TRY(Load(*checkpoint, *tensor, use, *matrix).At("tensor '" + use.name + "'"));
     weights->Add(std::move(matrix));
   }
   return weights;

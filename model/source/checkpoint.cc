@@ -27,4 +27,9 @@ const TensorInfo* Checkpoint::Find(std::string_view name) const {
   return it != all.end() && it->name == name ? &*it : nullptr;
 }
 
+Result<CodedRows> Checkpoint::ReadCoded(const TensorInfo& tensor, std::uint64_t,
+                                        std::uint64_t) const {
+  return Unsupported("tensor '" + tensor.name + "' is not held in integer codes");
+}
+
 }  // namespace ingot::model

@@ -9,11 +9,13 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/coded_rows.h"
 #include "base/dtype.h"
 #include "base/status.h"
 
@@ -60,6 +62,13 @@ class Checkpoint {
   // The tensor's bytes in the mapped file, where they lie there just as ReadRows would deliver
   // them; empty otherwise (dequantized or permuted on the way).
   virtual ByteSpan Mapped(const TensorInfo& tensor) const = 0;
+
+  // How the source holds a matrix in integer codes; nullopt where it does not, or in another way.
+  virtual std::optional<CodedForm> Coded(const TensorInfo&) const { return std::nullopt; }
+  // Rows [begin, end) as codes: what ReadRows delivers, number for number (a zero's sign apart).
+  // REQUIRES: Coded(tensor) has a value.
+  virtual Result<CodedRows> ReadCoded(const TensorInfo& tensor, std::uint64_t begin,
+                                      std::uint64_t end) const;
 
   // Files a runtime needs beside the weights, by name: tokenizer.json, tokenizer.model,
   // tokenizer_config.json, generation_config.json, special_tokens_map.json, chat_template.jinja. A

@@ -67,6 +67,11 @@ struct V {
   static Float FromHalf(const std::uint8_t* p, std::size_t n) {
     return _mm256_cvtph_ps(Some(p, 2 * n));
   }
+  static Float FromFloat(const std::uint8_t* p, std::size_t n) {
+    alignas(32) float some[8] = {};
+    __builtin_memcpy(some, p, n * sizeof(float));
+    return _mm256_load_ps(some);
+  }
   static Float FromInt8(const std::uint8_t* p, std::size_t n) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(Some(p, n)));
   }

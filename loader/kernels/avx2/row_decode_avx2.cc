@@ -8,13 +8,23 @@
 namespace ingot::loader {
 namespace {
 
+// A scale or minimum.
+inline float GroupNumber(const PlaneOperand& plane, const std::uint8_t* numbers,
+                         std::uint64_t index) {
+  if (plane.wide_scales) {
+    float wide;
+    __builtin_memcpy(&wide, numbers + 4 * index, 4);
+    return wide;
+  }
+  std::uint16_t half;
+  __builtin_memcpy(&half, numbers + 2 * index, 2);
+  return _cvtsh_ss(half);
+}
+
 inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
   const std::uint64_t index = row * plane.groups + group;
+  if (plane.row_scales == nullptr) return GroupNumber(plane, plane.scales, index);
   std::uint16_t half;
-  if (plane.row_scales == nullptr) {
-    __builtin_memcpy(&half, plane.scales + 2 * index, 2);
-    return _cvtsh_ss(half);
-  }
   __builtin_memcpy(&half, plane.row_scales + 2 * row, 2);
   return static_cast<float>(static_cast<std::int8_t>(plane.scales[index])) * _cvtsh_ss(half);
 }
@@ -59,12 +69,16 @@ void OverGroups(const RowDecode& decode, const std::uint8_t* codes, Value value)
   for (std::uint64_t g = 0, begin = 0; begin < plane.cols; ++g) {
     const std::uint64_t end = plane.cols - begin < plane.group ? plane.cols : begin + plane.group;
     const __m256 scale = _mm256_set1_ps(ScaleOf(plane, decode.row, g));
+    const __m256 minimum = _mm256_set1_ps(
+        plane.minima != nullptr ? GroupNumber(plane, plane.minima, decode.row * plane.groups + g)
+                                : 0.0f);
+    // Adding 0 where there is no minimum changes a product of -0 alone, which Put does, too.
+    const auto scaled = [&](__m128i eight) {
+      return _mm256_add_ps(_mm256_mul_ps(value(eight, g), scale), minimum);
+    };
     std::uint64_t i = begin;
-    for (; i + 8 <= end; i += 8)
-      Put(_mm256_mul_ps(value(Load8(codes + i), g), scale), decode.add, decode.out + i);
-    if (i < end)
-      PutSome(_mm256_mul_ps(value(LoadSome(codes + i, end - i), g), scale), end - i, decode.add,
-              decode.out + i);
+    for (; i + 8 <= end; i += 8) Put(scaled(Load8(codes + i)), decode.add, decode.out + i);
+    if (i < end) PutSome(scaled(LoadSome(codes + i, end - i)), end - i, decode.add, decode.out + i);
     begin = end;
   }
 }

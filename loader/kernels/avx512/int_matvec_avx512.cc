@@ -63,6 +63,9 @@ struct V {
   static Float FromHalf(const std::uint8_t* p, std::size_t n) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(Lanes(n), p));
   }
+  static Float FromFloat(const std::uint8_t* p, std::size_t n) {
+    return _mm512_maskz_loadu_ps(Lanes(n), p);
+  }
   static Float FromInt8(const std::uint8_t* p, std::size_t n) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(Lanes(n), p)));
   }

@@ -14,13 +14,23 @@ inline __mmask16 FirstLanes(std::uint64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
 
+// A scale or minimum.
+inline float GroupNumber(const PlaneOperand& plane, const std::uint8_t* numbers,
+                         std::uint64_t index) {
+  if (plane.wide_scales) {
+    float wide;
+    __builtin_memcpy(&wide, numbers + 4 * index, 4);
+    return wide;
+  }
+  std::uint16_t half;
+  __builtin_memcpy(&half, numbers + 2 * index, 2);
+  return _cvtsh_ss(half);
+}
+
 inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
   const std::uint64_t index = row * plane.groups + group;
+  if (plane.row_scales == nullptr) return GroupNumber(plane, plane.scales, index);
   std::uint16_t half;
-  if (plane.row_scales == nullptr) {
-    __builtin_memcpy(&half, plane.scales + 2 * index, 2);
-    return _cvtsh_ss(half);
-  }
   __builtin_memcpy(&half, plane.row_scales + 2 * row, 2);
   return static_cast<float>(static_cast<std::int8_t>(plane.scales[index])) * _cvtsh_ss(half);
 }
@@ -66,13 +76,17 @@ void DecodeIntRowAvx512(const RowDecode& decode) {
             ? static_cast<float>(plane.zeros[decode.row * plane.groups + g]) * zero_step
             : static_cast<float>(plane.offset);
     const __m512 zero = _mm512_set1_ps(zero_point);
+    const __m512 minimum = _mm512_set1_ps(
+        plane.minima != nullptr ? GroupNumber(plane, plane.minima, decode.row * plane.groups + g)
+                                : 0.0f);
     const __m512 table = plane.table != nullptr ? _mm512_loadu_ps(plane.levels) : zero;
     for (std::uint64_t i = begin; i < end; i += 16) {
       const __mmask16 live = FirstLanes(end - i);
       const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(live, codes + i));
       const __m512 level = plane.table != nullptr ? _mm512_permutexvar_ps(code, table)
                                                   : _mm512_sub_ps(_mm512_cvtepi32_ps(code), zero);
-      Put(_mm512_mul_ps(level, scale), live, decode.add, decode.out + i);
+      // Adding 0 where there is no minimum changes a product of -0 alone, which Put does, too.
+      Put(_mm512_add_ps(_mm512_mul_ps(level, scale), minimum), live, decode.add, decode.out + i);
     }
     begin = end;
   }

@@ -10,9 +10,15 @@
 namespace ingot::loader {
 namespace {
 
+// A scale or minimum.
+float GroupNumber(const PlaneOperand& plane, const std::uint8_t* numbers, std::uint64_t index) {
+  return plane.wide_scales ? LoadLe<float>(numbers + 4 * index)
+                           : FromFp16(LoadLe<std::uint16_t>(numbers + 2 * index));
+}
+
 float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
   const std::uint64_t index = row * plane.groups + group;
-  if (plane.row_scales == nullptr) return FromFp16(LoadLe<std::uint16_t>(plane.scales + 2 * index));
+  if (plane.row_scales == nullptr) return GroupNumber(plane, plane.scales, index);
   return static_cast<float>(static_cast<std::int8_t>(plane.scales[index])) *
          FromFp16(LoadLe<std::uint16_t>(plane.row_scales + 2 * row));
 }
@@ -83,8 +89,11 @@ void IntMatvecScalar(const IntMatvec& matvec) {
             plane.table != nullptr
                 ? static_cast<double>(plane.table[code]) / codecs::kNormalUnits
                 : static_cast<double>(code) - static_cast<double>(ZeroOf(plane, row, group));
-        sum += level * static_cast<double>(ScaleOf(plane, row, group)) * q[i] *
-               static_cast<double>(scales[i / kScaleInputs]);
+        double value = level * static_cast<double>(ScaleOf(plane, row, group));
+        if (plane.minima != nullptr)
+          value +=
+              static_cast<double>(GroupNumber(plane, plane.minima, row * plane.groups + group));
+        sum += value * q[i] * static_cast<double>(scales[i / kScaleInputs]);
       }
       matvec.y[t * matvec.y_stride + r] += static_cast<float>(sum);
     }

@@ -34,6 +34,9 @@ class GgufCheckpoint final : public Checkpoint, public HasTokenizerStatus {
   Status ReadRows(const TensorInfo& tensor, std::uint64_t begin, std::uint64_t end,
                   MutableByteSpan out) const override;
   ByteSpan Mapped(const TensorInfo& tensor) const override;
+  std::optional<CodedForm> Coded(const TensorInfo& tensor) const override;
+  Result<CodedRows> ReadCoded(const TensorInfo& tensor, std::uint64_t begin,
+                              std::uint64_t end) const override;
   const std::map<std::string, std::string>& assets() const override { return assets_; }
   const Status& tokenizer_status() const override { return tokenizer_status_; }
 
@@ -173,8 +176,15 @@ Status GgufCheckpoint::ReadPlain(const GgufPlace& place, const TensorInfo& tenso
   return OkStatus();
 }
 
-// Reads head by head; row h * n + p * n/2 + j of the model is row h * n + 2 * j + p of the file. A
-// bias is the same with elements for rows.
+// kUnpermute: the row of the file that row `row` of the model is, h * n + p * n/2 + j for h * n + 2
+// * j
+// + p.
+std::uint64_t PermutedSourceRow(const GgufPlace& place, std::uint64_t row) {
+  const std::uint64_t n = place.head_rows, in_head = row % n;
+  return row - in_head + in_head % (n / 2) * 2 + in_head / (n / 2);
+}
+
+// Reads head by head. A bias is the same with elements for rows.
 Status GgufCheckpoint::ReadUnpermuted(const GgufPlace& place, const TensorInfo& tensor,
                                       std::uint64_t begin, std::uint64_t end,
                                       MutableByteSpan out) const {
@@ -193,8 +203,7 @@ Status GgufCheckpoint::ReadUnpermuted(const GgufPlace& place, const TensorInfo& 
     const std::uint64_t first = row / n * n;
     INGOT_TRY(ReadPlain(place, view, first, first + n, {head.data(), head.size()}));
     for (; row < std::min(end, first + n); ++row) {
-      const std::uint64_t in_head = row - first;
-      const std::uint64_t source = in_head % (n / 2) * 2 + in_head / (n / 2);
+      const std::uint64_t source = PermutedSourceRow(place, row) - first;
       std::memcpy(out.data() + (row - begin) * row_bytes, head.data() + source * row_bytes,
                   row_bytes);
     }
@@ -268,6 +277,53 @@ Status GgufCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, s
       break;
   }
   return ReadPlain(*place, tensor, begin, end, out).At(where);
+}
+
+std::optional<CodedForm> GgufCheckpoint::Coded(const TensorInfo& tensor) const {
+  const GgufPlace* place = PlaceOf(tensor);
+  if (place == nullptr || place->type->integers == nullptr || tensor.shape.size() < 2)
+    return std::nullopt;
+  if (place->change != GgufChange::kNone && place->change != GgufChange::kUnpermute &&
+      place->change != GgufChange::kGroupHeads)
+    return std::nullopt;
+  const GgufIntegers& type = *place->type->integers;
+  if (tensor.cols() % type.block_weights != 0) return std::nullopt;
+  return CodedForm{type.bits, type.group,
+                   type.minima ? CodedForm::Origin::kMinimum : CodedForm::Origin::kMiddle,
+                   type.half_scales()};
+}
+
+Result<CodedRows> GgufCheckpoint::ReadCoded(const TensorInfo& tensor, std::uint64_t begin,
+                                            std::uint64_t end) const {
+  if (!Coded(tensor) || begin > end || end > tensor.rows())
+    return InvalidArgument(fmt::format("tensor '{}': rows {} to {} of {} as codes", tensor.name,
+                                       begin, end, tensor.rows()));
+  const GgufPlace& place = *PlaceOf(tensor);
+  const GgufIntegers& type = *place.type->integers;
+  const std::uint64_t cols = tensor.cols(), blocks = cols / type.block_weights;
+  const std::uint64_t groups = cols / type.group, block_groups = type.block_weights / type.group;
+  CodedRows rows;
+  rows.codes.resize((end - begin) * cols);
+  rows.scales.resize((end - begin) * groups);
+  if (type.minima) rows.offsets.resize(rows.scales.size());
+  ByteBuffer stored(blocks * type.block_bytes);
+  for (std::uint64_t row = begin; row < end; ++row) {
+    const std::uint64_t source =
+        place.change == GgufChange::kUnpermute    ? PermutedSourceRow(place, row)
+        : place.change == GgufChange::kGroupHeads ? GroupedSourceRow(place, row)
+                                                  : row;
+    INGOT_TRY(parts_[place.part]
+                  .file.ReadAt(place.offset + source * stored.size(), stored.span())
+                  .At(fmt::format("{}: tensor '{}'", path_, tensor.name)));
+    for (std::uint64_t b = 0; b < blocks; ++b) {
+      const std::uint64_t group = (row - begin) * groups + b * block_groups;
+      type.take_apart(stored.data() + b * type.block_bytes,
+                      rows.codes.data() + (row - begin) * cols + b * type.block_weights,
+                      rows.scales.data() + group,
+                      type.minima ? rows.offsets.data() + group : nullptr);
+    }
+  }
+  return rows;
 }
 
 }  // namespace

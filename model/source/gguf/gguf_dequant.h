@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/dtype.h"
+#include "model/source/gguf/gguf_integers.h"
 
 namespace ingot::model {
 
@@ -18,7 +19,8 @@ struct GgufType {
   std::uint64_t block_bytes;
   std::optional<DType> direct;  // stored as this dtype, nothing to expand
   // Expands blocks to block_weights floats each. Null for direct and for unknown types.
-  void (*dequantize)(const std::uint8_t* blocks, std::size_t count, float* out);
+  void (*dequantize)(const std::uint8_t* blocks, std::size_t count, float* out) = nullptr;
+  const GgufIntegers* integers = nullptr;  // of types that are integers under scales
 
   bool readable() const { return direct.has_value() || dequantize != nullptr; }
 };

@@ -108,6 +108,9 @@ class HfCheckpoint final : public Checkpoint, public HasNote {
   Status ReadRows(const TensorInfo& tensor, std::uint64_t begin, std::uint64_t end,
                   MutableByteSpan out) const override;
   ByteSpan Mapped(const TensorInfo& tensor) const override;
+  std::optional<CodedForm> Coded(const TensorInfo& tensor) const override;
+  Result<CodedRows> ReadCoded(const TensorInfo& tensor, std::uint64_t begin,
+                              std::uint64_t end) const override;
   const std::map<std::string, std::string>& assets() const override { return assets_; }
   const std::string& note() const override { return note_; }
 
@@ -496,6 +499,21 @@ ByteSpan HfCheckpoint::Mapped(const TensorInfo& tensor) const {
   // Storages of old PyTorch files start anywhere; kernels load whole elements.
   if (format_ == "pytorch" && place->offset % DTypeBytes(place->stored) != 0) return {};
   return shards_[place->shard].mapped.bytes().subspan(place->offset, tensor.stored_bytes);
+}
+
+std::optional<CodedForm> HfCheckpoint::Coded(const TensorInfo& tensor) const {
+  const Place* place = PlaceOf(tensor);
+  if (place == nullptr || place->decoder == nullptr || tensor.shape.size() < 2) return std::nullopt;
+  return place->decoder->Coded();
+}
+
+Result<CodedRows> HfCheckpoint::ReadCoded(const TensorInfo& tensor, std::uint64_t begin,
+                                          std::uint64_t end) const {
+  const Place* place = PlaceOf(tensor);
+  if (place == nullptr || place->decoder == nullptr || begin > end || end > tensor.rows())
+    return Checkpoint::ReadCoded(tensor, begin, end);
+  return place->decoder->ReadCoded(begin, end)
+      .At(fmt::format("{}/{}: tensor '{}'", path_, tensor.file, tensor.name));
 }
 
 Status HfCheckpoint::ReadRows(const TensorInfo& tensor, std::uint64_t begin, std::uint64_t end,

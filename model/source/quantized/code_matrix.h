@@ -50,6 +50,9 @@ class CodeMatrix {
   std::uint64_t cols() const { return turned_ ? outer_ : inner_; }
   std::uint64_t stored_bytes() const { return part_.bytes; }
   int bits() const { return bits_; }
+  // What each code stands for; empty where the numbers are floats or wide integers.
+  const std::vector<float>& levels() const { return level_of_; }
+  bool is_half() const { return element_ == Element::kF16; }
   // Rows [begin, end), row after row. REQUIRES: begin <= end <= rows(); out has room.
   Status Read(std::uint64_t begin, std::uint64_t end, float* out) const;
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace ingot::model {
@@ -22,36 +23,116 @@ class GroupedDecoder final : public RowDecoder {
     return OkStatus();
   }
 
+  std::optional<CodedForm> Coded() const override;
+  Result<CodedRows> ReadCoded(std::uint64_t begin, std::uint64_t end) const override;
+
  private:
   static constexpr std::uint64_t kOne = 1;
 
+  // Of the blocks of rows that [begin, end) lies in, from the first on.
+  struct Groups {
+    std::uint64_t first = 0;
+    std::vector<float> scales, zeros;  // the latter empty where there are none
+  };
+  Result<Groups> ReadGroups(std::uint64_t begin, std::uint64_t end) const;
   Status ReadSlab(std::uint64_t begin, std::uint64_t end, float* out) const;
+  // The smallest level, which is code 0 of the coded form.
+  float LowestLevel() const {
+    return *std::min_element(weight_.codes.levels().begin(), weight_.codes.levels().end());
+  }
 
   GroupedWeight weight_;
 };
 
+Result<GroupedDecoder::Groups> GroupedDecoder::ReadGroups(std::uint64_t begin,
+                                                          std::uint64_t end) const {
+  Groups read;
+  read.first = begin / weight_.block_rows;
+  const std::uint64_t last = CeilDiv(end, weight_.block_rows);
+  read.scales.resize((last - read.first) * weight_.scales.cols());
+  INGOT_TRY(weight_.scales.Read(read.first, last, read.scales.data()));
+  if (weight_.scale_factor != 1)
+    for (float& scale : read.scales) scale *= weight_.scale_factor;
+  if (weight_.scale_divisor != 1)
+    for (float& scale : read.scales) scale /= weight_.scale_divisor;
+  if (weight_.zeros) {
+    read.zeros.resize(read.scales.size());
+    INGOT_TRY(weight_.zeros->Read(read.first, last, read.zeros.data()));
+  }
+  return read;
+}
+
+// Whole numbers of a range that `bits` bits count.
+bool AreIntegers(const std::vector<float>& levels, int bits) {
+  if (levels.empty()) return false;
+  for (const float level : levels)
+    if (level != std::floor(level)) return false;  // NaN as well
+  const auto [low, high] = std::minmax_element(levels.begin(), levels.end());
+  return *high - *low < static_cast<float>(1 << bits);
+}
+
+std::optional<CodedForm> GroupedDecoder::Coded() const {
+  const CodeMatrix& codes = weight_.codes;
+  const int bits = codes.bits();
+  if (!weight_.group_of_col.empty() || weight_.factor != 1 || !AreIntegers(codes.levels(), bits))
+    return std::nullopt;
+  CodedForm form;
+  form.bits = bits;
+  form.group = std::min(weight_.block_cols, std::max(codes.cols(), kOne));
+  form.half_scales =
+      weight_.scales.is_half() && weight_.scale_factor == 1 && weight_.scale_divisor == 1;
+  const float low = LowestLevel();
+  if (!weight_.zeros) {
+    const auto middle = static_cast<float>(1 << (bits - 1));
+    form.origin = low == -middle ? CodedForm::Origin::kMiddle : CodedForm::Origin::kZero;
+    if (low > 0 || low < -2 * middle + 1) return std::nullopt;
+    return form;
+  }
+  form.origin = CodedForm::Origin::kZero;
+  const auto groups = ReadGroups(0, codes.rows());
+  if (!groups.ok()) return std::nullopt;  // ReadRows says why
+  const auto steps = static_cast<float>(1 << (8 - bits));
+  for (const float zero : groups->zeros) {
+    const float byte = (zero - low) * steps;
+    if (!(byte >= 0 && byte <= 255) || byte != std::floor(byte)) return std::nullopt;
+  }
+  return form;
+}
+
+Result<CodedRows> GroupedDecoder::ReadCoded(std::uint64_t begin, std::uint64_t end) const {
+  const auto form = Coded();
+  INGOT_CHECK(form.has_value());
+  const std::uint64_t cols = weight_.codes.cols(), groups = CeilDiv(cols, form->group);
+  const std::uint64_t stored_groups = weight_.scales.cols();
+  const float low = LowestLevel();
+  CodedRows rows;
+  std::vector<float> levels((end - begin) * cols);
+  INGOT_TRY(weight_.codes.Read(begin, end, levels.data()));
+  rows.codes.reserve(levels.size());
+  for (const float level : levels) rows.codes.push_back(static_cast<std::uint8_t>(level - low));
+  INGOT_ASSIGN(const Groups read, ReadGroups(begin, end));
+  for (std::uint64_t r = begin; r < end; ++r) {
+    const std::uint64_t at = (r / weight_.block_rows - read.first) * stored_groups;
+    for (std::uint64_t g = 0; g < groups; ++g) {
+      rows.scales.push_back(read.scales[at + g]);
+      if (form->origin == CodedForm::Origin::kZero)
+        rows.offsets.push_back((read.zeros.empty() ? 0.0f : read.zeros[at + g]) - low);
+    }
+  }
+  return rows;
+}
+
 Status GroupedDecoder::ReadSlab(std::uint64_t begin, std::uint64_t end, float* out) const {
   const std::uint64_t cols = weight_.codes.cols(), groups = weight_.scales.cols();
-  const std::uint64_t first = begin / weight_.block_rows;
-  const std::uint64_t last = CeilDiv(end, weight_.block_rows);
-  std::vector<float> scales((last - first) * groups), zeros;
-  INGOT_TRY(weight_.scales.Read(first, last, scales.data()));
-  if (weight_.scale_factor != 1)
-    for (float& scale : scales) scale *= weight_.scale_factor;
-  if (weight_.scale_divisor != 1)
-    for (float& scale : scales) scale /= weight_.scale_divisor;
-  if (weight_.zeros) {
-    zeros.resize(scales.size());
-    INGOT_TRY(weight_.zeros->Read(first, last, zeros.data()));
-  }
+  INGOT_ASSIGN(const Groups read, ReadGroups(begin, end));
   INGOT_TRY(weight_.codes.Read(begin, end, out));
   for (std::uint64_t r = begin; r < end; ++r, out += cols) {
-    const std::uint64_t at = (r / weight_.block_rows - first) * groups;
+    const std::uint64_t at = (r / weight_.block_rows - read.first) * groups;
     for (std::uint64_t c = 0; c < cols; ++c) {
       const std::uint64_t g =
           weight_.group_of_col.empty() ? c / weight_.block_cols : weight_.group_of_col[c];
-      const float zero = zeros.empty() ? 0.0f : zeros[at + g];
-      float value = (out[c] - zero) * scales[at + g];
+      const float zero = read.zeros.empty() ? 0.0f : read.zeros[at + g];
+      float value = (out[c] - zero) * read.scales[at + g];
       if (weight_.factor != 1) value *= weight_.factor;
       out[c] = value;
     }
@@ -60,6 +141,10 @@ Status GroupedDecoder::ReadSlab(std::uint64_t begin, std::uint64_t end, float* o
 }
 
 }  // namespace
+
+Result<CodedRows> RowDecoder::ReadCoded(std::uint64_t, std::uint64_t) const {
+  return Unsupported("not held in integer codes");
+}
 
 Result<std::unique_ptr<RowDecoder>> GroupedWeight::Make(GroupedWeight weight) {
   const std::uint64_t rows = weight.codes.rows(), cols = weight.codes.cols();

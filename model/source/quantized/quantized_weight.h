@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/coded_rows.h"
 #include "base/status.h"
 #include "model/source/quantized/code_matrix.h"
 
@@ -22,6 +23,10 @@ class RowDecoder {
   virtual ~RowDecoder() = default;
   // Rows [begin, end) of `cols` floats each. REQUIRES: begin <= end <= rows.
   virtual Status Read(std::uint64_t begin, std::uint64_t end, float* out) const = 0;
+
+  // As Checkpoint::Coded and ReadCoded.
+  virtual std::optional<CodedForm> Coded() const { return std::nullopt; }
+  virtual Result<CodedRows> ReadCoded(std::uint64_t begin, std::uint64_t end) const;
 };
 
 struct QuantizedWeight {

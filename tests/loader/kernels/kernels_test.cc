@@ -47,9 +47,14 @@ const PlaneOperand& OperandOf(const TestPlane& plane) {
                                   : IntOf(plane).operand;
 }
 
-void FillScales(std::vector<std::uint8_t>& bytes, Random& random) {
-  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2)
-    StoreLe(bytes.data() + i, ToFp16(static_cast<float>(0.01 + 0.02 * random.Uniform())));
+void FillScales(bool wide, std::vector<std::uint8_t>& bytes, Random& random) {
+  for (std::size_t i = 0; i + 1 < bytes.size(); i += wide ? 4 : 2) {
+    const auto scale = static_cast<float>(0.01 + 0.02 * random.Uniform());
+    if (wide)
+      StoreLe(bytes.data() + i, scale);
+    else
+      StoreLe(bytes.data() + i, ToFp16(scale));
+  }
 }
 
 std::unique_ptr<TestPlane> MakePlane(codecs::PlaneSpec spec, std::uint64_t rows, std::uint64_t cols,
@@ -65,11 +70,14 @@ std::unique_ptr<TestPlane> MakePlane(codecs::PlaneSpec spec, std::uint64_t rows,
   for (const codecs::StreamSpec& stream : *streams) {
     auto bytes = std::make_unique<std::vector<std::uint8_t>>(rows * stream.bytes);
     for (std::uint8_t& b : *bytes) b = static_cast<std::uint8_t>(random.Below(256));
-    if ((stream.name == "scales" && plane->spec.attributes.contains("scales") == false) ||
-        (stream.name == "scales" &&
-         plane->spec.attributes.at("scales") == codecs::Attribute(std::string("f16"))) ||
-        stream.name == "row_scales")
-      FillScales(*bytes, random);
+    const auto format = plane->spec.attributes.find("scales");
+    const auto is = [&](const char* name) {
+      return format != plane->spec.attributes.end() &&
+             format->second == codecs::Attribute(std::string(name));
+    };
+    if ((stream.name == "scales" && !is("q8")) || stream.name == "row_scales" ||
+        stream.name == "minima")
+      FillScales(is("f32"), *bytes, random);
     plane->view.streams.push_back({bytes->data(), bytes->size()});
     plane->bytes.push_back(std::move(bytes));
   }
@@ -196,10 +204,11 @@ TEST(IntMatvecTest, EveryRowAgreesWithTheReference) {
   for (const std::uint64_t cols : kWidths)
     for (const std::int64_t group : kGroups)
       for (const std::int64_t bits : {1, 2, 3, 4, 5, 6, 7, 8})
-        for (const char* levels : {"symmetric", "asymmetric", "normal"}) {
+        for (const char* levels : {"symmetric", "asymmetric", "normal", "minimum"}) {
           if (*levels == 'n' && bits != codecs::kNormalBits) continue;
           if (*levels == 's' && bits == 1) continue;
-          const char* scales = (cols + static_cast<std::uint64_t>(group)) % 3 == 0 ? "q8" : "f16";
+          const bool third = (cols + static_cast<std::uint64_t>(group)) % 3 == 0;
+          const char* scales = !third ? "f16" : *levels == 'm' ? "f32" : "q8";
           // Whole and broken tiles, and vectors of them.
           const std::uint64_t rows = cols % 64 == 0 ? 45 : kRows;
           const auto plane = MakePlane(IntSpec(bits, group, levels, scales), rows, cols, cols);
@@ -220,7 +229,7 @@ TEST(IntMatvecTest, EveryRowAgreesWithTheReference) {
 TEST(IntMatvecTest, ATokenAndARowAreTheSameInAnyTile) {
   for (const std::int64_t bits : {3, 4, 8})
     for (const std::int64_t group : {16, 96, 640})
-      for (const char* levels : {"symmetric", "asymmetric", "normal"}) {
+      for (const char* levels : {"symmetric", "asymmetric", "normal", "minimum"}) {
         if (*levels == 'n' && bits != codecs::kNormalBits) continue;
         constexpr std::size_t kTokens = 13;
         const auto plane = MakePlane(IntSpec(bits, group, levels, "f16"), 70, 1100, 5);
@@ -261,6 +270,10 @@ TEST(RowDecodeTest, EveryRowGivesTheCodecsValues) {
         planes.push_back(MakePlane(IntSpec(bits, group, bits % 2 == 0 ? "symmetric" : "asymmetric",
                                            group < 64 ? "q8" : "f16"),
                                    kRows, cols, cols + static_cast<std::uint64_t>(bits)));
+      for (const char* scales : {"f16", "f32"})
+        for (const char* levels : {"minimum", "asymmetric"})
+          planes.push_back(
+              MakePlane(IntSpec(group % 8 == 0 ? 8 : 5, group, levels, scales), kRows, cols, cols));
       for (const char* scales : {"q8", "f16"})
         planes.push_back(MakePlane(IntSpec(4, group, "normal", scales), kRows, cols, cols));
       planes.push_back(MakePlane({"fp8", {{"format", std::string("e4m3")}, {"block", group}}, 0},

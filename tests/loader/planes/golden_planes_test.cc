@@ -1,8 +1,9 @@
-// tests/golden/transforms_v1.ingot, normal_v1.ingot and codebooks_v1.ingot must decode to the same
-// bits for ever: whole, at every level, row by row and through the loader. The second reader checks
-// the same digests.
+// tests/golden/transforms_v1.ingot, normal_v1.ingot, codebooks_v1.ingot and coded_v1.ingot must decode
+// to the same bits for ever: whole, at every level, row by row and through the loader. The second
+// reader checks the same digests.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -51,6 +52,9 @@ TEST_P(GoldenPlanes, DecodeToTheSameBitsAtEveryLevel) {
   }
   EXPECT_EQ(found, GetParam().tensors);
   for (const int levels : {1, 2}) {
+    const std::string suffix = ":" + std::to_string(levels);
+    const auto names_level = [&](const auto& item) { return item.key().ends_with(suffix); };
+    if (std::ranges::none_of(expected.items(), names_level)) continue;
     const auto some = WeightSet::FromArtifact(reader, {.levels = levels});
     ASSERT_TRUE(some.ok());
     for (const auto& [key, digest] : expected.items()) {
@@ -62,7 +66,7 @@ TEST_P(GoldenPlanes, DecodeToTheSameBitsAtEveryLevel) {
 }
 INSTANTIATE_TEST_SUITE_P(Files, GoldenPlanes,
                          testing::Values(Golden{"transforms_v1", 10}, Golden{"normal_v1", 21},
-                                         Golden{"codebooks_v1", 16}),
+                                         Golden{"codebooks_v1", 16}, Golden{"coded_v1", 12}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

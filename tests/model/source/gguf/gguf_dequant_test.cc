@@ -45,6 +45,15 @@ TEST(GgufDequant, EqualsReference) {
   EXPECT_EQ(tested.size(), fixtures.size());
 }
 
+TEST(GgufDequant, KnowsWhichTypesAreIntegers) {
+  std::set<std::string_view> integers;
+  for (std::uint32_t id = 0; id < 64; ++id)
+    if (const GgufType* type = FindGgufType(id); type != nullptr && type->integers != nullptr)
+      integers.insert(type->name);
+  EXPECT_EQ(integers, (std::set<std::string_view>{"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K",
+                                                  "Q3_K", "Q4_K", "Q5_K", "Q6_K"}));
+}
+
 TEST(GgufDequant, KnowsTypesItCannotRead) {
   EXPECT_EQ(FindGgufType(4), nullptr);  // Q4_2, withdrawn
   ASSERT_NE(FindGgufType(9), nullptr);

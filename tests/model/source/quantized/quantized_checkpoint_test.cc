@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "model/source/checkpoint.h"
 #include "tests/model/source_builders.h"
@@ -74,6 +76,56 @@ TEST(QuantizedCheckpoint, GivesTheBitsOfItsOwnLibrary) {
     ++checkpoints;
   }
   EXPECT_EQ(checkpoints, 36);
+}
+
+// The numbers of coded rows, as base/coded_rows.h has them.
+std::vector<float> ValuesOf(const CodedForm& form, const CodedRows& rows, std::uint64_t cols) {
+  const std::uint64_t groups = CeilDiv(cols, form.group);
+  std::vector<float> values;
+  for (std::uint64_t i = 0; i < rows.codes.size(); ++i) {
+    const std::uint64_t group = i / cols * groups + i % cols / form.group;
+    const float zero = form.origin == CodedForm::Origin::kZero ? rows.offsets[group]
+                                                               : std::ldexp(1.0f, form.bits - 1);
+    EXPECT_LT(rows.codes[i], 1 << form.bits);
+    values.push_back((static_cast<float>(rows.codes[i]) - zero) * rows.scales[group]);
+  }
+  return values;
+}
+
+// Integers under scales of groups of a row are there as codes; floats, columns out of order and
+// tables are not.
+TEST(QuantizedCheckpoint, IntegersAreThereAsCodes) {
+  std::set<std::string> coded;
+  for (const auto& entry : fs::directory_iterator(kFixtures)) {
+    SCOPED_TRACE(entry.path().string());
+    const auto opened = Checkpoint::Open(entry.path().string());
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    for (const TensorInfo& tensor : (*opened)->tensors()) {
+      const auto form = (*opened)->Coded(tensor);
+      if (!form) continue;
+      coded.insert(entry.path().filename().string());
+      const std::vector<float> want = ReadAll(**opened, tensor, tensor.rows());
+      for (const std::uint64_t step : {std::uint64_t{3}, tensor.rows()})
+        for (std::uint64_t row = 0; row < tensor.rows(); row += step) {
+          const std::uint64_t end = std::min(tensor.rows(), row + step);
+          const auto rows = (*opened)->ReadCoded(tensor, row, end);
+          ASSERT_TRUE(rows.ok()) << rows.status().message();
+          const std::vector<float> values = ValuesOf(*form, *rows, tensor.cols());
+          ASSERT_EQ(values.size(), (end - row) * tensor.cols());
+          for (std::size_t i = 0; i < values.size(); ++i)
+            ASSERT_EQ(values[i], want[row * tensor.cols() + i]) << tensor.name << " " << i;
+        }
+    }
+  }
+  for (const char* integers :
+       {"awq", "gptq_2bit", "gptq_3bit", "gptq_4bit", "gptq_4bit_v2", "gptq_8bit",
+        "compressed_int8_channel_asym", "compressed_int8_channel_sym", "compressed_int8_group_asym",
+        "compressed_int8_tensor_asym", "compressed_pack2_group", "compressed_pack3_group",
+        "compressed_pack4_group", "compressed_pack4_symmetric", "compressed_pack8_group"})
+    EXPECT_TRUE(coded.contains(integers)) << integers;
+  for (const char* other : {"gptq_4bit_actorder", "compressed_pack4_actorder", "mxfp4", "fp8",
+                            "bitsandbytes_nf4", "modelopt_nvfp4", "compressed_fp8_channel"})
+    EXPECT_FALSE(coded.contains(other)) << other;
 }
 
 // A fixture whose config and tensors a test changes.
