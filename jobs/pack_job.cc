@@ -300,9 +300,9 @@ Result<PackJobResult> RunPackJob(const PackJobOptions& options, const Monitor& m
   INGOT_ASSIGN(Work work, Prepare(options, Purpose::kPack, monitor));
   const std::string taken = work.drops_statistics ? work.options.statistics : "";
   auto result = options.tune ? PackTuned(std::move(work), monitor) : PackWithin(work, monitor);
-  // Cancelled, it finds them again.
-  if (!taken.empty() && (result.ok() || result.status().code() != kCancelled))
-    ::unlink(taken.c_str());
+  // The same command finds them again where it can go on.
+  const StatusCode code = result.status().code();
+  if (!taken.empty() && code != kCancelled && code != StatusCode::kIo) ::unlink(taken.c_str());
   return result;
 }
 
