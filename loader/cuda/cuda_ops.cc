@@ -189,30 +189,68 @@ CudaOps::Tensor CudaOps::HeadNorm(const model::NormSpec& norm, Tensor x, std::si
   return NormTo(norm, from, rows, cols, std::move(x));
 }
 
+CudaOps::Tensor CudaOps::Turned(const DeviceMatrix& matrix, const Tensor& x) {
+  Tensor turned;
+  for (const DeviceTransform* transform : matrix.transforms) {
+    const float* from = turned.data() == nullptr ? x.data() : turned.data();
+    Tensor to = Make(x.rows(), x.cols());
+    if (!status_.ok()) return turned;
+    const int rows = static_cast<int>(x.rows()), cols = static_cast<int>(x.cols());
+    if (transform->odd == 0) {
+      const PointwiseArgs args{.x = from,
+                               .other = transform->scales.as<const float>(),
+                               .y = to.data(),
+                               .count = static_cast<std::int64_t>(x.size()),
+                               .cols = cols,
+                               .op = Pointwise::kTimesRow};
+      Ran(launch_pointwise(&args, stream_), "channel scales");
+    } else {
+      const HadamardArgs args{.x = from,
+                              .signs = transform->signs.as<const float>(),
+                              .matrix = transform->matrix.as<const float>(),
+                              .y = to.data(),
+                              .rows = rows,
+                              .cols = cols,
+                              .odd = transform->odd,
+                              .chunk = transform->chunk};
+      Ran(launch_hadamard(&args, stream_), "rotation of inputs");
+    }
+    turned = std::move(to);
+  }
+  return turned;
+}
+
+CudaOps::Tensor CudaOps::Rounded(const Tensor& x) {
+  Tensor rounded = Make(x.rows(), (x.cols() + 1) / 2);
+  if (!status_.ok()) return rounded;
+  const PointwiseArgs args{.x = x.data(),
+                           .y = rounded.data(),
+                           .count = static_cast<std::int64_t>(x.size()),
+                           .type = FloatType::kBf16};
+  Ran(launch_pointwise(&args, stream_), "rounding");
+  return rounded;
+}
+
 std::vector<CudaOps::Tensor> CudaOps::Linear(std::initializer_list<const model::LinearRef*> refs,
                                              const Tensor& x) {
   std::vector<Tensor> out;
-  Tensor rounded;
-  if (!exact_) {
-    rounded = Make(x.rows(), (x.cols() + 1) / 2);
-    if (status_.ok()) {
-      const PointwiseArgs args{.x = x.data(),
-                               .y = rounded.data(),
-                               .count = static_cast<std::int64_t>(x.size()),
-                               .type = FloatType::kBf16};
-      Ran(launch_pointwise(&args, stream_), "rounding");
-    }
-  }
+  Tensor turned, rounded;  // of the matrix before: those that share inputs share transforms
+  const DeviceMatrix* last = nullptr;
   for (const model::LinearRef* ref : refs) {
     const loader::BoundWeights::Linear& bound = bound_->Of(*ref);
     const DeviceMatrix& matrix = weights_->Of(*bound.matrix);
+    if (last == nullptr || last->transforms != matrix.transforms) {
+      turned = Turned(matrix, x);
+      if (!exact_) rounded = Rounded(matrix.transforms.empty() ? x : turned);
+      last = &matrix;
+    }
     out.push_back(Make(x.rows(), ref->rows));
     const float* bias = Or(weights_->Vector(bound.bias, ref->rows));
     if (!status_.ok()) continue;
     PlaneProductArgs args;
     std::ranges::copy(matrix.From(ref->row_begin), args.planes);
     args.plane_count = static_cast<int>(matrix.planes.size());
-    args.x = exact_ ? x.data() : rounded.data();
+    args.x = !exact_ ? rounded.data() : matrix.transforms.empty() ? x.data() : turned.data();
     args.bias = bias;
     args.y = out.back().data();
     args.y_stride = static_cast<std::int64_t>(ref->rows);

@@ -128,6 +128,9 @@ class CudaOps {
                           std::size_t cols = 1);
   Tensor NormTo(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,
                 Tensor y);
+  // x as the matrix's planes take it.
+  Tensor Turned(const DeviceMatrix& matrix, const Tensor& x);
+  Tensor Rounded(const Tensor& x);
   Tensor MoveRows(const Tensor& x, const std::vector<std::int32_t>& ids);
   void WriteKeys(const model::AttentionSpec& spec, std::size_t layer, const Tensor& k,
                  const Tensor& v);

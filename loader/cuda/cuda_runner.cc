@@ -19,6 +19,16 @@ std::uint64_t PagesOf(std::uint64_t positions) {
   return (positions + kTokensOfPage - 1) / kTokensOfPage;
 }
 
+// Whose rows embeddings ask for.
+DeviceWeights::Tables TablesOf(const loader::Model& model) {
+  const model::Architecture& architecture = model.architecture();
+  DeviceWeights::Tables tables;
+  for (const std::string* name :
+       {&architecture.embedding, &architecture.position_embedding, &architecture.segment_embedding})
+    if (!name->empty()) tables.insert(&model.bound().Table(*name));
+  return tables;
+}
+
 // What of the model has no kernels yet.
 Status CheckModel(const model::Architecture& architecture) {
   for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
@@ -91,7 +101,7 @@ DeviceNeed NeedOf(const loader::Model& model, const CudaOptions& options) {
     if (matrix.rows != architecture.vocab_size) widest = std::max(widest, matrix.rows);
   });
   DeviceNeed need;
-  need.weights = DeviceWeights::BytesOf(model.weights());
+  need.weights = DeviceWeights::BytesOf(model.weights(), TablesOf(model));
   need.pages = PagesOf(options.context) * static_cast<std::uint64_t>(options.sequences) *
                PageLayout(architecture, options.exact ? PageForm::kF32 : PageForm::kF16).bytes;
   need.activations = kLiveTensors * options.rows * widest * sizeof(float);
@@ -108,7 +118,8 @@ Result<std::unique_ptr<CudaRunner>> CudaRunner::Make(std::shared_ptr<const loade
   if (error == 0) error = OpenStream(&stream);
   if (error != 0) return IoError(info.name + ": " + ErrorText(error, nullptr));
   std::unique_ptr<CudaRunner> runner(new CudaRunner(std::move(model), options, stream));
-  INGOT_ASSIGN(runner->weights_, DeviceWeights::Make(runner->model_->weights(), runner->pool_));
+  INGOT_ASSIGN(runner->weights_, DeviceWeights::Make(runner->model_->weights(),
+                                                     TablesOf(*runner->model_), runner->pool_));
   runner->ops_ = std::make_unique<CudaOps>(runner->model_->architecture(), runner->model_->bound(),
                                            *runner->weights_, runner->layout_, runner->open_,
                                            runner->pool_, stream, options.exact);

@@ -1,6 +1,8 @@
 #include "loader/cuda/device_weights.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -9,7 +11,9 @@
 #include "codecs/planes/int_plane.h"
 #include "codecs/planes/raw_plane.h"
 #include "codecs/planes/sparse_plane.h"
+#include "codecs/planes/transform_plane.h"
 #include "loader/cpu/linear.h"
+#include "loader/cuda/kernels/layer_kernels.h"
 #include "loader/planes/resident_fp8.h"
 #include "loader/planes/resident_int.h"
 
@@ -31,15 +35,24 @@ bool Reads(const codecs::PlaneView& view) {
          IsKind(view, codecs::kSparseKind);
 }
 
-// A raw plane in the place of others adds nothing to them: it must stand first.
-bool AsStored(const ResidentMatrix& matrix) {
-  if (matrix.planes.empty() || matrix.planes.size() > static_cast<std::size_t>(kMostPlanes))
-    return false;
+bool Turns(const codecs::PlaneView& view) {
+  if (!IsKind(view, codecs::kHadamardKind)) return IsKind(view, codecs::kColumnScaleKind);
+  const Result<codecs::HadamardLayout> layout =
+      codecs::HadamardLayout::Parse(*view.spec, view.cols);
+  return layout.ok() && layout->block <= static_cast<std::uint64_t>(kMostHadamardBlock);
+}
+
+// A raw plane in the place of others adds nothing to them: it must stand first. A table's rows are
+// wanted in the inputs' own space.
+bool AsStored(const ResidentMatrix& matrix, bool is_table) {
+  int added = 0;
   for (std::size_t p = 0; p < matrix.planes.size(); ++p) {
-    if (!Reads(matrix.planes[p])) return false;
-    if (p > 0 && loader::Prepared(matrix, p).replaces()) return false;
+    const loader::PreparedPlane& prepared = loader::Prepared(matrix, p);
+    if (prepared.is_transform() && !is_table && Turns(matrix.planes[p])) continue;
+    if (!Reads(matrix.planes[p]) || (p > 0 && prepared.replaces())) return false;
+    ++added;
   }
-  return true;
+  return added > 0 && added <= kMostPlanes;
 }
 
 std::uint64_t StreamBytes(const ResidentMatrix& matrix) {
@@ -53,17 +66,19 @@ class Uploader {
  public:
   explicit Uploader(DevicePool& pool) : pool_(pool) {}
 
-  Result<std::unique_ptr<DeviceMatrix>> Run(const ResidentMatrix& matrix) {
+  // Its planes, transforms apart.
+  Result<std::unique_ptr<DeviceMatrix>> Run(const ResidentMatrix& matrix, bool as_stored) {
     out_ = std::make_unique<DeviceMatrix>();
     if (matrix.rows > INT32_MAX || matrix.cols > INT32_MAX)
       return Unsupported("rows or columns beyond 2^31");
     out_->rows = static_cast<int>(matrix.rows);
     out_->cols = static_cast<int>(matrix.cols);
-    if (!AsStored(matrix)) {
+    if (!as_stored) {
       INGOT_TRY(Decoded(matrix));
       return std::move(out_);
     }
-    for (std::size_t p = 0; p < matrix.planes.size(); ++p) INGOT_TRY(Plane(matrix, p));
+    for (std::size_t p = 0; p < matrix.planes.size(); ++p)
+      if (!loader::Prepared(matrix, p).is_transform()) INGOT_TRY(Plane(matrix, p));
     return std::move(out_);
   }
 
@@ -168,25 +183,65 @@ std::vector<DevicePlane> DeviceMatrix::From(std::uint64_t first) const {
   return from;
 }
 
-std::uint64_t DeviceWeights::BytesOf(const loader::WeightSet& weights) {
+std::uint64_t DeviceWeights::BytesOf(const loader::WeightSet& weights, const Tables& tables) {
   std::uint64_t bytes = 0;
   weights.ForEach([&](const ResidentMatrix& matrix) {
-    bytes += AsStored(matrix) ? StreamBytes(matrix) : 4 * matrix.rows * matrix.cols;
+    bytes += AsStored(matrix, tables.contains(&matrix)) ? StreamBytes(matrix)
+                                                        : 4 * matrix.rows * matrix.cols;
   });
   return bytes;
 }
 
+Result<const DeviceTransform*> DeviceWeights::Transform(const codecs::PlaneView& view,
+                                                        const codecs::InputTransform& transform) {
+  if (const auto it = transforms_.find(&transform); it != transforms_.end()) return &it->second;
+  DeviceTransform made;
+  std::vector<float> values(view.cols);
+  if (IsKind(view, codecs::kColumnScaleKind)) {
+    codecs::ConvertToFloat(DType::kF16, view.streams[0], values);
+    INGOT_ASSIGN(made.scales, pool_->Upload(values));
+    return &transforms_.emplace(&transform, std::move(made)).first->second;
+  }
+  INGOT_ASSIGN(const codecs::HadamardLayout layout,
+               codecs::HadamardLayout::Parse(*view.spec, view.cols));
+  for (std::uint64_t j = 0; j < view.cols; ++j) values[j] = codecs::HadamardSign(layout.seed, j);
+  INGOT_ASSIGN(made.signs, pool_->Upload(values));
+  // docs/codecs.md, 9: the DCT-II of the odd factor over sqrt(block).
+  const double m = static_cast<double>(layout.odd), block = static_cast<double>(layout.block);
+  std::vector<float> matrix;
+  for (std::uint64_t i = 0; i < layout.odd; ++i)
+    for (std::uint64_t j = 0; j < layout.odd; ++j)
+      matrix.push_back(
+          static_cast<float>((i == 0 ? 1.0 : std::numbers::sqrt2) *
+                             std::cos(std::numbers::pi * (2.0 * static_cast<double>(j) + 1) *
+                                      static_cast<double>(i) / (2 * m)) /
+                             std::sqrt(block)));
+  INGOT_ASSIGN(made.matrix, pool_->Upload(matrix));
+  made.odd = static_cast<int>(layout.odd);
+  made.chunk = static_cast<int>(layout.chunk);
+  return &transforms_.emplace(&transform, std::move(made)).first->second;
+}
+
 Result<std::unique_ptr<DeviceWeights>> DeviceWeights::Make(const loader::WeightSet& weights,
-                                                           DevicePool& pool) {
+                                                           const Tables& tables, DevicePool& pool) {
   std::unique_ptr<DeviceWeights> made(new DeviceWeights(pool));
+  const auto take = [&](const ResidentMatrix& matrix) -> Status {
+    const bool as_stored = AsStored(matrix, tables.contains(&matrix));
+    INGOT_ASSIGN(std::unique_ptr<DeviceMatrix> uploaded, Uploader(pool).Run(matrix, as_stored));
+    // Stored last, applied to inputs first.
+    for (std::size_t p = matrix.planes.size(); as_stored && p-- > 0;) {
+      const loader::PreparedPlane& plane = loader::Prepared(matrix, p);
+      if (!plane.is_transform()) continue;
+      INGOT_ASSIGN(const DeviceTransform* transform,
+                   made->Transform(matrix.planes[p], *plane.transform));
+      uploaded->transforms.push_back(transform);
+    }
+    made->matrices_.emplace(&matrix, std::move(uploaded));
+    return OkStatus();
+  };
   Status status;
   weights.ForEach([&](const ResidentMatrix& matrix) {
-    if (!status.ok()) return;
-    Result<std::unique_ptr<DeviceMatrix>> uploaded = Uploader(pool).Run(matrix);
-    if (uploaded.ok())
-      made->matrices_.emplace(&matrix, std::move(*uploaded));
-    else
-      status = Status(uploaded.status()).At(matrix.name);
+    if (status.ok()) status = take(matrix).At(matrix.name);
   });
   INGOT_TRY(std::move(status));
   return made;

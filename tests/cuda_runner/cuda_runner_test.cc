@@ -98,8 +98,12 @@ TEST(CudaRunner, SequencesShareAStep) {
 
 // Planes as artifacts store them, and those that are decoded on the way to the device.
 TEST(CudaRunner, PackedWeights) {
-  for (const char* codec : {"int4_rtn", "int4_residual_v1", "fp8_hybrid_v1", "nested_v1",
-                            "lossless_v1", "entropy_v1"}) {
+  const std::vector<std::pair<const char*, bool>> codecs = {
+      {"int4_rtn", true},         {"int4_rtn:transform=hadamard", true},
+      {"int4_residual_v1", true}, {"entropy_v1", true},
+      {"fp8_hybrid_v1", true},    {"nested_v1", false},
+      {"lossless_v1", false}};
+  for (const auto& [codec, as_stored] : codecs) {
     SCOPED_TRACE(codec);
     const auto model = loader::Packed(FixturePath("llama"), codec, loader::Compute::kExact);
     ASSERT_NE(model, nullptr);
@@ -110,6 +114,11 @@ TEST(CudaRunner, PackedWeights) {
     const auto logits = (*runner)->Step(rows.batch(), rows.wanted);
     ASSERT_TRUE(logits.ok()) << logits.status().message();
     EXPECT_LE(RelativeError(*logits, OnProcessor(model, ids)), 1e-4);
+    // What kernels read as it is stored takes less memory than floats.
+    std::uint64_t floats = 0;
+    model->weights().ForEach(
+        [&](const loader::ResidentMatrix& matrix) { floats += 4 * matrix.rows * matrix.cols; });
+    EXPECT_EQ(NeedOf(*model, {}).weights < floats / 3, as_stored);
   }
 }
 
