@@ -9,10 +9,11 @@ namespace ingot::codecs {
 namespace {
 
 // Whole vectors [first, last) under one scale.
-template <std::uint64_t kDimension>
-void PutVectors(const VqRow& row, std::uint64_t first, std::uint64_t last, float scale) {
+template <std::uint64_t kDimension, typename Index>
+void PutVectors(const VqRow& row, const Index* indices, std::uint64_t first, std::uint64_t last,
+                float scale) {
   for (std::uint64_t v = first; v < last; ++v) {
-    const float* word = row.codebook + row.indices[v] * kDimension;
+    const float* word = row.codebook + indices[v] * kDimension;
     float* out = row.out + v * kDimension;
     float values[kDimension];
     for (std::uint64_t k = 0; k < kDimension; ++k) values[k] = word[k] * scale;
@@ -21,16 +22,33 @@ void PutVectors(const VqRow& row, std::uint64_t first, std::uint64_t last, float
 }
 
 // Weights [begin, end) under one scale: those of vectors that the group cuts, one by one.
-template <std::uint64_t kDimension>
-void PutGroup(const VqRow& row, std::uint64_t begin, std::uint64_t end, float scale) {
+template <std::uint64_t kDimension, typename Index>
+void PutGroup(const VqRow& row, const Index* indices, std::uint64_t begin, std::uint64_t end,
+              float scale) {
   const auto put = [&](std::uint64_t i) {
-    const float* word = row.codebook + row.indices[i / kDimension] * kDimension;
+    const float* word = row.codebook + indices[i / kDimension] * kDimension;
     const float value = word[i % kDimension] * scale;
     row.out[i] = (row.add ? row.out[i] : 0.0f) + value;
   };
   for (; begin < end && begin % kDimension != 0; ++begin) put(begin);
-  PutVectors<kDimension>(row, begin / kDimension, end / kDimension, scale);
+  PutVectors<kDimension>(row, indices, begin / kDimension, end / kDimension, scale);
   for (std::uint64_t i = std::max(begin, end / kDimension * kDimension); i < end; ++i) put(i);
+}
+
+template <typename Index>
+void DecodeRow(const VqLayout& layout, const PlaneView& plane, std::uint64_t r, const VqRow& row) {
+  auto* indices = reinterpret_cast<Index*>(row.scratch);
+  UnpackCodes(plane.streams[0].data() + r * layout.index_row_bytes, layout.bits, layout.vectors,
+              indices);
+  const std::uint8_t* scales = plane.streams[1].data() + 2 * r * layout.groups;
+  const auto put = layout.dimension == 1   ? PutGroup<1, Index>
+                   : layout.dimension == 2 ? PutGroup<2, Index>
+                                           : PutGroup<4, Index>;
+  for (std::uint64_t g = 0, begin = 0; g < layout.groups; ++g) {
+    const std::uint64_t end = begin + std::min(layout.group, layout.cols - begin);
+    put(row, indices, begin, end, FromFp16(LoadLe<std::uint16_t>(scales + 2 * g)));
+    begin = end;
+  }
 }
 
 }  // namespace
@@ -66,17 +84,8 @@ std::vector<float> VqCodebook(const VqLayout& layout, ByteSpan stream) {
 
 void VqDecodeRow(const VqLayout& layout, const PlaneView& plane, std::uint64_t r,
                  const VqRow& row) {
-  UnpackCodes(plane.streams[0].data() + r * layout.index_row_bytes, layout.bits, layout.vectors,
-              row.indices);
-  const std::uint8_t* scales = plane.streams[1].data() + 2 * r * layout.groups;
-  const auto put = layout.dimension == 1   ? PutGroup<1>
-                   : layout.dimension == 2 ? PutGroup<2>
-                                           : PutGroup<4>;
-  for (std::uint64_t g = 0, begin = 0; g < layout.groups; ++g) {
-    const std::uint64_t end = begin + std::min(layout.group, layout.cols - begin);
-    put(row, begin, end, FromFp16(LoadLe<std::uint16_t>(scales + 2 * g)));
-    begin = end;
-  }
+  const auto decode = layout.bits <= 8 ? DecodeRow<std::uint8_t> : DecodeRow<std::uint16_t>;
+  decode(layout, plane, r, row);
 }
 
 int VqCodeBits(const PlaneSpec& spec) {
@@ -103,9 +112,10 @@ void VqDecodeRows(const PlaneView& plane, std::uint64_t row_begin, std::uint64_t
   const Result<VqLayout> layout = VqLayout::Parse(*plane.spec, plane.cols);
   INGOT_CHECK(layout.ok());
   const std::vector<float> codebook = VqCodebook(*layout, plane.streams[2]);
-  std::vector<std::uint16_t> indices(layout->vectors);
+  std::vector<std::uint16_t> scratch(layout->vectors);
   for (std::uint64_t r = row_begin; r < row_end; ++r, acc += plane.cols)
-    VqDecodeRow(*layout, plane, r, {codebook.data(), indices.data(), true, acc});
+    VqDecodeRow(*layout, plane, r,
+                {codebook.data(), reinterpret_cast<std::uint8_t*>(scratch.data()), true, acc});
 }
 
 }  // namespace ingot::codecs

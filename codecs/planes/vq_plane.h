@@ -34,6 +34,8 @@ struct VqLayout {
   std::uint64_t index_row_bytes = 0;
 
   std::uint64_t words() const { return std::uint64_t{1} << bits; }
+  // Of a row's indices unpacked: a byte each, or two.
+  std::uint64_t unpacked_bytes() const { return (bits <= 8 ? 1 : 2) * vectors; }
 
   // InvalidArgument where attributes are missing, unknown or out of range.
   static Result<VqLayout> Parse(const PlaneSpec& spec, std::uint64_t cols);
@@ -44,10 +46,10 @@ std::vector<float> VqCodebook(const VqLayout& layout, ByteSpan stream);
 
 // Where a row's sum goes, and what it is decoded with.
 struct VqRow {
-  const float* codebook = nullptr;   // VqCodebook's
-  std::uint16_t* indices = nullptr;  // scratch, layout.vectors
-  bool add = true;                   // to `out`, else to +0
-  float* out = nullptr;              // cols
+  const float* codebook = nullptr;  // VqCodebook's
+  std::uint8_t* scratch = nullptr;  // layout.unpacked_bytes(), aligned for two-byte indices
+  bool add = true;                  // to `out`, else to +0
+  float* out = nullptr;             // cols
 };
 // Row r of the plane: the same floats as VqDecodeRows. REQUIRES: the plane validated.
 void VqDecodeRow(const VqLayout& layout, const PlaneView& plane, std::uint64_t r, const VqRow& row);

@@ -22,9 +22,11 @@ Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
 
 void DecodeRow(const PreparedPlane& plane, const RowSum& sum) {
   const auto& own = static_cast<const PreparedVq&>(plane);
-  std::vector<std::uint16_t> indices(own.layout.vectors);
+  // Two bytes an index may be more than a row's scratch, and have to lie at even places.
+  std::vector<std::uint16_t> wide(own.layout.bits <= 8 ? 0 : own.layout.vectors);
+  std::uint8_t* scratch = wide.empty() ? sum.scratch : reinterpret_cast<std::uint8_t*>(wide.data());
   codecs::VqDecodeRow(own.layout, *plane.view, sum.row,
-                      {own.codebook.data(), indices.data(), !sum.fresh, sum.out});
+                      {own.codebook.data(), scratch, !sum.fresh, sum.out});
 }
 
 }  // namespace
