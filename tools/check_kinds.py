@@ -16,6 +16,8 @@ MAY_KNOW = [
     ("loader/planes/turned_planes.cc", "sparse", "entropy and dependent planes become int and sparse ones when loaded"),
     ("loader/planes/turn_raw.cc", "raw", "what planes that keep the source become when loaded"),
     ("loader/weights/weights_checkpoint.cc", "raw", "a checkpoint's own values"),
+    *(("loader/cuda/device_weights.cc", kind, "which planes a GPU's kernels read as they are stored")
+      for kind in ("int", "fp8", "raw", "sparse", "hadamard", "column_scale")),
     *(("calibration/torch/tune_tensor.cc", kind, "gradients by the kind's parameters")
       for kind in ("int", "entropy", "dependent", "raw", "hadamard")),
     ("jobs/tune_job.cc", "raw", "vectors are compared where the source is kept"),
