@@ -27,6 +27,8 @@ namespace {
 constexpr std::uint64_t kSampleWeights = 256 << 10;
 // Weights that a pass over a matrix has in memory at a time.
 constexpr std::uint64_t kChunkWeights = 1 << 20;
+// Of a row's root mean square, about, the step of 4 bits for what a low rank and a codebook leave.
+constexpr double kFinestShare = 1.0 / 32;
 // Roundings again with scales by least squares.
 constexpr int kRounds = 1;
 
@@ -273,12 +275,13 @@ class CodebookEncoder final : public TensorEncoder {
     return OkStatus();
   }
 
-  // A row of which scales in f16 would keep nothing, whatever factors it has.
+  // Refuses a row whose finest scales f16 would lose: those of what the first planes leave.
   Status CheckRow(const float* row) const {
     double squares = 0;
     for (std::uint64_t j = 0; j < cols_; ++j) squares += static_cast<double>(row[j]) * row[j];
-    const auto size = static_cast<float>(std::sqrt(squares / static_cast<double>(cols_)));
-    if (LosesScale(size, FromFp16(ToFp16(size)))) return ScaleTooSmall(size);
+    const double size = std::sqrt(squares / static_cast<double>(cols_));
+    const auto finest = static_cast<float>(kFinestShare * size);
+    if (LosesScale(finest, FromFp16(ToFp16(finest)))) return ScaleTooSmall(finest);
     return OkStatus();
   }
 
