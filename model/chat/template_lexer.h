@@ -37,6 +37,7 @@ struct Token {
 
 // The last token is kEnd. InvalidArgument names the line: a tag that does not end, a character that
 // begins no token, brackets that do not match, an integer beyond 64 bits.
+// REQUIRES: valid UTF-8.
 Result<std::vector<Token>> LexTemplate(std::string_view source);
 
 }  // namespace ingot::model::chat

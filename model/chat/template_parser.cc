@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "model/chat/template_lexer.h"
+#include "model/text/utf8.h"
 
 namespace ingot::model::chat {
 namespace {
@@ -687,7 +688,8 @@ Result<Body> ParseTemplate(std::string_view source) {
   if (source.size() > kMaxTemplateBytes)
     return LimitExceeded(
         fmt::format("the template is {} bytes long, at most {}", source.size(), kMaxTemplateBytes));
-  INGOT_ASSIGN(std::vector<Token> tokens, LexTemplate(source));
+  std::string repaired;
+  INGOT_ASSIGN(std::vector<Token> tokens, LexTemplate(RepairUtf8(source, repaired)));
   return Parser(std::move(tokens)).Run();
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "model/text/utf8.h"
+
 namespace ingot::model::chat {
 namespace {
 
@@ -16,6 +18,12 @@ std::uint32_t DepthOver(const std::vector<Value>& items) {
 bool SameItems(const std::vector<Value>& a, const std::vector<Value>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const Value& x, const Value& y) { return x.Equals(y); });
+}
+
+// Texts are UTF-8 from here on.
+std::string Repaired(std::string_view text) {
+  std::string storage;
+  return std::string(RepairUtf8(text, storage));
 }
 
 Status TooDeep() {
@@ -76,7 +84,7 @@ Value Value::FromJson(const nlohmann::ordered_json& json) {
     return json.get<double>();
   if (json.is_number_integer()) return json.get<std::int64_t>();
   if (json.is_number()) return json.get<double>();
-  if (json.is_string()) return json.get<std::string>();
+  if (json.is_string()) return Repaired(json.get_ref<const std::string&>());
   if (json.is_array()) {
     Sequence list;
     for (const auto& item : json) list.items.push_back(FromJson(item));
@@ -85,7 +93,7 @@ Value Value::FromJson(const nlohmann::ordered_json& json) {
   } else if (json.is_object()) {
     Dict dict;
     for (const auto& [key, item] : json.items()) {
-      dict.items.emplace_back(key, FromJson(item));
+      dict.items.emplace_back(Repaired(key), FromJson(item));
       value.depth_ = std::max(value.depth_, dict.items.back().second.depth());
     }
     ++value.depth_;

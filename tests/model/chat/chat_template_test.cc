@@ -124,6 +124,14 @@ TEST_F(ChatTemplateTest, MacrosThatOutliveTheirScopeAndThemselvesLeakNothing) {
   ASSERT_TRUE(text.ok()) << text.status().message();
 }
 
+TEST_F(ChatTemplateTest, BadUtf8IsReplaced) {
+  const auto text = Rendered("a\xFF{{ x | trim }}{{ '\xE2\x82' | length }}", {{"x", "\x80 b\xC3"}});
+  ASSERT_TRUE(text.ok()) << text.status().message();
+  EXPECT_EQ(*text,
+            "a\xEF\xBF\xBD\xEF\xBF\xBD b\xEF\xBF\xBD"
+            "1");
+}
+
 TEST_F(ChatTemplateTest, VariablesKeepTheirOrder) {
   const Json variables = Json::parse(R"({"t":{"z":1,"a":{"y":2,"b":18446744073709551615}}})");
   const auto text = Rendered("{{ t | tojson }}", variables);
