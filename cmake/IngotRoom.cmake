@@ -13,10 +13,15 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 
 add_library(ingot_flags INTERFACE)
-target_include_directories(ingot_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(ingot_flags INTERFACE ${INGOT_WARNINGS} -ffp-contract=off
+target_include_directories(ingot_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                           $<INSTALL_INTERFACE:include/ingot>)
+# Warnings are for who builds this project, not for one that uses it.
+if(NOT PROJECT_IS_TOP_LEVEL)
+  set(INGOT_WARNINGS)
+endif()
+target_compile_options(ingot_flags INTERFACE "$<BUILD_INTERFACE:${INGOT_WARNINGS};-ffp-contract=off>"
   # GCC 12 reports std::string assignments as overlapping copies (GCC bug 105651).
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+  $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>>)
 if(INGOT_SANITIZE)
   target_compile_options(ingot_flags INTERFACE -fsanitize=${INGOT_SANITIZE} -fno-omit-frame-pointer
                                                -fno-sanitize-recover=all -g)
@@ -42,13 +47,13 @@ function(ingot_room name)
   if(NOT ROOM_FOLDER)
     set(ROOM_FOLDER ${name})
   endif()
-  set(globs ${CMAKE_SOURCE_DIR}/${ROOM_FOLDER}/*.cc)
+  set(globs ${PROJECT_SOURCE_DIR}/${ROOM_FOLDER}/*.cc)
   foreach(sub ${ROOM_SUBDIRS})
-    list(APPEND globs ${CMAKE_SOURCE_DIR}/${ROOM_FOLDER}/${sub}/*.cc)
+    list(APPEND globs ${PROJECT_SOURCE_DIR}/${ROOM_FOLDER}/${sub}/*.cc)
   endforeach()
   file(GLOB sources CONFIGURE_DEPENDS ${globs})
   ingot_isa_flags(${sources})
-  add_library(ingot_${name} STATIC ${sources} ${CMAKE_SOURCE_DIR}/cmake/empty.cc)
+  add_library(ingot_${name} STATIC ${sources} ${PROJECT_SOURCE_DIR}/cmake/empty.cc)
   target_link_libraries(ingot_${name} PUBLIC ingot_flags ${ROOM_LINK} ${ROOM_PUBLIC}
                         PRIVATE ${ROOM_PRIVATE})
 endfunction()

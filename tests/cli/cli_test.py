@@ -7,6 +7,7 @@ import json
 import math
 import pathlib
 import random
+import re
 import shutil
 import signal
 import struct
@@ -26,6 +27,23 @@ class Commands(Case):
             run = self.run_ok(*filter(None, [command]), "--help")
             self.assertIn(b"Usage: ingot", run.stdout)
             self.assertEqual(run.stderr, b"")
+
+    def test_completions_and_manual_pages_have_every_option(self):
+        options = set(re.findall(r"(?m)^ +(?:-\w,)?(--[a-z-]+)", self.run_ok("pack", "--help").stdout.decode()))
+        self.assertGreater(len(options), 20)
+        pages = {"man pack": self.run_ok("help", "man", "pack").stdout.decode().replace("\\-", "-")}
+        for shell in ("bash", "zsh", "fish"):
+            pages[shell] = self.run_ok("help", "completion", shell).stdout.decode()
+        for name, page in pages.items():
+            for option in options:
+                wanted = f"-l {option[2:]}" if name == "fish" else option
+                self.assertRegex(page, rf"{re.escape(wanted)}(?![\w-])", name)
+        bash = subprocess.run(["bash", "-c", pages["bash"] + "COMP_WORDS=(ingot ver) COMP_CWORD=1; _ingot; "
+                               "echo ${COMPREPLY[@]}"], capture_output=True, text=True)
+        self.assertEqual(bash.stdout, "verify version\n", bash.stderr)
+        self.assertIn(".B pack\n", self.run_ok("help", "man").stdout.decode())
+        self.fails(USAGE, "bash, zsh and fish", "help", "completion", "csh")
+        self.fails(USAGE, "did you mean 'pack'", "help", "man", "pakc")
 
     def test_alone_it_lists_the_commands_in_order_of_use(self):
         listed = self.run_ok().stdout.decode()

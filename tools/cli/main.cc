@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "loader/processors.h"
+#include "tools/cli/command_pages.h"
 #include "tools/cli/common.h"
 #include "tools/cli/config_file.h"
 #include "tools/cli/signals.h"
@@ -67,6 +68,23 @@ int OnParseError(const CLI::App& app, const CLI::ParseError& error,
   return kUsage;
 }
 
+// `ingot help completion SHELL` and `ingot help man [COMMAND]`, for whoever installs.
+int PrintPage(const CLI::App& app, const std::string& topic,
+              const std::vector<std::string>& words) {
+  const std::string of = words.size() > 2 ? words[2] : "";
+  const CLI::App* command = FindCommand(app, of);
+  if (topic == "man" && !of.empty() && command == nullptr)
+    return Fail(InvalidArgument(
+        fmt::format("unknown command '{}'{}", of, DidYouMean(of, CommandNames(app)))));
+  const std::string page =
+      topic == "man" ? ManualPage(app, command, VersionLine()) : CompletionScript(app, of);
+  if (page.empty())
+    return Fail(
+        InvalidArgument("completions are for bash, zsh and fish: ingot help completion bash"));
+  fmt::print("{}", page);
+  return kOk;
+}
+
 // "help", "help X", "version", "-V" as the options that they stand for; -1: nothing was printed.
 int RunWords(const CLI::App& app, std::vector<std::string>& words) {
   if (words.empty()) {
@@ -84,6 +102,7 @@ int RunWords(const CLI::App& app, std::vector<std::string>& words) {
     fmt::print("{}", topic == "codecs" ? CodecsHelp() : TargetsHelp());
     return kOk;
   }
+  if (topic == "completion" || topic == "man") return PrintPage(app, topic, words);
   words = {topic, "--help"};
   if (topic == "help" || topic == "version") words = {"--help"};
   return -1;
