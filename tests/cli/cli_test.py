@@ -228,6 +228,21 @@ class Commands(Case):
                    "--measure", words)
         self.assertFalse((self.work / "none.ingot").exists())
 
+    def test_inspect_sorts_tensors(self):
+        target = self.pack("sorted.ingot", "--fast", "--rule", "*down_proj*=int8_rtn")
+        for by, key in (("error", "relative_error"), ("size", "bytes")):
+            listed = json.loads(self.run_ok("inspect", target, "--json", "--sort", by).stdout)["tensors"]
+            values = [t.get(key, -1) for t in listed]
+            self.assertEqual(values, sorted(values, reverse=True))
+            self.assertGreater(len(set(values)), 2)
+        lines = self.run_ok("inspect", target, "--sort", "bits").stdout.decode().splitlines()
+        rows = [line for line in lines if " model." in line or " lm_head" in line]
+        places = [i for i, line in enumerate(rows) if "down_proj" in line]
+        others = [i for i, line in enumerate(rows) if "gate_proj" in line]
+        self.assertLess(max(places), min(others))
+        self.fails(USAGE, "--sort", "inspect", target, "--sort", "name")
+        self.fails(USAGE, "--sort are for artifacts", "inspect", self.model, "--sort", "bits")
+
     def test_dry_run_writes_nothing_and_is_exact(self):
         target = self.work / "dry.ingot"
         args = ("--codec", "int4_rtn", "--group", "64", "--rule", "*=int8_rtn", "--rule", "*mlp*=int4_rtn:group=16")

@@ -1,9 +1,12 @@
 // `ingot inspect`, of artifacts and of source checkpoints, and `ingot verify`.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "artifact/format.h"
 #include "artifact/reader.h"
@@ -25,7 +28,7 @@ namespace ingot::cli {
 namespace {
 
 struct InspectOptions {
-  std::string file;
+  std::string file, sort;
   KeyOption key;
   bool json = false, tensors = false, verify = false;
 };
@@ -56,11 +59,21 @@ bool IsSource(const std::string& path) {
   return AsText(head) == "GGUF" || (weights && !artifact);
 }
 
+// The worst first: by error, bits a weight or stored bytes; among equals as they stream.
+void SortTensors(const std::string& by, std::vector<inspect::TensorSummary>& tensors) {
+  const auto key = [&](const inspect::TensorSummary& tensor) {
+    return by == "error"  ? tensor.relative_error
+           : by == "bits" ? tensor.size.stored_bits_per_weight()
+                          : static_cast<double>(tensor.size.stored_bytes);
+  };
+  std::ranges::stable_sort(tensors, std::ranges::greater(), key);
+}
+
 // What is not understood is on the page; the exit status says that there is some.
 Status InspectSource(const InspectOptions& options) {
-  if (options.key.given() || options.verify)
+  if (options.key.given() || options.verify || !options.sort.empty())
     return InvalidArgument(options.file +
-                           ": is a source model: --key and --verify are for artifacts");
+                           ": is a source model: --key, --verify and --sort are for artifacts");
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(options.file));
   const pack::SourceSummary summary = pack::SummarizeSource(*checkpoint);
   fmt::print("{}", options.json ? untrusted::PrintableJson(pack::SourceJson(summary)) + "\n"
@@ -77,7 +90,8 @@ Status RunInspect(const InspectOptions& options) {
   open.allow_truncated = true;
   open.allow_delta = true;
   INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(options.file, open));
-  const inspect::Summary summary = inspect::Summarize(*reader, PointerTo(key));
+  inspect::Summary summary = inspect::Summarize(*reader, PointerTo(key));
+  if (!options.sort.empty()) SortTensors(options.sort, summary.tensors);
   inspect::Json json;
   if (options.json) json = inspect::SummaryJson(summary);
   std::vector<artifact::ArtifactReader::Damage> damage;
@@ -89,7 +103,8 @@ Status RunInspect(const InspectOptions& options) {
   if (options.json) {
     fmt::print("{}\n", untrusted::PrintableJson(json));
   } else {
-    fmt::print("{}", inspect::SummaryText(summary, options.file, options.tensors));
+    fmt::print("{}", inspect::SummaryText(summary, options.file,
+                                          options.tensors || !options.sort.empty()));
     if (options.verify && damage.empty()) fmt::print("\n  every byte verifies\n");
   }
   return DamageStatus(options.file, damage);
@@ -139,6 +154,11 @@ void AddInspectCommand(CLI::App& app, Outcome& outcome) {
       ->required();
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--tensors", options->tensors, "a line a tensor");
+  command
+      ->add_option("--sort", options->sort,
+                   "a line a tensor, the largest error, bits a weight or size first")
+      ->type_name("error|bits|size")
+      ->check(CLI::IsMember({"error", "bits", "size"}));
   AddVerifyingKeyOptions(command, options->key);
   command->add_flag("--verify", options->verify, "also check every byte");
   OnRun(command, outcome, [options] { return RunInspect(*options); });
