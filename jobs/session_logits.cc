@@ -1,5 +1,6 @@
 #include "jobs/session_logits.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -8,7 +9,10 @@ namespace {
 
 class SessionLogits : public loader::LogitSource {
  public:
-  explicit SessionLogits(std::shared_ptr<const loader::Model> model) : session_(std::move(model)) {}
+  SessionLogits(std::shared_ptr<const loader::Model> model, loader::ExitPolicy* exits)
+      : session_(std::move(model)) {
+    if (exits != nullptr) exits_.emplace(session_.runner(), *exits);
+  }
   std::size_t vocab_size() const override { return session_.model().architecture().vocab_size; }
   Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
                                         std::size_t first) override {
@@ -36,14 +40,16 @@ class SessionLogits : public loader::LogitSource {
 
  private:
   loader::Session session_;
+  std::optional<loader::ExitsOf> exits_;
   loader::Tensor logits_;
   std::vector<float> masked_logits_;
 };
 
 }  // namespace
 
-std::unique_ptr<loader::LogitSource> LogitsOf(std::shared_ptr<const loader::Model> model) {
-  return std::make_unique<SessionLogits>(std::move(model));
+std::unique_ptr<loader::LogitSource> LogitsOf(std::shared_ptr<const loader::Model> model,
+                                              loader::ExitPolicy* exits) {
+  return std::make_unique<SessionLogits>(std::move(model), exits);
 }
 
 }  // namespace ingot::jobs

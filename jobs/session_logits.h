@@ -9,7 +9,9 @@
 
 namespace ingot::jobs {
 
-// Each window of tokens from an empty context.
-std::unique_ptr<loader::LogitSource> LogitsOf(std::shared_ptr<const loader::Model> model);
+// Each window of tokens from an empty context. With `exits`, which must outlive it, rows leave by
+// that policy.
+std::unique_ptr<loader::LogitSource> LogitsOf(std::shared_ptr<const loader::Model> model,
+                                              loader::ExitPolicy* exits = nullptr);
 
 }  // namespace ingot::jobs

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "loader/speculate/speculative_decoder.h"
 
@@ -39,11 +40,19 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
     return Unsupported("an encoder predicts masked tokens, it does not continue a text");
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
   INGOT_ASSIGN(session.sequence().sampler, Sampler::Make(options.sampler));
+  std::optional<ExitPolicy> policy;
+  if (options.exits) {
+    if (session.runner().ops().after_layer != nullptr)
+      return InvalidArgument("exits are wanted, but the session's layers are watched already");
+    INGOT_ASSIGN(policy, ExitPolicy::Make(session.model(), *options.exits));
+  }
   GenerateResult result;
   result.prompt_tokens = ids.size();
   auto start = Clock::now();
   INGOT_ASSIGN(const std::span<const float> logits, session.Prefill(ids).At("prompt"));
   result.prefill_seconds = SecondsSince(start);
+  std::optional<ExitsOf> leaving;
+  if (policy) leaving.emplace(session.runner(), *policy);
   model::StreamDecoder decoder = DecoderAfter(*tokenizer, ids.back());
   INGOT_ASSIGN(auto decoding,
                SpeculativeDecoder::Make(session.runner(), session.sequence(), options.speculation,
@@ -81,6 +90,7 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
     }));
   }
   result.speculation = decoding.stats();
+  if (policy) result.exits = policy->stats();
   result.decode_steps = result.speculation.steps;
   const std::uint64_t drawn = result.speculation.tokens;
   result.decode_tokens = drawn - std::min<std::uint64_t>(drawn, 1);

@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "loader/exit_policy.h"
 #include "loader/sampler.h"
 #include "loader/session.h"
 #include "loader/speculate/speculation.h"
@@ -25,6 +27,9 @@ struct GenerateOptions {
   SpeculationOptions speculation;
   // That end the text, too, whatever the model's files say.
   std::vector<model::TokenId> ends;
+  // Rows of generated tokens may leave at the artifact's exits; a prompt's run all layers. Nothing
+  // is drafted then. InvalidArgument as of ExitPolicy::Make, and where layers are watched already.
+  std::optional<ExitOptions> exits;
 };
 
 enum class StopReason { kMaxTokens, kEndOfText, kCallback, kContextFull };
@@ -40,6 +45,7 @@ struct GenerateResult {
   // counts.
   std::uint64_t decode_tokens = 0;
   SpeculationStats speculation;
+  ExitStats exits;                     // where GenerateOptions::exits was given
   bool beyond_trained_length = false;  // obeyed, but the model never saw such positions
 };
 

@@ -60,20 +60,37 @@ Status CheckReplacements(const artifact::Manifest& manifest, const Replacements&
   return OkStatus();
 }
 
-// Digest of what decides the bytes: the source's root and the new streams.
-std::string FingerprintOf(const artifact::ArtifactReader& reader,
-                          const Replacements& replacements) {
+artifact::TensorPlan PlanOf(const AddedTensor& added) {
+  artifact::TensorPlan plan;
+  plan.record.name = added.name;
+  plan.record.shape = added.shape;
+  plan.record.dtype = "f32";
+  plan.record.codec = "raw";
+  plan.record.role = added.role;
+  plan.record.layer = added.layer;
+  plan.record.planes = {{"raw", {{"dtype", "f32"}}, 0, {{"values", 0, 0, 0}}}};
+  plan.hints = {{artifact::CodingHint::kRaw}};
+  return plan;
+}
+
+// Digest of what decides the bytes: the source's root, the new streams and tensors.
+std::string FingerprintOf(const artifact::ArtifactReader& reader, const Replacements& replacements,
+                          const RewriteOptions& options) {
   std::string text = "rewrite " + HexOf(reader.root());
   for (const auto& [name, streams] : replacements)
     for (const Replacement& replaced : streams)
       text += fmt::format("\n{} {} {} {}", name, replaced.plane, replaced.stream,
                           HexOf(DigestOf(replaced.bytes)));
+  for (const std::string& name : options.left_out) text += "\nwithout " + name;
+  for (const AddedTensor& added : options.added)
+    text += fmt::format("\nwith {} {}", added.name,
+                        HexOf(DigestOf(BytesOf(std::span<const float>(added.values)))));
   return HexOf(DigestOf(AsBytes(text)));
 }
 
-Status CopyTensor(const artifact::ArtifactReader& reader, std::size_t index,
-                  const Replacements& replacements, artifact::ArtifactWriter& writer) {
-  const artifact::TensorRecord& record = reader.manifest().tensors[index];
+Status CopyTensor(const artifact::ArtifactReader& reader, const artifact::TensorRecord& record,
+                  std::size_t index, const Replacements& replacements,
+                  artifact::ArtifactWriter& writer) {
   INGOT_ASSIGN(stored::TensorPlanes tensor, stored::ReadTensor(reader, record));
   if (const auto it = replacements.find(record.name); it != replacements.end()) {
     for (const Replacement& replaced : it->second)
@@ -100,24 +117,35 @@ Result<RewriteReport> Rewrite(const artifact::ArtifactReader& reader,
   INGOT_TRY(CheckReplacements(manifest, replacements));
   artifact::ArtifactPlan plan;
   plan.manifest = manifest;  // the writer takes tensors and assets from below
-  plan.fingerprint = FingerprintOf(reader, replacements);
+  plan.fingerprint = FingerprintOf(reader, replacements, options);
+  std::vector<const artifact::TensorRecord*> kept;
   for (const artifact::TensorRecord& record : manifest.tensors) {
+    if (options.left_out.contains(record.name)) continue;
     INGOT_ASSIGN(artifact::TensorPlan tensor, PlanOf(record).At(record.name));
     plan.tensors.push_back(std::move(tensor));
+    kept.push_back(&record);
   }
+  for (const AddedTensor& added : options.added) plan.tensors.push_back(PlanOf(added));
   for (const artifact::AssetRecord& asset : manifest.assets) {
     INGOT_ASSIGN(std::string content, reader.ReadAsset(asset.name).At(asset.name));
     plan.assets.emplace_back(asset.name, std::move(content));
   }
   INGOT_ASSIGN(const auto writer,
                artifact::ArtifactWriter::Open(options.target, std::move(plan), options.force));
-  for (std::size_t t = 0; t < manifest.tensors.size(); ++t) {
-    if (writer->HasSlab(t, 0)) continue;
-    if (Status status = CopyTensor(reader, t, replacements, *writer); !status.ok()) {
+  const auto add = [&](std::size_t t) -> Status {
+    if (writer->HasSlab(t, 0)) return OkStatus();
+    if (t < kept.size())
+      return CopyTensor(reader, *kept[t], t, replacements, *writer).At(kept[t]->name);
+    const AddedTensor& added = options.added[t - kept.size()];
+    const std::vector<std::vector<ByteSpan>> streams = {
+        {BytesOf(std::span<const float>(added.values))}};
+    return writer->AddSlab(t, 0, streams, Json::object()).At(added.name);
+  };
+  for (std::size_t t = 0; t < kept.size() + options.added.size(); ++t)
+    if (Status status = add(t); !status.ok()) {
       writer->Discard();
-      return std::move(status).At(manifest.tensors[t].name);
+      return status;
     }
-  }
   auto finished = writer->Finish(options.key, options.patch);
   if (!finished.ok()) {
     writer->Discard();

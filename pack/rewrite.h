@@ -1,5 +1,5 @@
-// An artifact with some streams replaced by others of the same length and everything else, chunk
-// borders included, as it was.
+// An artifact with some streams replaced by others of the same length, tensors added or left out,
+// and everything else, chunk borders included, as it was.
 //
 // Thread rule: functions without state.
 #pragma once
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,21 @@ struct Replacement {
 };
 using Replacements = std::map<std::string, std::vector<Replacement>>;  // by tensor
 
+// A tensor of float32 values as they are, behind all others.
+struct AddedTensor {
+  std::string name, role;
+  std::vector<std::uint64_t> shape;
+  int layer = -1;
+  std::vector<float> values;
+};
+
 struct RewriteOptions {
   std::string target;
   bool force = false;                         // replace an existing target, also the source itself
   const artifact::SigningKey* key = nullptr;  // signatures are not carried over
-  std::function<void(artifact::Manifest&)> patch;  // provenance, tensors' extras
+  std::function<void(artifact::Manifest&)> patch;  // provenance, tensors' extras, exits
+  std::vector<AddedTensor> added;
+  std::set<std::string> left_out;  // tensors that are not carried over
 };
 
 struct RewriteReport {

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
+#include "stored/tensor_planes.h"
 #include "tests/stored/crafted_artifact.h"
 
 namespace ingot::pack {
@@ -75,6 +77,31 @@ TEST_F(RewriteTest, PatchesTheManifest) {
   EXPECT_EQ(patched->manifest().provenance["tuned"], true);
   EXPECT_EQ(patched->manifest().tensors[2].extra["tuned"], true);
   EXPECT_EQ(patched->manifest().config, reader_->manifest().config);
+}
+
+TEST_F(RewriteTest, AddsTensorsAndLeavesSomeOut) {
+  RewriteOptions options;
+  options.target = dir_ / "b.ingot";
+  options.added = {{"exit.up", "router", {2, 3}, 1, {1, 2, 3, 4, 5, 6}}};
+  ASSERT_TRUE(Rewrite(*reader_, {}, options).ok());
+  const auto old = std::move(reader_);
+  reader_ = stored::OpenCrafted(dir_ / "b.ingot");
+  const std::size_t count = old->manifest().tensors.size();
+  ASSERT_EQ(reader_->manifest().tensors.size(), count + 1);
+  const artifact::TensorRecord& added = reader_->manifest().tensors[count];
+  EXPECT_EQ(added.name, "exit.up");
+  EXPECT_EQ(added.role, "router");
+  EXPECT_EQ(added.layer, 1);
+  const auto tensor = stored::ReadTensor(*reader_, added);
+  ASSERT_TRUE(tensor.ok()) << tensor.status().message();
+  const std::vector<float> values = {1, 2, 3, 4, 5, 6};
+  EXPECT_TRUE(std::ranges::equal(tensor->planes[0].streams[0], BytesOf(std::span(values))));
+  // Without it the file is the old one again.
+  options.target = dir_ / "c.ingot";
+  options.added.clear();
+  options.left_out = {"exit.up"};
+  ASSERT_TRUE(Rewrite(*reader_, {}, options).ok());
+  EXPECT_EQ(artifact::ReadAll(dir_ / "a.ingot"), artifact::ReadAll(dir_ / "c.ingot"));
 }
 
 TEST_F(RewriteTest, ReplacementsMustFit) {

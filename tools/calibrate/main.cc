@@ -1,9 +1,10 @@
-// `ingot-calibrate`, run by `ingot calibrate` and, with "tune" as its first word, by `ingot tune`:
+// `ingot-calibrate`, run by `ingot calibrate` (`--routers` for exits) and, with "tune" as its first word, by `ingot tune`:
 // the one program that links LibTorch.
 #include <cstdio>
 #include <string_view>
 
 #include "calibration/torch/calibrate.h"
+#include "tools/calibrate/train_routers.h"
 #include "tools/calibrate/tune_artifact.h"
 #include "tools/cli/calibrate_run.h"
 #include "tools/cli/common.h"
@@ -14,6 +15,7 @@ namespace {
 
 int Main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "tune") return TuneMain(argc - 1, argv + 1);
+  if (WantsRouters(argc, argv)) return RoutersMain(argc, argv);
   return CalibrateMain(argc, argv,
                        {true, calibration::CheckCanCalibrate, calibration::Calibrate},
                        "ingot-calibrate " INGOT_VERSION);

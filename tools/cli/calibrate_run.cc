@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "files/output.h"
@@ -21,7 +22,7 @@ constexpr std::size_t kNotesShown = 8;
 
 struct CalibrateCommand {
   jobs::CalibrateJobOptions options;
-  std::string memory;
+  std::string memory, routers;
   bool force = false, quiet = false;
 };
 
@@ -102,15 +103,18 @@ void AddOptions(CLI::App& app, bool gradients, CalibrateCommand& command) {
   app.add_option("--context", c.context, "tokens a window")
       ->transform(WholeNumber(2, 1 << 20))
       ->capture_default_str();
-  app.add_option("--seed", c.seed, "of what is sampled")
-      ->transform(Seed())
-      ->capture_default_str();
+  app.add_option("--seed", c.seed, "of what is sampled")->transform(Seed())->capture_default_str();
   app.add_option("--memory", command.memory, "most memory, like 3GiB (half of the machine's)");
   app.add_option("--sequential", c.sequential,
                  "ARTIFACT of this model: inputs are taken as its quantized weights make them");
   app.add_option("--fisher-from", c.gradients_from,
-                 gradients ? "STATS of this model whose gradients are taken over instead of run anew"
-                           : "STATS whose gradients are taken over: needs LibTorch");
+                 gradients
+                     ? "STATS of this model whose gradients are taken over instead of run anew"
+                     : "STATS whose gradients are taken over: needs LibTorch");
+  app.add_option("--routers", command.routers,
+                 gradients
+                     ? "FILE: instead, give this artifact exits (--routers FILE --help says more)"
+                     : "FILE: instead, give this artifact exits: needs LibTorch");
   app.add_flag("--plan-only", c.plan_only, "say what it will take and stop");
   app.add_flag("--force", command.force, "replace an existing output");
   app.add_flag("-q,--quiet", command.quiet, "no plan and no progress");
@@ -118,6 +122,12 @@ void AddOptions(CLI::App& app, bool gradients, CalibrateCommand& command) {
 }
 
 }  // namespace
+
+bool WantsRouters(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc, [](std::string_view word) {
+    return word == "--routers" || word.starts_with("--routers=");
+  });
+}
 
 int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                   const std::string& tool) {
@@ -128,6 +138,10 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                      "and how much the model hears of it. This build has no LibTorch: nothing "
                      "runs backward.",
                "ingot calibrate");
+  if (WantsRouters(argc, argv))
+    return Fail(
+        Unsupported("--routers trains, and so needs LibTorch, which this build has not: "
+                    "tools/setup --torch, then configure and build again"));
   CalibrateCommand command;
   AddOptions(app, calibrator.gradients, command);
   try {

@@ -8,6 +8,9 @@
 
 namespace ingot::cli {
 
+// Whether the words have `--routers`: another command line, of whoever has LibTorch.
+bool WantsRouters(int argc, char** argv);
+
 // argv[0] is the program or "calibrate". Returns the exit code.
 int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                   const std::string& tool);

@@ -101,6 +101,7 @@ void AddExportCommand(CLI::App& app, Outcome& outcome);
 void AddImatrixCommand(CLI::App& app, Outcome& outcome);
 void AddCalibrateCommand(CLI::App& app, Outcome& outcome);
 void AddTuneCommand(CLI::App& app, Outcome& outcome);
+void AddTuneExitsCommand(CLI::App& app, Outcome& outcome);
 // `ingot calibrate ...` and `ingot tune ...` become the program beside this one; returns only where
 // it cannot.
 bool IsCalibrate(const std::vector<std::string>& words);

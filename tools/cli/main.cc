@@ -128,6 +128,7 @@ int Main(int argc, char** argv) {
   AddBenchCommand(app, outcome);
   AddCalibrateCommand(app, outcome);
   AddTuneCommand(app, outcome);
+  AddTuneExitsCommand(app, outcome);
   AddExportCommand(app, outcome);
   AddKeygenCommand(app, outcome);
   AddSignCommand(app, outcome);

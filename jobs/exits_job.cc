@@ -1,0 +1,193 @@
+#include "jobs/exits_job.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include "artifact/reader.h"
+#include "jobs/eval_text.h"
+#include "jobs/session_logits.h"
+
+namespace ingot::jobs {
+namespace {
+
+using artifact::Json;
+using loader::ExitPolicy;
+using loader::RouterLabel;
+using model::TokenId;
+
+// Tokens of the run that is timed, and those before it.
+constexpr std::size_t kTimed = 48, kBefore = 16;
+
+std::vector<double> DefaultThresholds(RouterLabel label) {
+  if (label == RouterLabel::kCosine) return {0.99, 0.95, 0.85, 0.7, 0.5, 0.3};
+  return {0.003, 0.01, 0.03, 0.1, 0.3, 1};
+}
+
+class Frontier {
+ public:
+  Frontier(std::shared_ptr<const loader::Model> model, const ExitsJobOptions& options,
+           const EvalText& text, const Monitor& monitor)
+      : model_(std::move(model)),
+        options_(options),
+        text_(text),
+        monitor_(monitor),
+        whole_(LogitsOf(model_)) {}
+
+  // The routers' point at a threshold, then by chance and at a depth with as many layers kept.
+  Status Add(double threshold, std::vector<ExitPoint>& points) {
+    INGOT_ASSIGN(ExitPolicy routers, Routers(threshold));
+    INGOT_ASSIGN(ExitPoint point, Measure(routers));
+    point.threshold = threshold;
+    const double kept = point.kept_layers;
+    const loader::ExitStats stats = routers.stats();
+    INGOT_ASSIGN(ExitPolicy timed, Routers(threshold));
+    INGOT_ASSIGN(point.speed, Speed(timed));
+    points.push_back(point);
+    ExitPolicy chance = ExitPolicy::ByChance(*model_, ChancesOf(stats), 1);
+    INGOT_ASSIGN(point, Measure(chance));
+    point.rule = ExitPoint::Rule::kChance;
+    point.threshold = threshold;
+    points.push_back(point);
+    std::vector<double> depth(layers());
+    depth[std::min(static_cast<std::size_t>(std::lround(kept)), layers()) - 1] = 1;
+    ExitPolicy fixed = ExitPolicy::ByChance(*model_, std::move(depth), 1);
+    INGOT_ASSIGN(point, Measure(fixed));
+    point.rule = ExitPoint::Rule::kDepth;
+    point.threshold = threshold;
+    points.push_back(point);
+    return OkStatus();
+  }
+
+ private:
+  std::size_t layers() const { return model_->architecture().layers.size(); }
+
+  Result<ExitPolicy> Routers(double threshold) const {
+    return ExitPolicy::Make(*model_, {threshold, options_.min_layers, options_.interval});
+  }
+
+  // Of those that were still there, the share that left after each layer.
+  std::vector<double> ChancesOf(const loader::ExitStats& stats) const {
+    std::vector<double> chances(layers());
+    std::uint64_t there = stats.rows;
+    for (std::size_t i = 0; i + 1 < layers(); ++i) {
+      if (there > 0) chances[i] = static_cast<double>(stats.left[i]) / static_cast<double>(there);
+      there -= stats.left[i];
+    }
+    return chances;
+  }
+
+  Result<ExitPoint> Measure(ExitPolicy& policy) {
+    const auto leaving = LogitsOf(model_, &policy);
+    loader::EvalOptions options;
+    options.context = options_.context;
+    options.bos_id = text_.bos_id;
+    options.max_tokens = options_.tokens;
+    options.progress = [&](std::size_t done, std::size_t windows) {
+      return monitor_.Tell({"leaving", done, windows, "windows", 0, {}});
+    };
+    ExitPoint point;
+    INGOT_ASSIGN(point.measured, loader::Evaluate(*whole_, *leaving, text_.tokens, options));
+    point.kept_layers = policy.stats().kept_layers();
+    return point;
+  }
+
+  // The same tokens, one by one, with and without: turn by turn, so that what else the machine does
+  // meets both.
+  Result<double> Speed(ExitPolicy& policy) {
+    loader::Session with(model_), without(model_);
+    const auto tokens = std::span(text_.tokens);
+    for (loader::Session* session : {&with, &without})
+      INGOT_TRY(session->Prefill(tokens.first(kBefore)).status());
+    const loader::ExitsOf leaving(with.runner(), policy);
+    double seconds[2] = {};
+    for (std::size_t i = 0; i < kTimed && kBefore + i < tokens.size(); ++i) {
+      std::size_t which = 0;
+      for (loader::Session* session : {&with, &without}) {
+        const auto start = std::chrono::steady_clock::now();
+        INGOT_TRY(session->Decode(tokens[kBefore + i]).status());
+        seconds[which++] +=
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      }
+    }
+    return seconds[1] / seconds[0];
+  }
+
+  std::shared_ptr<const loader::Model> model_;
+  const ExitsJobOptions& options_;
+  const EvalText& text_;
+  const Monitor& monitor_;
+  std::unique_ptr<loader::LogitSource> whole_;
+};
+
+std::optional<double> Choose(const std::vector<ExitPoint>& points, double max_kl) {
+  const ExitPoint* best = nullptr;
+  for (const ExitPoint& point : points) {
+    if (point.rule != ExitPoint::Rule::kRouters || point.measured.kl_mean > max_kl) continue;
+    if (best == nullptr || point.kept_layers < best->kept_layers) best = &point;
+  }
+  if (best == nullptr) return std::nullopt;
+  return best->threshold;
+}
+
+Result<pack::RewriteReport> Write(const ExitsJobOptions& job,
+                                  const artifact::ArtifactReader& reader,
+                                  const ExitsJobResult& result) {
+  if (!result.chosen)
+    return InvalidArgument(
+        fmt::format("no threshold keeps a divergence of {}: nothing is written; the least that was "
+                    "tried gives {:.4g}",
+                    *job.max_kl, result.points.front().measured.kl_mean));
+  pack::RewriteOptions options;
+  options.target = job.output;
+  options.force = job.force;
+  options.key = job.sign;
+  const Json exits = {{"threshold", *result.chosen}, {"min_layers", job.min_layers},
+                      {"interval", job.interval},    {"max_kl", *job.max_kl},
+                      {"text", result.text},         {"tool", job.tool}};
+  options.patch = [&](artifact::Manifest& manifest) { manifest.provenance["exits"] = exits; };
+  return pack::Rewrite(reader, {}, options);
+}
+
+Status CheckOutput(const ExitsJobOptions& job) {
+  if (job.max_kl && !(*job.max_kl > 0))
+    return InvalidArgument(fmt::format("a divergence of {} nats to keep: above 0", *job.max_kl));
+  if (job.output.empty()) return OkStatus();
+  if (!job.max_kl)
+    return InvalidArgument(job.output + ": which threshold belongs in it is for --max-kl to say");
+  std::error_code error;
+  if (!job.force && std::filesystem::exists(job.output, error))
+    return InvalidArgument(job.output + ": exists; --force replaces it");
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<ExitsJobResult> RunExitsJob(const ExitsJobOptions& job, const Monitor& monitor) {
+  INGOT_TRY(monitor.Check());
+  INGOT_TRY(CheckOutput(job));
+  if (job.texts.empty()) return InvalidArgument("exits are measured on a text: --text FILE");
+  INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
+               artifact::ArtifactReader::Open(job.artifact, {}));
+  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));
+  INGOT_ASSIGN(const RouterLabel label, loader::RouterLabelOf(*model));
+  INGOT_ASSIGN(const EvalText text, ReadTexts(*model, *model, job.texts));
+  if (text.tokens.size() < kBefore + 1)
+    return InvalidArgument(fmt::format("the texts have {} tokens", text.tokens.size()));
+  ExitsJobResult result;
+  result.layers = model->architecture().layers.size();
+  result.text = text.origin;
+  Frontier frontier(model, job, text, monitor);
+  for (const double threshold : job.thresholds.empty() ? DefaultThresholds(label) : job.thresholds)
+    INGOT_TRY(frontier.Add(threshold, result.points));
+  if (job.max_kl) result.chosen = Choose(result.points, *job.max_kl);
+  if (!job.output.empty()) {
+    INGOT_ASSIGN(result.report, Write(job, *reader, result));
+  }
+  return result;
+}
+
+}  // namespace ingot::jobs

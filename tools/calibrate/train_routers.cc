@@ -1,0 +1,134 @@
+#include "tools/calibrate/train_routers.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "calibration/torch/train_router.h"
+#include "files/output.h"
+#include "inspect/text_format.h"
+#include "jobs/routers_job.h"
+#include "tools/cli/common.h"
+#include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
+#include "untrusted/printable.h"
+
+namespace ingot::cli {
+namespace {
+
+struct RoutersCommand {
+  jobs::RoutersJobOptions options;
+  KeyOption sign;
+  std::string label = "kl";
+  bool quiet = false;
+};
+
+std::string Fifths(const std::vector<double>& values, bool cosine) {
+  std::string line;
+  for (const double value : values)
+    line += fmt::format("{}{:.3f}", line.empty() ? "" : " ", cosine ? value : std::exp(value));
+  return line;
+}
+
+// What routers say beside what is, on held-out text; one that always says the same is said.
+void PrintReport(const std::string& output, const RoutersCommand& command,
+                 const jobs::RoutersJobResult& result) {
+  const bool cosine = command.options.label == loader::RouterLabel::kCosine;
+  fmt::print("{}: {}; {} routers, trained on {} windows, judged on {} others\n",
+             untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes),
+             result.routers.size(), result.windows - result.held_out, result.held_out);
+  std::vector<std::vector<std::string>> rows = {{"after layer", cosine ? "arrived" : "KL", "loss",
+                                                 "of saying always the same", "correlation",
+                                                 "said, by fifths", "measured"}};
+  for (const jobs::RouterReport& router : result.routers)
+    rows.push_back(
+        {std::to_string(router.layer + 1),
+         fmt::format("{:.3f}", cosine ? router.mean_target : std::exp(router.mean_target)),
+         fmt::format("{:.3f}", router.loss), fmt::format("{:.3f}", router.constant_loss),
+         fmt::format("{:.2f}", router.correlation), Fifths(router.said, cosine),
+         Fifths(router.measured, cosine)});
+  fmt::print("{}root blake3:{}\n", inspect::AlignTable(rows, "  "), result.report.root_hex);
+  for (const jobs::RouterReport& router : result.routers)
+    if (router.loss >= router.constant_loss)
+      Warn(fmt::format("the router after layer {} says no more than one that always says the same",
+                       router.layer + 1));
+}
+
+Status RunRouters(RoutersCommand& command) {
+  jobs::RoutersJobOptions options = command.options;
+  options.label =
+      command.label == "cosine" ? loader::RouterLabel::kCosine : loader::RouterLabel::kLogKl;
+  command.options.label = options.label;
+  INGOT_ASSIGN(const files::Output output,
+               files::Output::Open(options.output, {.force = options.force, .streams = false}));
+  options.output = output.path();
+  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
+  options.sign = PointerTo(key);
+  options.tool = "ingot-calibrate " INGOT_VERSION;
+  JobLine line({.progress = command.quiet});
+  INGOT_ASSIGN(const jobs::RoutersJobResult result,
+               jobs::RunRoutersJob(options, calibration::TrainRouter, line.monitor()));
+  line.Clear();
+  if (!command.quiet) PrintReport(options.output, command, result);
+  return OkStatus();
+}
+
+void AddOptions(CLI::App& app, RoutersCommand& command) {
+  jobs::RoutersJobOptions& c = command.options;
+  app.add_option("--routers", c.artifact, "the artifact whose planes are run")
+      ->type_name("FILE")
+      ->required();
+  app.add_option("--text", c.texts, "FILE[:WEIGHT], plain text or .jsonl, several")->required();
+  app.add_option("-o,--output", c.output, "the artifact with exits")->required();
+  app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
+      ->transform(WholeNumber(1))
+      ->capture_default_str();
+  app.add_option("--context", c.context, "tokens a window")
+      ->transform(WholeNumber(2, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--interval", c.interval, "an exit after every so many layers")
+      ->transform(WholeNumber(1))
+      ->capture_default_str();
+  app.add_option("--min-layers", c.min_layers, "none before so many")
+      ->transform(WholeNumber(1))
+      ->capture_default_str();
+  app.add_option("--label", command.label,
+                 "kl: the log divergence that leaving costs, so that thresholds are divergences; "
+                 "cosine: whether the state has arrived, as TIDE")
+      ->check(CLI::IsMember({"kl", "cosine"}))
+      ->capture_default_str();
+  app.add_option("--cosine", c.cosine, "of --label cosine: from where on it has")
+      ->check(FromZeroToOne())
+      ->capture_default_str();
+  app.add_option("--seed", c.seed, "of where training starts and its order")
+      ->transform(Seed())
+      ->capture_default_str();
+  AddSigningKeyOptions(&app, "--sign", command.sign);
+  app.add_flag("--force", c.force, "replace an existing output");
+  app.add_flag("-q,--quiet", command.quiet, "no progress, no report");
+  AddThreadsOption(&app);
+}
+
+}  // namespace
+
+int RoutersMain(int argc, char** argv) {
+  CLI::App app(
+      "Gives an artifact exits: small networks that say after which layer a token is told well "
+      "enough.",
+      "ingot calibrate");
+  RoutersCommand command;
+  AddOptions(app, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return Fail(
+        InvalidArgument(std::string(error.what()) + " (see ingot calibrate --routers --help)"));
+  }
+  if (const Status status = RunRouters(command); !status.ok()) return Fail(status);
+  return kOk;
+}
+
+}  // namespace ingot::cli
