@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "inspect/source_size.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "untrusted/printable.h"
@@ -174,12 +175,11 @@ void AddOrigin(const Summary& summary, Rows& rows) {
 
 void AddSizes(const Summary& summary, Rows& rows) {
   const SizeSum linear = summary.role("linear");
-  std::string ratio;
-  if (summary.file_bytes > 0 && summary.total.source_bytes > 0)
-    ratio = fmt::format(
-        "; {:.2f}x smaller than the {} source's weights ({})",
-        static_cast<double>(summary.total.source_bytes) / static_cast<double>(summary.file_bytes),
-        SourceFormat(summary), HumanBytes(summary.total.source_bytes));
+  std::string ratio = AgainstSource(summary.file_bytes, SourceFilesOf(summary.provenance));
+  // Of what does not say what it was made of, by its weights in the source's format.
+  if (ratio.empty())
+    ratio = AgainstSource(summary.file_bytes, {summary.total.source_bytes,
+                                               "its weights in " + SourceFormat(summary)});
   rows.push_back({"file", HumanBytes(summary.file_bytes) + ratio});
   rows.push_back(
       {"stored",

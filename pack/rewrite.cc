@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "artifact/writer.h"
+#include "codecs/planes/raw_plane.h"
 #include "stored/plane_record.h"
 #include "stored/tensor_planes.h"
 
@@ -60,7 +62,7 @@ Status CheckReplacements(const artifact::Manifest& manifest, const Replacements&
   return OkStatus();
 }
 
-artifact::TensorPlan PlanOf(const AddedTensor& added) {
+Result<artifact::TensorPlan> PlanOf(const AddedTensor& added) {
   artifact::TensorPlan plan;
   plan.record.name = added.name;
   plan.record.shape = added.shape;
@@ -68,8 +70,9 @@ artifact::TensorPlan PlanOf(const AddedTensor& added) {
   plan.record.codec = "raw";
   plan.record.role = added.role;
   plan.record.layer = added.layer;
-  plan.record.planes = {{"raw", {{"dtype", "f32"}}, 0, {{"values", 0, 0, 0}}}};
-  plan.hints = {{artifact::CodingHint::kRaw}};
+  const std::uint64_t rows = added.shape.size() < 2 ? 1 : added.shape[0];
+  const std::uint64_t cols = added.values.size() / std::max<std::uint64_t>(rows, 1);
+  INGOT_TRY(stored::AddPlane(codecs::RawSpec(DType::kF32), cols, plan).At(added.name));
   return plan;
 }
 
@@ -125,7 +128,10 @@ Result<RewriteReport> Rewrite(const artifact::ArtifactReader& reader,
     plan.tensors.push_back(std::move(tensor));
     kept.push_back(&record);
   }
-  for (const AddedTensor& added : options.added) plan.tensors.push_back(PlanOf(added));
+  for (const AddedTensor& added : options.added) {
+    INGOT_ASSIGN(artifact::TensorPlan tensor, PlanOf(added));
+    plan.tensors.push_back(std::move(tensor));
+  }
   for (const artifact::AssetRecord& asset : manifest.assets) {
     INGOT_ASSIGN(std::string content, reader.ReadAsset(asset.name).At(asset.name));
     plan.assets.emplace_back(asset.name, std::move(content));

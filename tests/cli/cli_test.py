@@ -243,6 +243,17 @@ class Commands(Case):
         self.fails(USAGE, "--sort", "inspect", target, "--sort", "name")
         self.fails(USAGE, "--sort are for artifacts", "inspect", self.model, "--sort", "bits")
 
+    def test_the_smallest_has_its_few_bits_in_the_file(self):
+        text = self.work / "text.txt"
+        text.write_text("the cat sat on the mat and looked at the dog\n" * 60)
+        for args in (("--fast",), ("--calib", text, "--calib-tokens", 512)):
+            target = self.pack("smallest.ingot", "--smallest", *args)
+            summary = json.loads(self.run_ok("inspect", target, "--json").stdout)
+            codecs = {t["codec"] for t in summary["tensors"] if t["role"] == "linear"}
+            self.assertEqual(codecs, {"entropy_v2"}, args)
+        self.fails(USAGE, "--target", "pack", self.model, "-o", target, "--smallest", "--target", "size")
+        self.fails(USAGE, "--codec", "pack", self.model, "-o", target, "--smallest", "--codec", "int4_rtn")
+
     def test_dry_run_writes_nothing_and_is_exact(self):
         target = self.work / "dry.ingot"
         args = ("--codec", "int4_rtn", "--group", "64", "--rule", "*=int8_rtn", "--rule", "*mlp*=int4_rtn:group=16")

@@ -33,7 +33,7 @@ struct PackCommand {
   std::string memory = "1GiB";
   KeyOption sign;
   std::vector<std::string> calib, tune;
-  bool plan_only = false, dry_run = false, no_tokenizer = false;
+  bool plan_only = false, dry_run = false, no_tokenizer = false, smallest = false;
   bool json = false, quiet = false;
   JobLine* line = nullptr;  // while the job runs
 };
@@ -212,7 +212,8 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
   const auto add = [&](CLI::Option* option, const char* type) {
     return option->type_name(type)->group(kGroup);
   };
-  add(c->add_option("--target", o.job.target, "quality, balanced (default) or size: help targets"),
+  CLI::Option* target = add(
+      c->add_option("--target", o.job.target, "quality, balanced (default) or size: help targets"),
       "NAME");
   add(c->add_option("--bpw", o.job.budget.bits, "bits per linear weight, spent where they matter"),
       "BITS")
@@ -220,7 +221,12 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
   add(c->add_option("--size", o.job.budget.size_text, "the same for the size of the file"), "SIZE");
   add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the divergence"), "NATS")
       ->check(AboveZero());
-  add(c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
+  CLI::Option* codec = add(
+      c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
+  c->add_flag("--smallest", o.smallest, "few bits in the file, not in memory: entropy_v2, --bpw 4")
+      ->excludes(target)
+      ->excludes(codec)
+      ->group(kGroup);
   add(c->add_option("--group", o.job.recipe.group, "weights that share a scale"), "G")
       ->transform(WholeNumber(1));
   add(c->add_option("--bits", o.job.recipe.bits, "bits of a weight; entropy_v2: of its state"), "B")
@@ -243,6 +249,12 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
   add(c->add_option("--rule", o.job.rules, "GLOB=CODEC[:group=G,...] for matrices; the last wins"),
       "RULE")
       ->allow_extra_args(false);
+}
+
+// The codec of the fewest stored bits, at the default target's where no budget says otherwise.
+void AskForTheSmallest(jobs::PackJobOptions& job) {
+  job.recipe.codec = "entropy_v2";
+  if (!job.budget.given() && !job.fast) job.budget.bits = 4.0;
 }
 
 void AddKnowOptions(CLI::App* c, PackCommand& o) {
@@ -329,6 +341,7 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
       return InvalidArgument("--calib keeps its statistics beside the artifact: give -o FILE");
     o->job.output = o->output;
     INGOT_TRY(CheckNames(o->job));
+    if (o->smallest) AskForTheSmallest(o->job);
     return RunPack(*o);
   });
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "inspect/source_size.h"
 #include "inspect/text_format.h"
 #include "jobs/run_memory.h"
 #include "untrusted/printable.h"
@@ -27,25 +28,6 @@ double Number(const inspect::Json& json, const char* key) {
 std::string Text(const inspect::Json& json, const char* key) {
   const inspect::Json* value = Find(json, key);
   return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
-}
-
-// The files that were read, and what they are called together.
-struct Source {
-  std::uint64_t bytes = 0;
-  std::string name;
-};
-
-Source SourceOf(const inspect::Json& provenance) {
-  Source source;
-  const inspect::Json* of = Find(provenance, "source");
-  const inspect::Json* files = of == nullptr ? nullptr : Find(*of, "files");
-  if (files == nullptr || !files->is_array()) return source;
-  for (const inspect::Json& file : *files) {
-    source.bytes += static_cast<std::uint64_t>(Number(file, "bytes"));
-    if (source.name.empty()) source.name = Text(file, "name");
-  }
-  if (files->size() > 1) source.name += fmt::format(" and {} more", files->size() - 1);
-  return source;
 }
 
 // Measured first; a prediction in nats only where divergence was measured for it: by gradients, or
@@ -83,13 +65,8 @@ std::string QualityText(const inspect::Json& provenance) {
 
 std::string PackReportText(const std::string& output, const inspect::Summary& summary,
                            const pack::PackReport& report, double seconds) {
-  const Source source = SourceOf(summary.provenance);
   std::string text = fmt::format("{}: {}", output, inspect::HumanBytes(summary.file_bytes));
-  if (source.bytes > 0 && summary.file_bytes > 0)
-    text += fmt::format(
-        ", {:.2f}x smaller than {} ({})",
-        static_cast<double>(source.bytes) / static_cast<double>(summary.file_bytes), source.name,
-        inspect::HumanBytes(source.bytes));
+  text += inspect::AgainstSource(summary.file_bytes, inspect::SourceFilesOf(summary.provenance));
   const inspect::SizeSum linear = summary.role("linear");
   const jobs::RunMemory memory = jobs::RunMemoryOf(summary, kRunTokens);
   text = untrusted::Printable(text) + "\n";
@@ -120,8 +97,7 @@ inspect::Json PackReportJson(const inspect::Summary& summary, const pack::PackRe
   json.erase("tensors");
   json["seconds"] = seconds;
   json["resumed_bytes"] = report.resumed_bytes;
-  const Source source = SourceOf(summary.provenance);
-  json["source_file_bytes"] = source.bytes;
+  json["source_file_bytes"] = inspect::SourceFilesOf(summary.provenance).bytes;
   const jobs::RunMemory memory = jobs::RunMemoryOf(summary, kRunTokens);
   json["run_memory"] = {{"tokens", kRunTokens},
                         {"weight_bytes", memory.weight_bytes},
