@@ -71,7 +71,7 @@ Result<SpeculativeDecoder> SpeculativeDecoder::Make(Runner& runner, Sequence& se
     policy.model_share =
         CostOfStep(model, draft_planes).weight_bytes / CostOfStep(model).weight_bytes;
   SpeculativeDecoder decoder(runner, sequence, policy, draft_planes);
-  for (const model::TokenId id : prompt) decoder.history_.Append(id);
+  for (const model::TokenId id : sequence.ids()) decoder.history_.Append(id);
   return decoder;
 }
 

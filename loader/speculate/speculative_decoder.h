@@ -39,7 +39,8 @@ std::uint32_t DraftPlanes(const Model& model);
 
 class SpeculativeDecoder {
  public:
-  // `sequence` holds `prompt`, which took `prompt_seconds`, and has a sampler. InvalidArgument for a
+  // `sequence` ends in `prompt`, which took `prompt_seconds`, and has a sampler; penalties and lookup
+  // see all that it holds, earlier turns of a conversation as well. InvalidArgument for a
   // draft of more than 15 tokens, or for planes where the model has none to choose from. Where rows
   // leave at layer borders (CpuOps::after_layer) nothing is drafted: what a draft's rows do would
   // be seen.

@@ -138,6 +138,22 @@ TEST_F(GenerateTest, TheSeedDecides) {
   EXPECT_NE(draw(1), draw(2));
 }
 
+// Of a conversation, earlier turns as well.
+TEST_F(GenerateTest, ThePenaltySeesWhatTheSessionHeldBefore) {
+  const auto ids = *(*model_->tokenizer())->Encode("Once upon a time there was a little girl", true);
+  GenerateOptions options;
+  options.max_tokens = 40;
+  options.sampler.temperature = 0;
+  options.sampler.repetition_penalty = 1.3;
+  const auto all = std::span<const model::TokenId>(ids);
+  const auto go_on = [&](Session& session, std::span<const model::TokenId> from) {
+    return GenerateFromIds(session, from, options, [](std::string_view) { return true; })->tokens;
+  };
+  Session whole(model_), turns(model_);
+  ASSERT_TRUE(turns.Prefill(all.first(ids.size() - 3)).ok());
+  EXPECT_EQ(go_on(turns, all.last(3)), go_on(whole, all));
+}
+
 TEST_F(GenerateTest, ZeroTokensIsAPrefill) {
   Session session(model_);
   GenerateResult result;
