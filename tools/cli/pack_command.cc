@@ -223,7 +223,7 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       ->check(AboveZero());
   CLI::Option* codec = add(
       c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
-  c->add_flag("--smallest", o.smallest, "few bits in the file, not in memory: entropy_v2, --bpw 4")
+  c->add_flag("--smallest", o.smallest, "few bits in the file, not in memory: entropy_v2 --bpw 3.75")
       ->excludes(target)
       ->excludes(codec)
       ->group(kGroup);
@@ -251,10 +251,11 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       ->allow_extra_args(false);
 }
 
-// The codec of the fewest stored bits, at the default target's where no budget says otherwise.
+// The codec of the fewest stored bits; where no budget says otherwise, as many as have about the default
+// target's divergence.
 void AskForTheSmallest(jobs::PackJobOptions& job) {
   job.recipe.codec = "entropy_v2";
-  if (!job.budget.given() && !job.fast) job.budget.bits = 4.0;
+  if (!job.budget.given() && !job.fast) job.budget.bits = 3.75;
 }
 
 void AddKnowOptions(CLI::App* c, PackCommand& o) {
