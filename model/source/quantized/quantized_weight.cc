@@ -36,6 +36,8 @@ class GroupedDecoder final : public RowDecoder {
   };
   Result<Groups> ReadGroups(std::uint64_t begin, std::uint64_t end) const;
   Status ReadSlab(std::uint64_t begin, std::uint64_t end, float* out) const;
+  // The coded form as far as it can be told without reading zero points.
+  std::optional<CodedForm> Form() const;
   // The smallest level, which is code 0 of the coded form.
   float LowestLevel() const {
     return *std::min_element(weight_.codes.levels().begin(), weight_.codes.levels().end());
@@ -71,7 +73,7 @@ bool AreIntegers(const std::vector<float>& levels, int bits) {
   return *high - *low < static_cast<float>(1 << bits);
 }
 
-std::optional<CodedForm> GroupedDecoder::Coded() const {
+std::optional<CodedForm> GroupedDecoder::Form() const {
   const CodeMatrix& codes = weight_.codes;
   const int bits = codes.bits();
   if (!weight_.group_of_col.empty() || weight_.factor != 1 || !AreIntegers(codes.levels(), bits))
@@ -82,16 +84,20 @@ std::optional<CodedForm> GroupedDecoder::Coded() const {
   form.half_scales =
       weight_.scales.is_half() && weight_.scale_factor == 1 && weight_.scale_divisor == 1;
   const float low = LowestLevel();
-  if (!weight_.zeros) {
-    const auto middle = static_cast<float>(1 << (bits - 1));
-    form.origin = low == -middle ? CodedForm::Origin::kMiddle : CodedForm::Origin::kZero;
-    if (low > 0 || low < -2 * middle + 1) return std::nullopt;
-    return form;
-  }
-  form.origin = CodedForm::Origin::kZero;
-  const auto groups = ReadGroups(0, codes.rows());
+  const auto middle = static_cast<float>(1 << (bits - 1));
+  const bool symmetric = !weight_.zeros && low == -middle;
+  form.origin = symmetric ? CodedForm::Origin::kMiddle : CodedForm::Origin::kZero;
+  if (!weight_.zeros && (low > 0 || low < -2 * middle + 1)) return std::nullopt;
+  return form;
+}
+
+std::optional<CodedForm> GroupedDecoder::Coded() const {
+  const auto form = Form();
+  if (!form || !weight_.zeros) return form;
+  const auto groups = ReadGroups(0, weight_.codes.rows());
   if (!groups.ok()) return std::nullopt;  // ReadRows says why
-  const auto steps = static_cast<float>(1 << (8 - bits));
+  const float low = LowestLevel();
+  const auto steps = static_cast<float>(1 << (8 - form->bits));
   for (const float zero : groups->zeros) {
     const float byte = (zero - low) * steps;
     if (!(byte >= 0 && byte <= 255) || byte != std::floor(byte)) return std::nullopt;
@@ -100,7 +106,7 @@ std::optional<CodedForm> GroupedDecoder::Coded() const {
 }
 
 Result<CodedRows> GroupedDecoder::ReadCoded(std::uint64_t begin, std::uint64_t end) const {
-  const auto form = Coded();
+  const auto form = Form();
   INGOT_CHECK(form.has_value());
   const std::uint64_t cols = weight_.codes.cols(), groups = CeilDiv(cols, form->group);
   const std::uint64_t stored_groups = weight_.scales.cols();
