@@ -56,11 +56,7 @@ class AwqEncoder : public TensorEncoder {
 
   Result<EncodedSlab> EncodeSlab(const WeightSlab& slab) const override {
     INGOT_TRY(CheckSlab(slab, cols_, dtype_));
-    WholeSlab rows(slab);
-    INGOT_ASSIGN(const auto prepared, Prepare({.rows = slab.rows, .cols = cols_}, rows));
-    INGOT_ASSIGN(EncodedSlab out, EncodeGuided(slab, 0, *prepared));
-    AddTensorStreams(*prepared, out);
-    return out;
+    return EncodeWhole(*this, slab);
   }
 
   Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,

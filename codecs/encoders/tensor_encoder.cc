@@ -45,4 +45,13 @@ std::uint64_t SlabRows(std::uint64_t cols) {
   return std::max<std::uint64_t>(1, kSlabWeights / std::max<std::uint64_t>(1, cols));
 }
 
+Result<EncodedSlab> EncodeWhole(const TensorEncoder& encoder, const WeightSlab& slab) {
+  WholeSlab rows(slab);
+  INGOT_ASSIGN(const auto prepared,
+               encoder.Prepare({.rows = slab.rows, .cols = slab.cols}, rows));
+  INGOT_ASSIGN(EncodedSlab out, encoder.EncodeGuided(slab, 0, *prepared));
+  AddTensorStreams(*prepared, out);
+  return out;
+}
+
 }  // namespace ingot::codecs

@@ -70,6 +70,9 @@ class TensorEncoder {
 // Puts the tensor's own streams into the slab that stands first.
 void AddTensorStreams(const PreparedTensor& prepared, EncodedSlab& slab);
 
+// A whole matrix with nothing known of its inputs, by an encoder that fits something to the tensor.
+Result<EncodedSlab> EncodeWhole(const TensorEncoder& encoder, const WeightSlab& slab);
+
 // The rows of one slab: a fixed function of the width, so that files do not depend on memory or
 // threads. About 4 Mi weights.
 std::uint64_t SlabRows(std::uint64_t cols);

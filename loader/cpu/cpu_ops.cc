@@ -268,8 +268,7 @@ Tensor CpuOps::Select(const Tensor& x, std::span<const std::uint32_t> rows) {
 }
 
 CpuOps::Routes CpuOps::Route(const Tensor& logits, std::size_t per_token, bool normalize) {
-  return {RouteRows<Routes::Row>(logits.data(), logits.rows(), logits.cols(), per_token,
-                                 normalize)};
+  return RouteRows(logits.data(), logits.rows(), logits.cols(), per_token, normalize);
 }
 
 Tensor CpuOps::TakeRows(const Tensor& x, const Routes& routes, std::size_t expert) {

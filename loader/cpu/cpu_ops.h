@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "loader/cpu/routes.h"
 #include "loader/cpu/alibi.h"
 #include "loader/cpu/bound_weights.h"
 #include "loader/cpu/cpu_sequence.h"
@@ -33,14 +34,7 @@ class CpuOps {
  public:
   using Tensor = loader::Tensor;
 
-  // Which tokens go to which expert, with which weight: experts_per_token entries a token.
-  struct Routes {
-    struct Row {
-      std::uint32_t row;
-      float weight;
-    };
-    std::vector<std::vector<Row>> by_expert;
-  };
+  using Routes = loader::Routes;
 
   // Everything is borrowed.
   CpuOps(const model::Architecture& architecture, const BoundWeights& weights, KvPool& pool,

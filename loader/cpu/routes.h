@@ -11,12 +11,21 @@
 
 namespace ingot::loader {
 
+// Which tokens go to which expert, with which weight: experts_per_token entries a token.
+struct Routes {
+  struct Row {
+    std::uint32_t row;
+    float weight;
+  };
+  std::vector<std::vector<Row>> by_expert;
+};
+
 // Softmax of a router's logits (rows x experts), the per_token largest of a row, rescaled to sum to
-// one where `normalize` says so; a NaN counts as lowest. Row is {row, weight}; rows by expert.
-template <class Row>
-std::vector<std::vector<Row>> RouteRows(const float* logits, std::size_t rows, std::size_t experts,
-                                        std::size_t per_token, bool normalize) {
-  std::vector<std::vector<Row>> by_expert(experts);
+// one where `normalize` says so; a NaN counts as lowest.
+inline Routes RouteRows(const float* logits, std::size_t rows, std::size_t experts,
+                        std::size_t per_token, bool normalize) {
+  Routes routes;
+  routes.by_expert.resize(experts);
   std::vector<float> weights(experts);
   std::vector<std::uint32_t> order(experts);
   for (std::size_t t = 0; t < rows; ++t) {
@@ -34,10 +43,10 @@ std::vector<std::vector<Row>> RouteRows(const float* logits, std::size_t rows, s
     float kept = 0;
     for (std::size_t i = 0; i < per_token; ++i) kept += weights[order[i]];
     for (std::size_t i = 0; i < per_token; ++i)
-      by_expert[order[i]].push_back(
+      routes.by_expert[order[i]].push_back(
           {static_cast<std::uint32_t>(t), weights[order[i]] / (normalize ? kept : sum)});
   }
-  return by_expert;
+  return routes;
 }
 
 }  // namespace ingot::loader

@@ -413,8 +413,7 @@ CudaOps::Routes CudaOps::Route(const Tensor& logits, std::size_t per_token, bool
     on_host = *std::move(read);
   else
     Fail(read.status());
-  return {loader::RouteRows<Routes::Row>(on_host.data(), logits.rows(), logits.cols(), per_token,
-                                         normalize)};
+  return loader::RouteRows(on_host.data(), logits.rows(), logits.cols(), per_token, normalize);
 }
 
 CudaOps::Tensor CudaOps::TakeRows(const Tensor& x, const Routes& routes, std::size_t expert) {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "loader/cpu/routes.h"
 #include "loader/cpu/bound_weights.h"
 #include "loader/cuda/device_memory.h"
 #include "loader/cuda/device_weights.h"
@@ -63,14 +64,7 @@ struct PageLayout {
 class CudaOps {
  public:
   using Tensor = DeviceTensor;
-  // As CpuOps::Routes.
-  struct Routes {
-    struct Row {
-      std::uint32_t row;
-      float weight;
-    };
-    std::vector<std::vector<Row>> by_expert;
-  };
+  using Routes = loader::Routes;
 
   // Everything is borrowed. exact: float32 products.
   CudaOps(const model::Architecture& architecture, const loader::BoundWeights& bound,

@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 
+#include "loader/kernels/group_scale.h"
 #include "loader/kernels/int_matvec.h"
 
 namespace ingot::loader {
@@ -33,12 +34,6 @@ inline void Ahead(const RowTile& tile, std::size_t bytes) {
   if (end > tile.ahead_end) end = tile.ahead_end;
   for (; tile.ahead < end; tile.ahead += 64)
     _mm_prefetch(reinterpret_cast<const char*>(tile.ahead), _MM_HINT_T1);
-}
-
-inline float HalfAt(const std::uint8_t* from, std::uint64_t index) {
-  std::uint16_t half;
-  __builtin_memcpy(&half, from + 2 * index, 2);
-  return _cvtsh_ss(half);
 }
 
 // out[g][r] = of(row r, groups from g on)[0 ...], kLanes by kLanes; absent rows are zero.

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,37 @@ inline std::string KindsOf(const ResidentMatrix& matrix) {
       kinds += std::to_string(std::get<std::int64_t>(spec.attributes.at("bits")));
   }
   return kinds;
+}
+
+// What a product may be off by: an output, of its terms' magnitudes; all of them, of their length.
+struct ProductBounds {
+  double one, all;
+};
+
+// Multiplies x (tokens x cols) with a matrix whose weights are `w`; the products (tokens x rows).
+inline std::vector<float> CheckProducts(const ResidentMatrix& matrix, const std::vector<float>& w,
+                                        const std::vector<float>& x, Compute compute,
+                                        const ProductBounds& bounds) {
+  const std::size_t tokens = x.size() / matrix.cols;
+  std::vector<float> y(tokens * matrix.rows);
+  const LinearJob job{&matrix, 0, matrix.rows, nullptr, y.data(), matrix.rows};
+  RunLinear({&job, 1}, x.data(), matrix.cols, tokens, matrix.cols, compute);
+  double error = 0, norm = 0;
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::uint64_t r = 0; r < matrix.rows; ++r) {
+      double sum = 0, magnitude = 0;
+      for (std::uint64_t j = 0; j < matrix.cols; ++j) {
+        const double term = static_cast<double>(w[r * matrix.cols + j]) * x[t * matrix.cols + j];
+        sum += term;
+        magnitude += std::fabs(term);
+      }
+      const double off = y[t * matrix.rows + r] - sum;
+      EXPECT_LE(std::fabs(off), bounds.one * magnitude) << matrix.name;
+      error += off * off;
+      norm += sum * sum;
+    }
+  EXPECT_LE(std::sqrt(error), bounds.all * std::sqrt(norm)) << matrix.name;
+  return y;
 }
 
 }  // namespace ingot::loader

@@ -120,15 +120,8 @@ int RoutersMain(int argc, char** argv) {
       "ingot calibrate");
   RoutersCommand command;
   AddOptions(app, command);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    return Fail(
-        InvalidArgument(std::string(error.what()) + " (see ingot calibrate --routers --help)"));
-  }
-  if (const Status status = RunRouters(command); !status.ok()) return Fail(status);
-  return kOk;
+  return ParseAndRun(app, argc, argv, "ingot calibrate --routers --help",
+                     [&] { return RunRouters(command); });
 }
 
 }  // namespace ingot::cli

@@ -37,8 +37,9 @@ void PrintReport(const std::string& output, const jobs::TuneJobResult& result) {
   fmt::print(
       "{}: {}; {} of {} layers tuned, {} values; error of a layer's output on held-out text "
       "{:.3g} -> {:.3g}\nroot blake3:{}\n",
-      untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes), kept, result.tuned.blocks.size(),
-      parameters, before / blocks, after / blocks, result.report.root_hex);
+      untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes), kept,
+      result.tuned.blocks.size(), parameters, before / blocks, after / blocks,
+      result.report.root_hex);
 }
 
 Status RunTune(const TuneCommand& command) {
@@ -97,14 +98,7 @@ int TuneMain(int argc, char** argv) {
       "ingot tune");
   TuneCommand command;
   AddOptions(app, command);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    return Fail(InvalidArgument(std::string(error.what()) + " (see ingot tune --help)"));
-  }
-  if (const Status status = RunTune(command); !status.ok()) return Fail(status);
-  return kOk;
+  return ParseAndRun(app, argc, argv, "ingot tune --help", [&] { return RunTune(command); });
 }
 
 }  // namespace ingot::cli

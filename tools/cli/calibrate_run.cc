@@ -144,15 +144,8 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                     "tools/setup --torch, then configure and build again"));
   CalibrateCommand command;
   AddOptions(app, calibrator.gradients, command);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    return Fail(InvalidArgument(std::string(error.what()) + " (see ingot calibrate --help)"));
-  }
-  if (const Status status = RunCalibrate(command, calibrator, tool); !status.ok())
-    return Fail(status);
-  return kOk;
+  return ParseAndRun(app, argc, argv, "ingot calibrate --help",
+                     [&] { return RunCalibrate(command, calibrator, tool); });
 }
 
 }  // namespace ingot::cli

@@ -151,6 +151,18 @@ void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes) {
       ->type_name("SIZE");
 }
 
+int ParseAndRun(CLI::App& app, int argc, char** argv, const std::string& help,
+                const std::function<Status()>& body) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return Fail(InvalidArgument(fmt::format("{} (see {})", error.what(), help)));
+  }
+  const Status status = body();
+  return status.ok() ? kOk : Fail(status);
+}
+
 void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code) {
   // A closed standard stream's number must not go to a file that is opened: what is printed would
   // land in it. Reading from it then finds nothing, and writing to it fails.

@@ -25,6 +25,11 @@ void Warn(const std::string& message);
 // or 1 with a line where it threw or what it printed could not be written.
 void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code);
 
+// A program of one command: parses its words and runs `body`; the exit code. `help` prints what a
+// wrong word is told to look at.
+int ParseAndRun(CLI::App& app, int argc, char** argv, const std::string& help,
+                const std::function<Status()>& body);
+
 // A subcommand stores its exit code here when CLI11 calls it.
 struct Outcome {
   int exit_code = kOk;

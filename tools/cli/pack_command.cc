@@ -251,8 +251,8 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       ->allow_extra_args(false);
 }
 
-// The codec of the fewest stored bits; where no budget says otherwise, as many as have about the default
-// target's divergence.
+// The codec of the fewest stored bits; where no budget says otherwise, some fewer than the default
+// target's, which cost about what they do.
 void AskForTheSmallest(jobs::PackJobOptions& job) {
   job.recipe.codec = "entropy_v2";
   if (!job.budget.given() && !job.fast) job.budget.bits = 3.75;

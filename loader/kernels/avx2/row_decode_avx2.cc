@@ -3,31 +3,11 @@
 #include <immintrin.h>
 
 #include "loader/kernels/avx2/unpack_avx2.h"
+#include "loader/kernels/group_scale.h"
 #include "loader/kernels/row_decode.h"
 
 namespace ingot::loader {
 namespace {
-
-// A scale or minimum.
-inline float GroupNumber(const PlaneOperand& plane, const std::uint8_t* numbers,
-                         std::uint64_t index) {
-  if (plane.wide_scales) {
-    float wide;
-    __builtin_memcpy(&wide, numbers + 4 * index, 4);
-    return wide;
-  }
-  std::uint16_t half;
-  __builtin_memcpy(&half, numbers + 2 * index, 2);
-  return _cvtsh_ss(half);
-}
-
-inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
-  const std::uint64_t index = row * plane.groups + group;
-  if (plane.row_scales == nullptr) return GroupNumber(plane, plane.scales, index);
-  std::uint16_t half;
-  __builtin_memcpy(&half, plane.row_scales + 2 * row, 2);
-  return static_cast<float>(static_cast<std::int8_t>(plane.scales[index])) * _cvtsh_ss(half);
-}
 
 inline __m128i Load8(const std::uint8_t* p) {
   return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "loader/kernels/avx512/unpack_avx512.h"
+#include "loader/kernels/group_scale.h"
 #include "loader/kernels/row_decode.h"
 
 namespace ingot::loader {
@@ -12,27 +13,6 @@ namespace {
 
 inline __mmask16 FirstLanes(std::uint64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
-}
-
-// A scale or minimum.
-inline float GroupNumber(const PlaneOperand& plane, const std::uint8_t* numbers,
-                         std::uint64_t index) {
-  if (plane.wide_scales) {
-    float wide;
-    __builtin_memcpy(&wide, numbers + 4 * index, 4);
-    return wide;
-  }
-  std::uint16_t half;
-  __builtin_memcpy(&half, numbers + 2 * index, 2);
-  return _cvtsh_ss(half);
-}
-
-inline float ScaleOf(const PlaneOperand& plane, std::uint64_t row, std::uint64_t group) {
-  const std::uint64_t index = row * plane.groups + group;
-  if (plane.row_scales == nullptr) return GroupNumber(plane, plane.scales, index);
-  std::uint16_t half;
-  __builtin_memcpy(&half, plane.row_scales + 2 * row, 2);
-  return static_cast<float>(static_cast<std::int8_t>(plane.scales[index])) * _cvtsh_ss(half);
 }
 
 inline void Put(__m512 values, __mmask16 live, bool add, float* out) {

@@ -72,26 +72,8 @@ TEST_F(DependentLoad, ProductsUseThem) {
     std::vector<float> x(3 * matrix.cols);
     for (float& v : x) v = static_cast<float>(random.Normal());
     for (const Compute compute : {Compute::kExact, Compute::kFast}) {
-      std::vector<float> y(3 * matrix.rows);
-      const LinearJob job{&matrix, 0, matrix.rows, nullptr, y.data(), matrix.rows};
-      RunLinear({&job, 1}, x.data(), matrix.cols, 3, matrix.cols, compute);
-      double error = 0, norm = 0;
-      for (std::size_t t = 0; t < 3; ++t)
-        for (std::uint64_t r = 0; r < matrix.rows; ++r) {
-          double sum = 0, magnitude = 0;
-          for (std::uint64_t j = 0; j < matrix.cols; ++j) {
-            sum += static_cast<double>(w[r * matrix.cols + j]) * x[t * matrix.cols + j];
-            magnitude +=
-                std::fabs(static_cast<double>(w[r * matrix.cols + j]) * x[t * matrix.cols + j]);
-          }
-          const double off = y[t * matrix.rows + r] - sum;
-          EXPECT_LE(std::fabs(off), (compute == Compute::kExact ? 1e-5 : 0.1) * magnitude)
-              << record.name;
-          error += off * off;
-          norm += sum * sum;
-        }
-      EXPECT_LE(std::sqrt(error), (compute == Compute::kExact ? 1e-5 : 0.02) * std::sqrt(norm))
-          << record.name;
+      CheckProducts(matrix, w, x, compute,
+                    compute == Compute::kExact ? ProductBounds{1e-5, 1e-5} : ProductBounds{0.1, 0.02});
     }
   }
 }

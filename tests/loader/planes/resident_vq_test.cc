@@ -59,24 +59,9 @@ TEST_F(CodebookLoad, ProductsUseThem) {
       const bool rounds =
           compute == Compute::kFast && (KindsOf(matrix).find("int") != std::string::npos ||
                                         KindsOf(matrix).find("trellis") != std::string::npos);
-      std::vector<float> y(3 * matrix.rows);
-      const LinearJob job{&matrix, 0, matrix.rows, nullptr, y.data(), matrix.rows};
-      RunLinear({&job, 1}, x.data(), matrix.cols, 3, matrix.cols, compute);
-      double error = 0, norm = 0;
-      for (std::size_t t = 0; t < 3; ++t)
-        for (std::uint64_t r = 0; r < matrix.rows; ++r) {
-          double sum = 0, magnitude = 0;
-          for (std::uint64_t j = 0; j < matrix.cols; ++j) {
-            sum += static_cast<double>(w[r * matrix.cols + j]) * x[t * matrix.cols + j];
-            magnitude +=
-                std::fabs(static_cast<double>(w[r * matrix.cols + j]) * x[t * matrix.cols + j]);
-          }
-          const double off = y[t * matrix.rows + r] - sum;
-          EXPECT_LE(std::fabs(off), (rounds ? 0.05 : 2e-5) * magnitude) << tensor.name;
-          error += off * off;
-          norm += sum * sum;
-        }
-      EXPECT_LE(std::sqrt(error), (rounds ? 0.01 : 2e-5) * std::sqrt(norm)) << tensor.name;
+      const std::vector<float> y =
+          CheckProducts(matrix, w, x, compute,
+                        rounds ? ProductBounds{0.05, 0.01} : ProductBounds{2e-5, 2e-5});
       // One token, whatever threads and company it has.
       SetThreads(1);
       std::vector<float> alone(matrix.rows);
