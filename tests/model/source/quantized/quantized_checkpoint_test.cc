@@ -121,10 +121,12 @@ TEST(QuantizedCheckpoint, IntegersAreThereAsCodes) {
        {"awq", "gptq_2bit", "gptq_3bit", "gptq_4bit", "gptq_4bit_v2", "gptq_8bit",
         "compressed_int8_channel_asym", "compressed_int8_channel_sym", "compressed_int8_group_asym",
         "compressed_int8_tensor_asym", "compressed_pack2_group", "compressed_pack3_group",
-        "compressed_pack4_group", "compressed_pack4_symmetric", "compressed_pack8_group"})
+        "compressed_pack4_group", "compressed_pack4_symmetric", "compressed_pack8_group",
+        "torchao_int4_group", "torchao_int8"})
     EXPECT_TRUE(coded.contains(integers)) << integers;
-  for (const char* other : {"gptq_4bit_actorder", "compressed_pack4_actorder", "mxfp4", "fp8",
-                            "bitsandbytes_nf4", "modelopt_nvfp4", "compressed_fp8_channel"})
+  for (const char* other :
+       {"gptq_4bit_actorder", "compressed_pack4_actorder", "mxfp4", "fp8", "bitsandbytes_nf4",
+        "bitsandbytes_int8", "modelopt_nvfp4", "compressed_fp8_channel"})
     EXPECT_FALSE(coded.contains(other)) << other;
 }
 
