@@ -139,6 +139,7 @@ Architecture BuildOpt(FamilyContext& context);
 Architecture BuildBloom(FamilyContext& context);
 Architecture BuildFalcon(FamilyContext& context);
 Architecture BuildStableLm(FamilyContext& context);
+Architecture BuildStarcoder2(FamilyContext& context);
 Architecture BuildOlmo(FamilyContext& context);  // olmo, olmo2
 Architecture BuildBert(FamilyContext& context);  // bert, roberta
 Architecture BuildDistilBert(FamilyContext& context);

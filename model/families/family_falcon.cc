@@ -120,6 +120,11 @@ Architecture BuildBloom(FamilyContext& context) {
     c.Fail(Unsupported(c.where() +
                        ": 'apply_residual_connection_post_layernorm' is true: residuals "
                        "of normalized states are not supported"));
+  // The reference then adds slices of products and leaves biases out.
+  if (c.Flag("slow_but_exact", false) && c.Count("pretraining_tp", 1, kMaxWidth, 1) > 1)
+    c.Fail(Unsupported(c.where() +
+                       ": 'slow_but_exact' is true with a 'pretraining_tp' above 1, which is not "
+                       "supported"));
   for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i) {
     const std::string module = fmt::format("{}h.{}", prefix, i);
     LayerSpec& layer = a.layers.emplace_back();

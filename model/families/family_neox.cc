@@ -1,5 +1,6 @@
-// GPT-NeoX and Pythia, Phi-1, 1.5 and 2, StableLM: LayerNorm, rotary embedding on a part of each
-// head, attention and MLP side by side where the config says so.
+// GPT-NeoX and Pythia, Phi-1, 1.5 and 2, StableLM, StarCoder 2: LayerNorm, rotary embedding on a
+// part of each head (StarCoder 2: all of it), attention and MLP side by side where the config says
+// so.
 #include <fmt/format.h>
 
 #include <array>
@@ -114,6 +115,35 @@ Architecture BuildPhi(FamilyContext& context) {
     }
     layer.mlp = PlainMlp(module + ".mlp.fc1", module + ".mlp.fc2", sizes.hidden, sizes.intermediate,
                          sizes.activation, true);
+  }
+  return a;
+}
+
+Architecture BuildStarcoder2(FamilyContext& context) {
+  ConfigReader& c = context.config;
+  SizeDefaults defaults = Defaults(4096, "gelu_pytorch_tanh");
+  defaults.eps_key = "norm_epsilon";
+  defaults.kv_heads = 2;
+  const CommonSizes sizes = ReadSizes(context, defaults);
+  Architecture a = StartArchitecture(context, sizes, true);
+  const std::string prefix = TensorPrefix(context);
+  a.final_norm = LayerNorm(prefix + "norm", sizes.eps);
+  RopeRequest rope;
+  rope.head_dim = sizes.head_dim;
+  rope.max_positions = sizes.max_positions;
+  a.ropes.push_back(ReadRope(c, rope));
+  const std::uint64_t window =
+      c.Has("sliding_window") ? c.Count("sliding_window", 1, kMaxContext) : 0;
+  const bool bias = c.Flag("use_bias", true);
+  for (std::uint64_t i = 0; i < sizes.layers && c.status().ok(); ++i) {
+    const std::string module = fmt::format("{}layers.{}", prefix, i);
+    LayerSpec& layer = a.layers.emplace_back();
+    layer.pre_mixer_norm = LayerNorm(module + ".input_layernorm", sizes.eps);
+    layer.pre_mlp_norm = LayerNorm(module + ".post_attention_layernorm", sizes.eps);
+    layer.attention = SplitAttention(module + ".self_attn", sizes, bias, bias);
+    layer.attention.window = window;
+    layer.mlp = PlainMlp(module + ".mlp.c_fc", module + ".mlp.c_proj", sizes.hidden,
+                         sizes.intermediate, sizes.activation, bias);
   }
   return a;
 }

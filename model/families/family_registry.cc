@@ -82,6 +82,7 @@ constexpr FamilyRow kFamilies[] = {
     {"RefinedWeb", BuildFalcon, kFalcon},
     {"RefinedWebModel", BuildFalcon, kFalcon},
     {"stablelm", BuildStableLm, "rotary_scaling_factor norm_eps rope_pct"},
+    {"starcoder2", BuildStarcoder2},
     {"rwkv", BuildRwkv, kRwkv},
     {"rwkv5", BuildRwkv, kRwkv, KeysOf::kOwnCode},
     {"rwkv6", BuildRwkv, kRwkv, KeysOf::kOwnCode},

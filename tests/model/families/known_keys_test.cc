@@ -28,7 +28,7 @@ std::vector<Json> DefaultConfigs() {
 
 TEST(KnownKeys, EveryConfigClassOfTransformersPasses) {
   const std::vector<Json> configs = DefaultConfigs();
-  ASSERT_EQ(configs.size(), 33u);
+  ASSERT_EQ(configs.size(), 34u);
   for (const Json& config : configs) {
     const auto built = BuildArchitecture(config, Everything);
     ASSERT_TRUE(built.ok()) << config["model_type"] << ": " << built.status().message();
@@ -233,6 +233,9 @@ TEST(KnownKeys, WhatChangesTheForwardIsRefusedByName) {
       {{{"partial_rotary_factor", 0.5}, {"rope_scaling", {{"type", "linear"}, {"factor", 2}}}},
        "config.json: 'partial_rotary_factor' is 0.5 beside a scaled rope, in a family that rotates "
        "whole heads"},
+      {{{"model_type", "bloom"}, {"slow_but_exact", true}, {"pretraining_tp", 2}},
+       "config.json: 'slow_but_exact' is true with a 'pretraining_tp' above 1, which is not "
+       "supported"},
       {{{"model_type", "gemma"}, {"use_bidirectional_attention", true}},
        "config.json: 'use_bidirectional_attention' is true: embedding models, whose tokens see "
        "those after them, are not supported"},
