@@ -1,6 +1,8 @@
 #include "codecs/encoders/entropy_encode.h"
 
 #include <cmath>
+#include <cstdio>
+#include <string>
 
 #include "codecs/encoders/entropy_rate.h"
 #include "codecs/encoders/slab_rows.h"
@@ -13,6 +15,15 @@ constexpr double kLeastRate = 0.1, kMostRate = 7, kMostDependentRate = 8;
 
 const char* NameOf(const EntropyMethod& method) {
   return method.trellis == nullptr ? "codec entropy_v1" : "codec entropy_v2";
+}
+
+// The smallest factors of a row and a column are 2^-14 each.
+Status StepTooSmall(float wanted) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", static_cast<double>(wanted));
+  return InvalidArgument("needs a step of " + std::string(text) +
+                         ", below what its factors hold (3.7e-09); store this tensor as raw or "
+                         "lossless_v1");
 }
 
 class EntropyEncoder : public TensorEncoder {
@@ -62,6 +73,7 @@ class EntropyEncoder : public TensorEncoder {
       INGOT_ASSIGN(step, FindEntropyStep(rows, guide, method_, rate_ != 0 ? rate_ : kDefaultRate));
     }
     const EntropyRounded rounded = RoundBy(method_, rows, guide, {step, true});
+    if (rounded.band.lost_step != 0) return StepTooSmall(rounded.band.lost_step);
     EntropyStreamsOut packed = PackEntropy(rounded.band, rounded.classes);
     EncodedSlab out;
     out.planes.push_back(std::move(packed.streams));

@@ -3,8 +3,13 @@
 #include <bit>
 #include <cmath>
 
+#include "codecs/rounding/scale_range.h"
+
 namespace ingot::codecs {
 namespace {
+
+constexpr double kMostCoarse = 1.5;       // a stored step, in wanted ones
+constexpr double kLeastFactor = 0x1p-14;  // that a record holds
 
 struct Range {
   double low = 0, high = 0;
@@ -44,20 +49,30 @@ void SetEntropyFactors(const EntropyRows& rows, const EntropyGuide& guide,
       options.step * (guide.plain() && rows.root_mean_square > 0 ? rows.root_mean_square : 1.0);
   const double middle = scale * row_range.middle() * column_range.middle();
   const double columns_by =
-      std::exp2(8 * std::round(std::log2(middle) / 16)) / column_range.middle();
-  for (std::uint64_t j = 0; j < rows.cols; ++j)
-    band.column_factors[j] = StorableFactor(guide.column_steps()[j] * columns_by);
+      std::max(std::exp2(8 * std::round(std::log2(middle) / 16)) / column_range.middle(),
+               kLeastFactor / column_range.low);
+  double columns_over = 1;  // how far a column's factor is above what it should be
+  for (std::uint64_t j = 0; j < rows.cols; ++j) {
+    const double wanted = guide.column_steps()[j] * columns_by;
+    band.column_factors[j] = StorableFactor(wanted);
+    columns_over = std::max(columns_over, band.column_factors[j] / wanted);
+  }
   for (std::size_t i = 0; i < rows.index.size(); ++i) {
     const double factor = scale * guide.row_step(rows.index[i]) / columns_by;
     const float* w = rows.weights.data() + i * rows.cols;
     double squares = 0;
+    float largest = 0;
     for (std::uint64_t j = 0; j < rows.cols; ++j) {
       const double level = w[j] / band.column_factors[j];
       squares += level * level;
+      largest = std::max(largest, std::fabs(w[j]));
     }
     const double spread = std::sqrt(squares / static_cast<double>(rows.cols));
-    band.row_factors[i] =
-        Dithered(options.unit * std::max(factor, spread / options.widest_row), rows.index[i]);
+    const double wanted = options.unit * std::max(factor, spread / options.widest_row);
+    band.row_factors[i] = Dithered(wanted, rows.index[i]);
+    // Rounding up to a quarter costs little; what is lost has steps too coarse for its weights.
+    if (largest > kDeadWeight && band.row_factors[i] / wanted * columns_over > kMostCoarse)
+      band.lost_step = static_cast<float>(wanted * columns_by * column_range.middle());
   }
 }
 

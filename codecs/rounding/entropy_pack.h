@@ -21,6 +21,7 @@ struct EntropyCodes {
   std::vector<std::int32_t> codes;
   std::vector<float> row_factors;     // each one that EntropyFactor gives
   std::vector<float> column_factors;  // the same
+  float lost_step = 0;  // of a row that is not dead: wanted, and smaller than factors can say
 };
 
 // How often each byte of `codes` occurs in each class of weights.

@@ -227,8 +227,9 @@ TEST(EntropyRecipe, StrangeMatrices) {
   };
   std::vector<float> outlier = SampleWeights(40, 50, 7);
   outlier[777] = 1e4f;
-  std::vector<float> tiny = SampleWeights(40, 50, 8), huge = tiny;
-  for (float& w : tiny) w *= 1e-12f;
+  std::vector<float> tiny = SampleWeights(40, 50, 8), huge = tiny, dead = tiny;
+  for (float& w : tiny) w *= 1e-6f;
+  for (float& w : dead) w *= 1e-20f;
   for (float& w : huge) w *= 1e9f;
   const std::vector<Case> cases = {{30, 20, std::vector<float>(600), 0},
                                    {30, 20, std::vector<float>(600, 0.37f), 0.2},
@@ -236,6 +237,8 @@ TEST(EntropyRecipe, StrangeMatrices) {
                                    {1, 300, SampleWeights(1, 300, 9), 0.1},
                                    {300, 1, SampleWeights(300, 1, 9), 0.1},
                                    {40, 50, outlier, 0.01},
+                                   {40, 50, tiny, 0.1},
+                                   {40, 50, dead, 1},
                                    {40, 50, huge, 0.1}};
   for (const Case& c : cases) {
     Matrix m{c.rows, c.cols, c.weights, StoreAs(DType::kF32, c.weights), {}, {}};
@@ -252,6 +255,21 @@ TEST(EntropyRecipe, StrangeMatrices) {
       EXPECT_NEAR(slab->squared_error, error, 1e-4 * error + 1e-20);
       EXPECT_TRUE(rate != 0 || error <= c.error * slab->squared_weight) << c.rows << " " << c.cols;
     }
+  }
+}
+
+// What the factors' 2^-14 cannot say is refused, not stored as zeros.
+TEST(EntropyRecipe, WeightsBelowTheFactorsAreRefused) {
+  std::vector<float> weights = SampleWeights(40, 50, 8);
+  for (float& w : weights) w *= 1e-9f;
+  const Matrix m{40, 50, weights, StoreAs(DType::kF32, weights), {}, {}};
+  for (const char* codec : {"entropy_v1", "entropy_v2"}) {
+    const auto encoder = *MakeEncoder({.codec = codec}, m.cols, DType::kF32);
+    const auto slab = encoder->EncodeSlab(m.slab());
+    ASSERT_FALSE(slab.ok()) << codec;
+    EXPECT_NE(slab.status().message().find("below what its factors hold (3.7e-09)"),
+              std::string::npos)
+        << slab.status().message();
   }
 }
 
