@@ -76,7 +76,8 @@ bool AreIntegers(const std::vector<float>& levels, int bits) {
 std::optional<CodedForm> GroupedDecoder::Form() const {
   const CodeMatrix& codes = weight_.codes;
   const int bits = codes.bits();
-  if (!weight_.group_of_col.empty() || weight_.factor != 1 || !AreIntegers(codes.levels(), bits))
+  if (!weight_.group_of_col.empty() || weight_.factor != 1 || weight_.zeros_are_weights ||
+      !AreIntegers(codes.levels(), bits))
     return std::nullopt;
   CodedForm form;
   form.bits = bits;
@@ -138,7 +139,8 @@ Status GroupedDecoder::ReadSlab(std::uint64_t begin, std::uint64_t end, float* o
       const std::uint64_t g =
           weight_.group_of_col.empty() ? c / weight_.block_cols : weight_.group_of_col[c];
       const float zero = read.zeros.empty() ? 0.0f : read.zeros[at + g];
-      float value = (out[c] - zero) * read.scales[at + g];
+      float value = weight_.zeros_are_weights ? out[c] * read.scales[at + g] + zero
+                                              : (out[c] - zero) * read.scales[at + g];
       if (weight_.factor != 1) value *= weight_.factor;
       out[c] = value;
     }

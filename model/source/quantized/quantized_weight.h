@@ -39,11 +39,12 @@ struct QuantizedWeight {
 };
 
 // w[r][c] = (code[r][c] - zero[r / block_rows][g]) * scale[r / block_rows][g] * factor, where g is
-// group_of_col[c] or else c / block_cols.
+// group_of_col[c] or else c / block_cols; with `zeros_are_weights` code * scale + zero instead.
 struct GroupedWeight {
   CodeMatrix codes;
   CodeMatrix scales;
   std::optional<CodeMatrix> zeros;
+  bool zeros_are_weights = false;
   std::uint64_t block_rows = 1;
   std::uint64_t block_cols = 1;
   std::vector<std::uint32_t> group_of_col;

@@ -2,7 +2,9 @@
 //   X._weight_qdata, X._weight_scale, X._weight_zero_point
 // and in the file's __metadata__, under "X.weight", JSON {"_type": "Int8Tensor", "_data":
 // {"block_size": [1, K], ...}}. w = (qdata - zero_point) * scale, scales over blocks of block_size.
-// Known types: Int8Tensor, IntxUnpackedToInt8Tensor (I8), Float8Tensor (F8_E4M3).
+// Known types: Int8Tensor, IntxUnpackedToInt8Tensor (I8), Float8Tensor (F8_E4M3); and Int4Tensor,
+// two codes of -8 to 7 a byte, the first in the low bits, scale and zero_point stored K/group x N:
+// w = qdata * scale + zero_point.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -60,35 +62,54 @@ Result<std::vector<std::string>> DataNames(const Json& description) {
   return names;
 }
 
+// Two's complement.
+std::vector<float> SignedNibbles() {
+  std::vector<float> levels;
+  for (int code = 0; code < 16; ++code)
+    levels.push_back(static_cast<float>(code < 8 ? code : code - 16));
+  return levels;
+}
+
 Result<QuantizedWeight> ReadTensor(const std::string& stem, const std::string& name,
                                    const Json& description, PartTable& parts) {
   const std::string type = ConfigText(description, "_type", "");
-  const bool is_float = type == "Float8Tensor";
-  if (!is_float && type != "Int8Tensor" && type != "IntxUnpackedToInt8Tensor")
-    return Unsupported(fmt::format(
-        "tensor type '{}' is not known (known: Int8Tensor, IntxUnpackedToInt8Tensor, Float8Tensor)",
-        type));
+  const bool is_float = type == "Float8Tensor", is_int4 = type == "Int4Tensor";
+  if (!is_float && !is_int4 && type != "Int8Tensor" && type != "IntxUnpackedToInt8Tensor")
+    return Unsupported(
+        fmt::format("tensor type '{}' is not known (known: Int8Tensor, Int4Tensor, "
+                    "IntxUnpackedToInt8Tensor, Float8Tensor)",
+                    type));
   const StoredPart& codes = *parts.Take(stem + "_qdata");
   INGOT_ASSIGN(const StoredPart* scales, parts.Need(stem + "_scale", codes));
   if (codes.shape.size() != 2 || (codes.dtype == "I8") == is_float)
     return Unsupported(
         fmt::format("tensor '{}' of a {} is {}", codes.name, type, DescribePart(codes)));
+  if (codes.shape[1] > std::uint64_t{1} << 40)
+    return Corruption(fmt::format("tensor '{}' is {}", codes.name, DescribePart(codes)));
   const auto data = description.find("_data");
   if (data == description.end() || !data->is_object())
     return Corruption("its metadata has no object '_data'");
-  const std::uint64_t rows = codes.shape[0], cols = codes.shape[1];
+  const std::uint64_t rows = codes.shape[0], cols = codes.shape[1] * (is_int4 ? 2 : 1);
   INGOT_ASSIGN(const ScaleLayout layout, BlockLayout(*data, rows, cols));
   GroupedWeight weight;
   weight.block_rows = layout.block_rows;
   weight.block_cols = layout.block_cols;
-  INGOT_ASSIGN(weight.codes, CodeMatrix::Plain(codes, rows, cols));
-  INGOT_ASSIGN(weight.scales, CodeMatrix::Plain(*scales, layout.scale_rows, layout.scale_cols));
+  if (is_int4) {
+    INGOT_ASSIGN(weight.codes,
+                 CodeMatrix::Packed(codes, rows, cols, 4, Packing::kInner, false, SignedNibbles()));
+    weight.zeros_are_weights = true;
+  } else {
+    INGOT_ASSIGN(weight.codes, CodeMatrix::Plain(codes, rows, cols));
+  }
+  INGOT_ASSIGN(weight.scales,
+               CodeMatrix::Plain(*scales, layout.scale_rows, layout.scale_cols, is_int4));
   std::uint64_t bytes = codes.bytes + scales->bytes;
   INGOT_ASSIGN(const std::vector<std::string> streams, DataNames(description));
   for (const std::string& stream : streams) {
     INGOT_ASSIGN(const StoredPart* part, parts.Need(stem + "_" + stream, codes));
     if (stream != "zero_point") continue;
-    INGOT_ASSIGN(weight.zeros, CodeMatrix::Plain(*part, layout.scale_rows, layout.scale_cols));
+    INGOT_ASSIGN(weight.zeros,
+                 CodeMatrix::Plain(*part, layout.scale_rows, layout.scale_cols, is_int4));
     bytes += part->bytes;
   }
   INGOT_ASSIGN(auto decoder, GroupedWeight::Make(std::move(weight)));

@@ -75,7 +75,7 @@ TEST(QuantizedCheckpoint, GivesTheBitsOfItsOwnLibrary) {
     EXPECT_GT(weights, 0);
     ++checkpoints;
   }
-  EXPECT_EQ(checkpoints, 36);
+  EXPECT_EQ(checkpoints, 37);
 }
 
 // The numbers of coded rows, as base/coded_rows.h has them.
@@ -126,7 +126,7 @@ TEST(QuantizedCheckpoint, IntegersAreThereAsCodes) {
     EXPECT_TRUE(coded.contains(integers)) << integers;
   for (const char* other :
        {"gptq_4bit_actorder", "compressed_pack4_actorder", "mxfp4", "fp8", "bitsandbytes_nf4",
-        "bitsandbytes_int8", "modelopt_nvfp4", "compressed_fp8_channel"})
+        "bitsandbytes_int8", "modelopt_nvfp4", "compressed_fp8_channel", "torchao_int4_plain"})
     EXPECT_FALSE(coded.contains(other)) << other;
 }
 
@@ -225,6 +225,7 @@ TEST(QuantizedCheckpoint, RefusesPartsThatNothingReads) {
       {"awq", "a.scales", "a.scale"},
       {"mxfp4", "model.layers.0.mlp.experts.down_proj_scales", "model.scales"},
       {"torchao_int8", "0._weight_zero_point", "0._weight_zero"},
+      {"torchao_int4_plain", "0._weight_zero_point", "0._weight_pre_scale"},
       {"modelopt_nvfp4", "a.weight_scale_2", "a.weight_scale_3"},
   };
   for (const auto& c : kCases) {
