@@ -9,7 +9,6 @@ usage: tokenizer_table.py TOKENIZE SHARED [--made DIR] [--only NAME] [--verbose]
 Needs the Python of tools/setup's reference: transformers, tokenizers, sentencepiece. Exit status 1 when a text differs.
 """
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
@@ -25,21 +24,10 @@ import tokenizers  # noqa: E402
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers as N, pre_tokenizers as P, trainers  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from unicode_texts import TEXTS, unicode_texts  # noqa: E402
+
 FIXTURES = HERE.parents[1] / "tests" / "fixtures"
-TEXTS = 438
-
-
-def unicode_texts():
-    """The hard texts of tokenizer_parity.py and pieces of the torture text, 438 in all, the same every time."""
-    spec = importlib.util.spec_from_file_location("parity", HERE / "tokenizer_parity.py")
-    parity = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(parity)
-    texts = list(parity.TORTURE)
-    lines = (FIXTURES / "torture.txt").read_bytes().decode("utf-8").split("\n")
-    wanted = TEXTS - len(texts)
-    for i in range(wanted):
-        texts.append("\n".join(lines[len(lines) * i // wanted:len(lines) * (i + 1) // wanted]))
-    return texts
 
 
 def corpus(shared):

@@ -1,5 +1,5 @@
-// tokenize: ids of a file's text by the tokenizer in a directory.
-// usage: tokenize DIR TEXT [--special] [--lines] [--list] [--repeat N] [--spm]
+// tokenize: ids of a file's text by the tokenizer in a directory, or a GGUF.
+// usage: tokenize DIR|GGUF TEXT [--special] [--lines] [--list] [--repeat N] [--spm]
 //        --lines: every line is a text of its own
 //        --list: TEXT is a JSON list of texts; prints a list with the ids of each
 //        prints an id a line; with --repeat seconds of loading and of the best encode on stderr, by
@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "model/source/rwkv/rwkv_layout.h"
+#include "model/source/checkpoint.h"
 #include "model/text/rwkv_vocabulary_name.h"
 #include "model/tokenizer/tokenizer.h"
 
@@ -56,11 +56,34 @@ int EncodeList(const ingot::model::Tokenizer& tokenizer, const std::string& list
   return 0;
 }
 
+// The tokenizer's files of a folder.
+std::map<std::string, std::string> AssetsOfFolder(const std::string& folder, bool spm) {
+  std::map<std::string, std::string> assets;
+  for (const char* name :
+       {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "generation_config.json",
+        "chat_template.jinja", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json",
+        "special_tokens_map.json", "tekken.json"}) {
+    if (spm && std::strcmp(name, "tokenizer.model") != 0) continue;
+    auto bytes = ingot::ReadFileToString(folder + "/" + name);
+    if (bytes.ok()) assets[name] = *std::move(bytes);
+  }
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!ingot::model::IsRwkvVocabulary(name)) continue;
+    auto bytes = ingot::ReadFileToString(entry.path().string());
+    if (bytes.ok()) assets[name] = *std::move(bytes);
+  }
+  return assets;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: tokenize DIR TEXT [--special] [--lines] [--list] [--repeat N] [--spm]\n");
+    std::fprintf(
+        stderr,
+        "usage: tokenize DIR|GGUF TEXT [--special] [--lines] [--list] [--repeat N] [--spm]\n");
     return 2;
   }
   bool special = false;
@@ -75,20 +98,15 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) repeat = std::atoi(argv[++i]);
   }
   std::map<std::string, std::string> assets;
-  for (const char* name :
-       {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "generation_config.json",
-        "chat_template.jinja", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json",
-        "special_tokens_map.json", "tekken.json"}) {
-    if (spm && std::strcmp(name, "tokenizer.model") != 0) continue;
-    auto bytes = ingot::ReadFileToString(std::string(argv[1]) + "/" + name);
-    if (bytes.ok()) assets[name] = *std::move(bytes);
-  }
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(argv[1], error)) {
-    const std::string name = entry.path().filename().string();
-    if (!ingot::model::IsRwkvVocabulary(name)) continue;
-    auto bytes = ingot::ReadFileToString(entry.path().string());
-    if (bytes.ok()) assets[name] = *std::move(bytes);
+  if (std::string_view(argv[1]).ends_with(".gguf")) {
+    const auto checkpoint = ingot::model::Checkpoint::Open(argv[1]);
+    if (!checkpoint.ok()) {
+      std::fprintf(stderr, "tokenize: %s\n", checkpoint.status().message().c_str());
+      return 1;
+    }
+    assets = (*checkpoint)->assets();
+  } else {
+    assets = AssetsOfFolder(argv[1], spm);
   }
   const double start = Seconds();
   const std::clock_t start_cpu = std::clock();

@@ -63,10 +63,15 @@ class GgufCheckpoint final : public Checkpoint, public HasTokenizerStatus {
   Status tokenizer_status_;
 };
 
+// Weights are other numbers than the file's.
+bool IsComputed(const GgufPlace& place) {
+  return place.change == GgufChange::kMinusOne || place.change == GgufChange::kLogNegative ||
+         place.change == GgufChange::kTwice;
+}
+
 DType DeliveredDtype(const GgufPlace& place) {
   // Taking 1 off a half precision norm again would not give back what was rounded away.
-  if (place.change == GgufChange::kMinusOne || place.change == GgufChange::kLogNegative)
-    return DType::kF32;
+  if (IsComputed(place)) return DType::kF32;
   return place.type->direct.value_or(DType::kF32);
 }
 
@@ -92,16 +97,17 @@ Status GgufCheckpoint::Load() {
   GgufKeys keys(gguf, architecture);
   const bool experts = keys.Count(".expert_count").value_or(0) > 0;
   const auto family = FindGgufFamily(architecture, experts);
-  if (!family.ok()) {
+  std::vector<ByteSpan> files;
+  for (const GgufPart& part : parts_) files.push_back(part.mapped.bytes());
+  auto config = family.ok() ? MakeGgufConfig(gguf, files, **family) : Result<Json>(family.status());
+  if (!config.ok() && gguf.tensors.empty()) {
     // A file with a vocabulary alone has no model to run, but a tokenizer to give.
-    if (gguf.tensors.empty()) INGOT_TRY(tokenizer_status_);
-    if (!gguf.tensors.empty() || assets_.empty()) return family.status();
+    INGOT_TRY(tokenizer_status_);
+    if (assets_.empty()) return config.status();
     config_ = {{"model_type", architecture}};
     return OkStatus();
   }
-  std::vector<ByteSpan> files;
-  for (const GgufPart& part : parts_) files.push_back(part.mapped.bytes());
-  INGOT_ASSIGN(config_, MakeGgufConfig(gguf, files, **family));
+  INGOT_ASSIGN(config_, std::move(config));
   INGOT_ASSIGN(places_, PlaceGgufTensors(gguf, **family, config_));
   RenameGgufKeys(**family, config_);
   for (const GgufPlace& place : places_)
@@ -146,11 +152,12 @@ void Expand(const GgufPlace& place, DType delivered, ByteSpan blocks, std::uint8
     type.dequantize(blocks.data(), count, values.data());
     std::memcpy(out, values.data(), values.size() * sizeof(float));
   }
-  if (place.change != GgufChange::kMinusOne && place.change != GgufChange::kLogNegative) return;
-  const bool log = place.change == GgufChange::kLogNegative;
+  if (!IsComputed(place)) return;
   for (std::size_t i = 0; i < count * type.block_weights; ++i) {
     const auto value = LoadLe<float>(out + 4 * i);
-    StoreLe(out + 4 * i, log ? std::log(-value) : value - 1.0f);
+    StoreLe(out + 4 * i, place.change == GgufChange::kLogNegative ? std::log(-value)
+                         : place.change == GgufChange::kTwice     ? value * place.factor
+                                                                  : value - 1.0f);
   }
 }
 
@@ -163,9 +170,7 @@ Status GgufCheckpoint::ReadPlain(const GgufPlace& place, const TensorInfo& tenso
   const std::uint64_t out_block = place.type->block_weights * DTypeBytes(tensor.dtype);
   const std::uint64_t step = std::max<std::uint64_t>(1, kChunkBytes / block) * block;
   const std::uint64_t total = (end - begin) * stored_row;
-  const bool as_it_is =
-      place.change != GgufChange::kMinusOne && place.change != GgufChange::kLogNegative;
-  if (place.type->direct == tensor.dtype && as_it_is)
+  if (place.type->direct == tensor.dtype && !IsComputed(place))
     return parts_[place.part].file.ReadAt(place.offset + begin * stored_row, out);
   ByteBuffer buffer(std::min(step, total));
   for (std::uint64_t at = 0; at < total; at += step) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "model/source/gguf/gguf_config_of_states.h"
 #include "model/source/gguf/gguf_keys.h"
 
 namespace ingot::model {
@@ -14,16 +15,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-const GgufTensor* FindTensor(const Gguf& gguf, std::string_view name) {
-  for (const GgufTensor& tensor : gguf.tensors)
-    if (tensor.name == name) return &tensor;
-  return nullptr;
-}
-
 // The values of a small float32 vector, as the doubles with the shortest decimal form.
 std::optional<std::vector<double>> ReadVector(const Gguf& gguf, std::span<const ByteSpan> files,
                                               std::string_view name) {
-  const GgufTensor* tensor = FindTensor(gguf, name);
+  const GgufTensor* tensor = FindGgufTensor(gguf, name);
   if (tensor == nullptr || tensor->type->direct != DType::kF32 || tensor->shape.size() != 1)
     return std::nullopt;
   GgufValue view;
@@ -37,16 +32,20 @@ std::optional<std::vector<double>> ReadVector(const Gguf& gguf, std::span<const 
 class ConfigMaker {
  public:
   ConfigMaker(const Gguf& gguf, std::span<const ByteSpan> files, const GgufFamily& family)
-      : gguf_(gguf), files_(files), family_(family), keys_(gguf, family.architecture) {}
+      : gguf_(gguf),
+        files_(files),
+        family_(family),
+        keys_(gguf, family.architecture),
+        fields_{gguf, keys_, config_} {}
 
   Result<Json> Make();
 
  private:
-  // Copies a key where it is there; `required` makes its absence an error.
-  void Count(const char* to, std::string_view from, bool required = false);
-  void Number(const char* to, std::string_view from);
+  void Count(const char* to, std::string_view from, bool required = false) {
+    fields_.Count(to, from, required);
+  }
+  void Number(const char* to, std::string_view from) { fields_.Number(to, from); }
   void Epsilon();
-  void MambaSizes();
   void VocabularySize();
   void Sizes();
   void Rope();
@@ -62,61 +61,25 @@ class ConfigMaker {
   const GgufFamily& family_;
   GgufKeys keys_;
   Json config_ = Json::object();
+  GgufFields fields_;
   std::uint64_t hidden_ = 0, layers_ = 0, heads_ = 0, head_dim_ = 0, context_ = 0;
 };
 
-void ConfigMaker::Count(const char* to, std::string_view from, bool required) {
-  if (const auto n = keys_.Count(from)) {
-    config_[to] = *n;
-  } else if (required) {
-    keys_.Fail(
-        Corruption(fmt::format("metadata key '{}{}' is missing", family_.architecture, from)));
-  }
-}
-
-void ConfigMaker::Number(const char* to, std::string_view from) {
-  if (const auto x = keys_.Number(from)) config_[to] = *x;
-}
-
 void ConfigMaker::Epsilon() {
   const std::string_view type = family_.model_type;
-  if (type == "mamba")
-    Number("layer_norm_epsilon", ".attention.layer_norm_rms_epsilon");
-  else if (!family_.layer_norms && type != "olmo")
+  if (!family_.layer_norms && type != "olmo")
     Number("rms_norm_eps", ".attention.layer_norm_rms_epsilon");
+  else if (type == "starcoder2")
+    Number("norm_epsilon", ".attention.layer_norm_epsilon");
   else if (type == "gpt2" || type == "bloom" || type == "falcon")
     Number("layer_norm_epsilon", ".attention.layer_norm_epsilon");
   else if (family_.layer_norms)
     Number("layer_norm_eps", ".attention.layer_norm_epsilon");
 }
 
-// A state-space model has no heads.
-void ConfigMaker::MambaSizes() {
-  Count("hidden_size", ".embedding_length", true);
-  Count("num_hidden_layers", ".block_count", true);
-  Count("conv_kernel", ".ssm.conv_kernel", true);
-  Count("intermediate_size", ".ssm.inner_size", true);
-  Count("state_size", ".ssm.state_size", true);
-  Count("time_step_rank", ".ssm.time_step_rank", true);
-  Epsilon();
-  if (!keys_.status().ok()) return;
-  const std::uint64_t hidden = config_["hidden_size"], inner = config_["intermediate_size"];
-  if (hidden == 0 || inner % hidden != 0)
-    keys_.Fail(Unsupported(
-        fmt::format("metadata: {} inner channels are no multiple of {}", inner, hidden)));
-  else
-    config_["expand"] = inner / hidden;
-  config_["use_bias"] = false;
-  config_["use_conv_bias"] = FindTensor(gguf_, "blk.0.ssm_conv1d.bias") != nullptr;
-  config_["hidden_act"] = "silu";
-  if (keys_.Flag(".ssm.dt_b_c_rms").value_or(false))
-    keys_.Fail(Unsupported("metadata: 'mamba.ssm.dt_b_c_rms' (FalconMamba) is not supported"));
-  VocabularySize();
-}
-
 void ConfigMaker::VocabularySize() {
   // The embedding knows best: writers pad it, and not all of them store vocab_size.
-  if (const GgufTensor* embedding = FindTensor(gguf_, "token_embd.weight"))
+  if (const GgufTensor* embedding = FindGgufTensor(gguf_, "token_embd.weight"))
     config_["vocab_size"] = embedding->shape.front();
   else if (!config_.contains("vocab_size"))
     if (const GgufValue* tokens = keys_.Texts("tokenizer.ggml.tokens"))
@@ -249,7 +212,7 @@ void ConfigMaker::GemmaScalar(bool second) {
 
 // Families with LayerNorm, which are told apart by what tensors they have.
 void ConfigMaker::LayerNormFamily(std::string_view type) {
-  const auto has = [&](std::string_view name) { return FindTensor(gguf_, name) != nullptr; };
+  const auto has = [&](std::string_view name) { return FindGgufTensor(gguf_, name) != nullptr; };
   config_["hidden_act"] = type == "stablelm" ? "silu" : "gelu_new";
   if (type == "gpt2") config_["activation_function"] = "gelu_new";
   if (type == "gpt_neox") {
@@ -270,6 +233,19 @@ void ConfigMaker::LayerNormFamily(std::string_view type) {
     config_["multi_query"] = kv_heads == 1;
     config_["new_decoder_architecture"] = two_norms || (kv_heads != 1 && kv_heads != heads_);
     config_["num_ln_in_parallel_attn"] = two_norms ? 2 : 1;
+  }
+  if (type == "starcoder2") {
+    config_["hidden_act"] = "gelu_pytorch_tanh";
+    config_["use_bias"] = has("blk.0.attn_q.bias");
+    const auto window = keys_.Count(".attention.sliding_window");
+    config_["sliding_window"] = window && *window != 0 ? Json(*window) : Json(nullptr);
+  }
+  if (type == "bert") {
+    config_["hidden_act"] = "gelu";
+    const GgufTensor* types = FindGgufTensor(gguf_, "token_types.weight");
+    config_["type_vocab_size"] = types == nullptr ? 0 : types->shape.front();
+    if (keys_.Flag(".attention.causal").value_or(false))
+      keys_.Fail(Unsupported("metadata key 'bert.attention.causal' is true: a decoder"));
   }
   if (type == "stablelm") {
     config_["use_qkv_bias"] = has("blk.0.attn_q.bias");
@@ -344,9 +320,8 @@ void ConfigMaker::TokenIds() {
 Result<Json> ConfigMaker::Make() {
   config_["model_type"] = family_.model_type;
   config_["architectures"] = {family_.hf_class};
-  const std::string_view type = family_.model_type;
-  if (type == "mamba") {
-    MambaSizes();
+  if (MakeGgufConfigOfStates(family_, fields_)) {
+    VocabularySize();
   } else {
     Sizes();
     INGOT_TRY(keys_.status());
@@ -354,7 +329,7 @@ Result<Json> ConfigMaker::Make() {
     Family();
   }
   TokenIds();
-  config_["tie_word_embeddings"] = FindTensor(gguf_, "output.weight") == nullptr;
+  config_["tie_word_embeddings"] = FindGgufTensor(gguf_, "output.weight") == nullptr;
   INGOT_TRY(keys_.status());
   return config_;
 }
@@ -393,6 +368,10 @@ void RenameGgufKeys(const GgufFamily& family, Json& config) {
       {"gpt_neox", "num_key_value_heads", nullptr},
       {"gpt_neox", "head_dim", nullptr},
       {"gpt_neox", "rope_theta", "rotary_emb_base"},
+      {"bert", "num_key_value_heads", nullptr},
+      {"bert", "head_dim", nullptr},
+      {"bert", "rope_theta", nullptr},
+      {"starcoder2", "head_dim", nullptr},
       {"phi", "head_dim", nullptr},
       {"stablelm", "head_dim", nullptr},
   };

@@ -124,6 +124,139 @@ constexpr GgufNameRow kMambaInLayer[] = {
     {"ssm_out", "mixer.out_proj"},
 };
 
+// A = -exp(A_log) a head, in a column.
+constexpr GgufNameRow kMamba2InLayer[] = {
+    {"attn_norm", "norm"},
+    {"ssm_in", "mixer.in_proj"},
+    {"ssm_conv1d", "mixer.conv1d", kColumn},
+    {"ssm_dt", "mixer.dt_bias", kNone, {}, ""},
+    {"ssm_a", "mixer.A_log", kLogNegative},
+    {"ssm_d", "mixer.D", kFlat},
+    {"ssm_norm", "mixer.norm", kFlat},
+    {"ssm_out", "mixer.out_proj"},
+};
+
+constexpr GgufNameRow kJambaOutside[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.final_layernorm"},
+    {"output", "lm_head"},
+};
+constexpr GgufNameRow kJambaInLayer[] = {
+    {"attn_norm", "input_layernorm"},
+    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"},
+    {"ffn_norm", "pre_ff_layernorm"},
+    {"ffn_gate", "feed_forward.gate_proj"},
+    {"ffn_up", "feed_forward.up_proj"},
+    {"ffn_down", "feed_forward.down_proj"},
+    {"ffn_gate_inp", "feed_forward.router"},
+    {"ssm_in", "mamba.in_proj"},
+    {"ssm_conv1d", "mamba.conv1d", kColumn},
+    {"ssm_x", "mamba.x_proj"},
+    {"ssm_dt", "mamba.dt_proj"},
+    {"ssm_dt_norm", "mamba.dt_layernorm"},
+    {"ssm_b_norm", "mamba.b_layernorm"},
+    {"ssm_c_norm", "mamba.c_layernorm"},
+    {"ssm_a", "mamba.A_log", kLogNegative},
+    {"ssm_d", "mamba.D"},
+    {"ssm_out", "mamba.out_proj"},
+};
+
+constexpr GgufNameRow kStarcoder2InLayer[] = {
+    {"ffn_up", "mlp.c_fc"},
+    {"ffn_down", "mlp.c_proj"},
+};
+
+constexpr GgufNameRow kBertOutside[] = {
+    {"token_embd", "embeddings.word_embeddings"},
+    {"token_types", "embeddings.token_type_embeddings"},
+    {"position_embd", "embeddings.position_embeddings"},
+    {"token_embd_norm", "embeddings.LayerNorm"},
+};
+constexpr GgufNameRow kBertInLayer[] = {
+    {"attn_q", "attention.self.query"},
+    {"attn_k", "attention.self.key"},
+    {"attn_v", "attention.self.value"},
+    {"attn_output", "attention.output.dense"},
+    {"attn_output_norm", "attention.output.LayerNorm"},
+    {"ffn_up", "intermediate.dense"},
+    {"ffn_down", "output.dense"},
+    {"layer_output_norm", "output.LayerNorm"},
+};
+
+// The names of the port for Hugging Face.
+constexpr GgufNameRow kRwkv6Outside[] = {
+    {"token_embd", "rwkv.embeddings"},
+    {"token_embd_norm", "rwkv.blocks.0.pre_ln"},
+    {"output_norm", "rwkv.ln_out"},
+    {"output", "head"},
+};
+constexpr GgufNameRow kRwkv6InLayer[] = {
+    {"attn_norm", "ln1"},
+    {"attn_norm_2", "ln2"},
+    {"time_mix_w1", "attention.time_maa_w1", kTranspose, {}, ""},
+    {"time_mix_w2", "attention.time_maa_w2.{}", kTransposeEach, {}, ""},
+    {"time_mix_lerp_x", "attention.time_maa_x", kFlat, {}, ""},
+    {"time_mix_lerp_w", "attention.time_maa_w", kFlat, {}, ""},
+    {"time_mix_lerp_k", "attention.time_maa_k", kFlat, {}, ""},
+    {"time_mix_lerp_v", "attention.time_maa_v", kFlat, {}, ""},
+    {"time_mix_lerp_r", "attention.time_maa_r", kFlat, {}, ""},
+    {"time_mix_lerp_g", "attention.time_maa_g", kFlat, {}, ""},
+    {"time_mix_lerp_fused", "attention.time_maa_{}", kSplitRows, "wkvrg", ""},
+    {"time_mix_first", "attention.time_faaaa", kFlat, {}, ""},
+    {"time_mix_decay", "attention.time_decay", kFlat, {}, ""},
+    {"time_mix_decay_w1", "attention.time_decay_w1", kTranspose, {}, ""},
+    {"time_mix_decay_w2", "attention.time_decay_w2", kTranspose, {}, ""},
+    {"time_mix_key", "attention.key"},
+    {"time_mix_value", "attention.value"},
+    {"time_mix_receptance", "attention.receptance"},
+    {"time_mix_gate", "attention.gate"},
+    {"time_mix_ln", "attention.ln_x"},
+    {"time_mix_output", "attention.output", kTwice},
+    {"channel_mix_lerp_k", "feed_forward.time_maa_k", kFlat, {}, ""},
+    {"channel_mix_lerp_r", "feed_forward.time_maa_r", kFlat, {}, ""},
+    {"channel_mix_key", "feed_forward.key"},
+    {"channel_mix_receptance", "feed_forward.receptance"},
+    {"channel_mix_value", "feed_forward.value", kTwice},
+};
+
+// The names of flash-linear-attention.
+constexpr GgufNameRow kRwkv7Outside[] = {
+    {"token_embd", "model.embeddings"},
+    {"token_embd_norm", "model.layers.0.pre_norm"},
+    {"output_norm", "model.norm"},
+    {"output", "lm_head"},
+};
+constexpr GgufNameRow kRwkv7InLayer[] = {
+    {"attn_norm", "attn_norm"},
+    {"attn_norm_2", "ffn_norm"},
+    {"time_mix_lerp_fused", "attn.x_{}", kSplitRows, "rwkvag", ""},
+    {"time_mix_w0", "attn.w_lora.lora.2", kNone, {}, ".bias"},
+    {"time_mix_w1", "attn.w_lora.lora.0"},
+    {"time_mix_w2", "attn.w_lora.lora.2"},
+    {"time_mix_a0", "attn.a_lora.lora.2", kNone, {}, ".bias"},
+    {"time_mix_a1", "attn.a_lora.lora.0"},
+    {"time_mix_a2", "attn.a_lora.lora.2"},
+    {"time_mix_v0", "attn.v_lora.lora.2", kNone, {}, ".bias"},
+    {"time_mix_v1", "attn.v_lora.lora.0"},
+    {"time_mix_v2", "attn.v_lora.lora.2"},
+    {"time_mix_g1", "attn.g_lora.lora.0"},
+    {"time_mix_g2", "attn.g_lora.lora.2"},
+    {"time_mix_k_k", "attn.k_k", kFlat, {}, ""},
+    {"time_mix_k_a", "attn.k_a", kFlat, {}, ""},
+    {"time_mix_r_k", "attn.r_k", kFlat, {}, ""},
+    {"time_mix_key", "attn.k_proj"},
+    {"time_mix_value", "attn.v_proj"},
+    {"time_mix_receptance", "attn.r_proj"},
+    {"time_mix_ln", "attn.g_norm"},
+    {"time_mix_output", "attn.o_proj"},
+    {"channel_mix_lerp_k", "ffn.x_k", kFlat, {}, ""},
+    {"channel_mix_key", "ffn.key"},
+    {"channel_mix_value", "ffn.value"},
+};
+
 constexpr std::string_view kModel = "model.layers.", kTransformer = "transformer.h.";
 using Names = std::span<const GgufNameRow>;
 
@@ -156,6 +289,17 @@ constexpr GgufFamily kFamilies[] = {
      kFalconInLayer, true},
     {"mamba", "mamba", "MambaForCausalLM", false, false, "backbone.layers.", kMambaOutside,
      kMambaInLayer},
+    {"mamba2", "mamba2", "Mamba2ForCausalLM", false, false, "backbone.layers.", kMambaOutside,
+     kMamba2InLayer},
+    {"jamba", "jamba", "JambaForCausalLM", false, false, kModel, kJambaOutside, kJambaInLayer,
+     false, false, "feed_forward.experts.{}.{}_proj"},
+    {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", false, false, kModel, Names(),
+     kStarcoder2InLayer, true},
+    {"bert", "bert", "BertModel", false, false, "encoder.layer.", kBertOutside, kBertInLayer, true},
+    {"rwkv6", "rwkv6", "Rwkv6ForCausalLM", false, false, "rwkv.blocks.", kRwkv6Outside,
+     kRwkv6InLayer, true},
+    {"rwkv7", "rwkv7", "RWKV7ForCausalLM", false, false, kModel, kRwkv7Outside, kRwkv7InLayer, true,
+     true},
 };
 // Mixtral's files call themselves llama and have experts.
 constexpr GgufFamily kMixtral = {"llama", "mixtral", "MixtralForCausalLM", true, false,

@@ -37,6 +37,27 @@ std::optional<std::uint64_t> GgufKeys::Count(std::string_view key) {
   return first;
 }
 
+std::optional<std::vector<std::uint64_t>> GgufKeys::Counts(std::string_view key,
+                                                           std::uint64_t layers) {
+  const GgufValue* value = Find(key);
+  if (value == nullptr) return std::nullopt;
+  const bool one = !value->is_array();
+  if (!value->is_numeric() || (!one && value->count != layers)) {
+    WrongType(key, fmt::format("a whole number for each of {} layers", layers));
+    return std::nullopt;
+  }
+  std::vector<std::uint64_t> counts;
+  for (std::uint64_t i = 0; i < layers; ++i) {
+    const auto count = value->Unsigned(one ? 0 : i);
+    if (!count) {
+      WrongType(key, "of whole numbers");
+      return std::nullopt;
+    }
+    counts.push_back(*count);
+  }
+  return counts;
+}
+
 std::optional<double> GgufKeys::Number(std::string_view key) {
   const GgufValue* value = Find(key);
   if (value == nullptr) return std::nullopt;

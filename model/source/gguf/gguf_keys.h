@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "model/source/gguf/gguf.h"
@@ -22,6 +23,8 @@ class GgufKeys {
   // Whole number >= 0. An array is taken where all its values are the same (one a layer), else
   // Unsupported.
   std::optional<std::uint64_t> Count(std::string_view key);
+  // One a layer, where it is a list; a number is that of every layer.
+  std::optional<std::vector<std::uint64_t>> Counts(std::string_view key, std::uint64_t layers);
   std::optional<double> Number(std::string_view key);  // finite
   std::optional<std::string> Text(std::string_view key);
   std::optional<bool> Flag(std::string_view key);

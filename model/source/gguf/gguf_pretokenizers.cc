@@ -67,6 +67,26 @@ constexpr std::string_view kSpark =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+)";
 constexpr std::string_view kYoutu =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Letters with a case, as DeepSeek LLM's pre-tokenizer lists them; those that have a canonical form
+// of another number by their own.
+constexpr std::string_view kCasedLetters =
+    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-"
+    "ᴫᵫ"
+    "-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\\x{1F7D}ᾀ-ᾴᾶ-ᾼ\\x{1FBE}ῂ-ῄῆ-ῌῐ-\\x{1FD3}ῖ-\\x{1FDB}"
+    "ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\\x{2126}ℨ\\x{212A}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-"
+    "ꝯ"
+    "ꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-"
+    "𞥃";
+constexpr std::string_view kAsian =
+    "[一-鿿㐀-䶿\\x{F900}-\\x{FAFF}぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-"
+    "ᇿ]+";
+// Kimi K2: GPT-4o's, with words of Han characters apart.
+constexpr std::string_view kKimiK2 =
+    R"(\p{Han}+|[^
+\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])*(?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^
+\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])+(?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[
+]*|\s*[
+]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kHan = "[一-龥぀-ゟ゠-ヿ]+";
 constexpr std::string_view kWords = " ?[^(\\s|.,!?…。，、।۔،)]+";
 
@@ -96,6 +116,12 @@ enum class Kind {
   kTinyAya,
   kNoContractions,
   kLaguna,
+  kDeepseekLlm,
+  kChameleon,
+  kKimiK2,
+  kAfMoe,
+  kLines,
+  kWhitespace,
 };
 
 struct NameRow {
@@ -191,6 +217,15 @@ constexpr NameRow kNames[] = {
     {"llada-moe", Kind::kBailing},
     {"seed-coder", Kind::kSeedCoder},
     {"minicpm5", Kind::kMiniCpm5, true},
+    {"deepseek-llm", Kind::kDeepseekLlm},
+    {"chameleon", Kind::kChameleon, false, true},
+    {"kimi-k2", Kind::kKimiK2},
+    {"afmoe", Kind::kAfMoe},
+    {"granite-embed-multi-97m", Kind::kGpt4o, true},
+    {"granite-embed-multi-311m", Kind::kLines},
+    {"gemma4", Kind::kLines},
+    {"sarvam-moe", Kind::kLines},
+    {"whitespace", Kind::kWhitespace},
 };
 
 Json PreTokenizerOf(Kind kind) {
@@ -239,7 +274,8 @@ Json PreTokenizerOf(Kind kind) {
       return Sequence(
           {Split(R"(\p{N}{1,3})"), Split(kHan), Split(kSpark), Split(R"(\p{N})"), bytes});
     case Kind::kYoutu:
-      return Sequence({Split("[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]"
+      return Sequence({Split("[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-"
+                             "ヿ]"
                              "+"),
                        Split(kYoutu), bytes});
     case Kind::kSuper:
@@ -250,6 +286,24 @@ Json PreTokenizerOf(Kind kind) {
       return ByRegex(kNoContractions);
     case Kind::kLaguna:
       return Sequence({Split("[^\\n]+|[\\n]+"), Split(kQwen2), bytes});
+    case Kind::kDeepseekLlm:
+      return Sequence({Split("[\r\n]"), Split(fmt::format("\\s?[{}]+", kCasedLetters)),
+                       Split(R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)"), Split(R"(\s+$)"),
+                       Split("[一-龥ࠀ-一가-퟿]+"), Split(R"(\p{N}+)"), bytes});
+    case Kind::kChameleon:
+      return Sequence({Split("<sentinel:[0-9]+>"), Split("(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z"),
+                       Split(R"([\t\n]|    |  )"), Split(R"(\p{N})"),
+                       Split(R"([\p{P}!-/:-@\[-`{-~])"), ByteLevel(true)});
+    case Kind::kKimiK2:
+      return ByRegex(kKimiK2);
+    case Kind::kAfMoe:
+      // Digits in threes from the right.
+      return Sequence({Split(R"(\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N})))"), Split(kAsian),
+                       Split(kDeepseekV3), bytes});
+    case Kind::kLines:
+      return Split("[^\\n]+|[\\n]+");
+    case Kind::kWhitespace:
+      return {{"type", "WhitespaceSplit"}};
   }
   return nullptr;
 }
@@ -261,9 +315,15 @@ Result<GgufPreTokenizer> MakePreTokenizer(const std::string& name) {
     if (row.name != name) continue;
     GgufPreTokenizer result;
     result.pre_tokenizer = PreTokenizerOf(row.kind);
-    if (row.kind == Kind::kQwen2) result.normalizer = {{"type", "NFC"}};
+    // Qwen's own files compose characters first; llama.cpp leaves that out.
+    for (const std::string_view qwen : {"qwen2", "deepseek-r1-qwen", "f2llmv2"})
+      if (name == qwen) result.normalizer = {{"type", "NFC"}};
     result.ignore_merges = row.ignore_merges;
     result.add_bos = row.add_bos;
+    result.always_bos = name == "gemma4" || name == "granite-embed-multi-311m";
+    using enum GgufPreTokenizer::Alphabet;
+    if (row.kind == Kind::kLines) result.alphabet = kMarkedSpaces;
+    if (row.kind == Kind::kWhitespace) result.alphabet = kNoSpaces;
     return result;
   }
   return Unsupported(fmt::format("pre-tokenizer '{}' (tokenizer.ggml.pre) is not supported", name));

@@ -1,4 +1,4 @@
-// tokenizer.ggml.pre: which pre-tokenizer a byte-level vocabulary was trained with.
+// tokenizer.ggml.pre: which pre-tokenizer a BPE vocabulary was trained with.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,6 +13,10 @@ struct GgufPreTokenizer {
   nlohmann::json normalizer;     // null: none
   bool ignore_merges = false;    // a piece that is in the vocabulary is one token
   bool add_bos = false;          // where the file does not say
+  bool always_bos = false;       // whatever the file says
+  // What tokens are made of: bytes as GPT-2 writes them; characters, with a mark for each space; or
+  // characters without any space.
+  enum class Alphabet { kBytes, kMarkedSpaces, kNoSpaces } alphabet = Alphabet::kBytes;
 };
 
 // Unsupported names an unknown one.

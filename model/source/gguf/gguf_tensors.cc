@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <initializer_list>
 #include <map>
 #include <optional>
@@ -56,6 +57,7 @@ class Placer {
         family_(family),
         mixtral_(std::string_view(family.model_type) == "mixtral"),
         two_norms_(config.value("num_ln_in_parallel_attn", 0) == 2),
+        rescale_every_(config.value("rescale_every", std::uint64_t{0})),
         sizes_(SizesOf(config)) {}
 
   Result<std::vector<GgufPlace>> Place() {
@@ -70,10 +72,11 @@ class Placer {
   Status PlaceExperts(const GgufTensor& tensor, const ExpertName& expert, const std::string& layer);
   // Of the tensor's first dimension, a tensor each; `name` says how they are called.
   template <typename Name>
-  Status Split(const GgufTensor& tensor, Name name);
+  Status Split(const GgufTensor& tensor, Name name, GgufChange change = GgufChange::kNone);
   Status Add(const GgufTensor& tensor, std::string name, std::string_view module,
-             GgufChange change = GgufChange::kNone);
-  Status Change(const GgufTensor& tensor, std::string_view module, GgufPlace& place);
+             GgufChange change = GgufChange::kNone, std::uint64_t layer = 0);
+  Status Change(const GgufTensor& tensor, std::string_view module, std::uint64_t layer,
+                GgufPlace& place);
   Status Unknown(const GgufTensor& tensor) const {
     return Unsupported(fmt::format("tensor '{}' has no known place in architecture '{}'",
                                    tensor.name, family_.architecture));
@@ -82,12 +85,19 @@ class Placer {
   const Gguf& gguf_;
   const GgufFamily& family_;
   bool mixtral_, two_norms_;
+  std::uint64_t rescale_every_;
   HeadSizes sizes_;
   std::vector<GgufPlace> places_;
 };
 
+// Mamba-2 has one number a head, which the file has as a column.
+bool IsColumnOfLogs(const GgufPlace& place) {
+  return place.change == GgufChange::kLogNegative && place.shape.size() == 2 && place.shape[1] == 1;
+}
+
 // What the change needs to know, and the shape it leads to.
-Status Placer::Change(const GgufTensor& tensor, std::string_view module, GgufPlace& place) {
+Status Placer::Change(const GgufTensor& tensor, std::string_view module, std::uint64_t layer,
+                      GgufPlace& place) {
   const std::uint64_t rows = place.shape.front(), head_dim = sizes_.head_dim;
   if (place.change == GgufChange::kNone && family_.permuted &&
       (module == "attn_q" || module == "attn_k")) {
@@ -119,12 +129,24 @@ Status Placer::Change(const GgufTensor& tensor, std::string_view module, GgufPla
   } else if (place.change == GgufChange::kRow) {
     if (place.shape.size() == 1) place.shape = {1, place.shape[0]};
     place.change = GgufChange::kNone;
+  } else if (place.change == GgufChange::kFlat || IsColumnOfLogs(place)) {
+    std::uint64_t elements = 1;
+    for (const std::uint64_t n : place.shape) elements *= n;
+    place.shape = {elements};
+    if (place.change == GgufChange::kFlat) place.change = GgufChange::kNone;
+  } else if (place.change == GgufChange::kTwice) {
+    const std::uint64_t halved = rescale_every_ == 0 ? 0 : layer / rescale_every_;
+    if (halved > 100)
+      return Corruption(
+          fmt::format("metadata: weights of layer {} are halved {} times", layer, halved));
+    place.factor = std::ldexp(1.0f, static_cast<int>(halved));
+    if (halved == 0) place.change = GgufChange::kNone;
   }
   return OkStatus();
 }
 
 Status Placer::Add(const GgufTensor& tensor, std::string name, std::string_view module,
-                   GgufChange change) {
+                   GgufChange change, std::uint64_t layer) {
   GgufPlace place;
   place.name = std::move(name);
   place.shape = tensor.shape;
@@ -133,13 +155,13 @@ Status Placer::Add(const GgufTensor& tensor, std::string name, std::string_view 
   place.bytes = tensor.bytes;
   place.part = tensor.part;
   place.change = change;
-  INGOT_TRY(Change(tensor, module, place));
+  INGOT_TRY(Change(tensor, module, layer, place));
   places_.push_back(std::move(place));
   return OkStatus();
 }
 
 template <typename Name>
-Status Placer::Split(const GgufTensor& tensor, Name name) {
+Status Placer::Split(const GgufTensor& tensor, Name name, GgufChange change) {
   if (tensor.shape.size() < 2 || tensor.shape[0] == 0) return Unknown(tensor);
   GgufTensor one = tensor;
   const std::uint64_t count = tensor.shape[0];
@@ -148,7 +170,7 @@ Status Placer::Split(const GgufTensor& tensor, Name name) {
   if (count > 65536)
     return Unsupported(fmt::format("tensor '{}': {} experts or heads", tensor.name, count));
   for (std::uint64_t i = 0; i < count; ++i, one.offset += one.bytes)
-    INGOT_TRY(Add(one, name(i), ""));
+    INGOT_TRY(Add(one, name(i), "", change));
   return OkStatus();
 }
 
@@ -156,7 +178,8 @@ Status Placer::PlaceExperts(const GgufTensor& tensor, const ExpertName& expert,
                             const std::string& layer) {
   const auto name = [&](std::uint64_t index) {
     if (!mixtral_)
-      return fmt::format("{}.mlp.experts.{}.{}_proj.weight", layer, index, expert.part);
+      return fmt::format("{}.{}.weight", layer,
+                         fmt::format(fmt::runtime(family_.experts), index, expert.part));
     const char* matrix = expert.part == "gate" ? "w1" : expert.part == "up" ? "w3" : "w2";
     return fmt::format("{}.block_sparse_moe.experts.{}.{}.weight", layer, index, matrix);
   };
@@ -177,13 +200,26 @@ Status Placer::PlaceInLayer(const GgufTensor& tensor, std::string_view layer,
   std::string_view hf = row->hf;
   // Falcon of 40B: the norm of the MLP comes first in the file.
   if (two_norms_ && module == "attn_norm") hf = "ln_mlp";
-  if (row->change == GgufChange::kSplitRows) {
-    const std::size_t at = hf.find("{}");
-    return Split(tensor, [&](std::uint64_t i) {
-      return fmt::format("{}.{}{}{}{}", prefix, hf.substr(0, at), i, hf.substr(at + 2), suffix);
-    });
+  const std::string ending(row->suffix == "*" ? std::string_view(suffix) : row->suffix);
+  if (family_.skips_first_values && *index == 0 && module.starts_with("time_mix_v") &&
+      module.size() == std::string_view("time_mix_v0").size())
+    return OkStatus();
+  const std::size_t at = hf.find("{}");
+  if (at == std::string_view::npos)
+    return Add(tensor, fmt::format("{}.{}{}", prefix, hf, ending), module, row->change, *index);
+  GgufTensor rows = tensor;
+  if (!row->parts.empty()) {
+    // Dimensions of 1 say nothing.
+    std::erase(rows.shape, std::uint64_t{1});
+    if (rows.shape.size() != 2 || rows.shape[0] != row->parts.size()) return Unknown(tensor);
   }
-  return Add(tensor, fmt::format("{}.{}{}", prefix, hf, suffix), module, row->change);
+  const auto name = [&](std::uint64_t i) {
+    const std::string part = row->parts.empty() ? std::to_string(i) : std::string(1, row->parts[i]);
+    return fmt::format("{}.{}{}{}{}", prefix, hf.substr(0, at), part, hf.substr(at + 2), ending);
+  };
+  return Split(
+      rows, name,
+      row->change == GgufChange::kTransposeEach ? GgufChange::kTranspose : GgufChange::kNone);
 }
 
 Status Placer::PlaceOne(const GgufTensor& tensor) {

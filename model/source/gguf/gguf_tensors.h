@@ -24,6 +24,7 @@ struct GgufPlace {
   std::uint64_t head_rows = 0;    // kUnpermute, kGroupHeads: rows (elements of a vector) of a head
   std::uint64_t groups = 0;       // kGroupHeads: groups of heads, each with a key and a value
   std::uint64_t group_heads = 0;  // heads of q in each
+  float factor = 1;               // kTwice: of every weight, a power of 2
 };
 
 // kGroupHeads: the row of the file that row `row` on Hugging Face is.

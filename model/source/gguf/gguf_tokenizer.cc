@@ -12,7 +12,7 @@
 
 #include "model/source/gguf/gguf_keys.h"
 #include "model/source/gguf/gguf_pretokenizers.h"
-#include "model/text/utf8.h"
+#include "model/source/gguf/gguf_vocabularies.h"
 
 namespace ingot::model {
 namespace {
@@ -20,33 +20,9 @@ namespace {
 using Json = nlohmann::json;
 using Assets = std::map<std::string, std::string>;
 
-enum TokenKind : std::uint64_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6,
-};
-
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
-constexpr std::size_t kMaxMergedBytes = 256;             // of a piece that merges can build
-
-// A JSON string. REQUIRES: valid UTF-8.
-void AppendJsonText(std::string_view text, std::string& out) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
+constexpr const char* kRwkvFile = "rwkv_vocab_v20230424.txt";
+constexpr std::size_t kMaxMergedBytes = 256;  // of a piece that merges can build
 
 // One more pair of the list that `out` ends in.
 void AppendMerge(std::string_view left, std::string_view right, std::string& out) {
@@ -59,12 +35,6 @@ void AppendMerge(std::string_view left, std::string_view right, std::string& out
 
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-bool IsUtf8(std::string_view text) {
-  std::string storage;
-  const std::string_view repaired = RepairUtf8(text, storage);
-  return repaired == text;
 }
 
 // Characters of valid UTF-8.
@@ -80,25 +50,27 @@ class TokenizerMaker {
 
  private:
   Status ReadVocabulary();
-  Status MakeByteLevel();
+  Status MakeVocabulary(std::string_view model);
+  Status MakeBpe(std::string_view model);
+  void MakeBpeOfCharacters(const GgufPreTokenizer& pre);
+  Result<Assets> MakeRwkv();
+  Result<Assets> MakeUnigram();
   Status MakeSentencePiece();
   std::string MergesFromScores(const GgufValue& scores) const;
   Json AddedTokens() const;
   void AddPostProcessor(bool add_bos, bool add_eos);
+  void AddPostProcessor(std::optional<std::uint64_t> bos, std::optional<std::uint64_t> eos);
   std::optional<std::uint64_t> SpecialId(std::string_view key);
   Json TokenizerConfig();
   Json GenerationConfig();
   std::string WithBulk(std::string text) const;
 
-  TokenKind KindOf(std::size_t id) const {
-    const auto kind = kinds_ == nullptr ? kNormal : kinds_->Unsigned(id).value_or(kNormal);
-    return static_cast<TokenKind>(kind);
-  }
   std::string TokenText(std::uint64_t id) const { return std::string(tokens_->texts[id]); }
+  GgufTokenKind KindOf(std::size_t id) const { return all_.KindOf(id); }
 
   GgufKeys keys_;
+  GgufTokens all_;
   const GgufValue* tokens_ = nullptr;
-  const GgufValue* kinds_ = nullptr;
   Json json_ = Json::object();  // tokenizer.json without vocabulary and merges, which are its bulk:
   std::string vocabulary_;      // their JSON
   std::string merges_;
@@ -107,17 +79,12 @@ class TokenizerMaker {
 };
 
 Status TokenizerMaker::ReadVocabulary() {
-  tokens_ = keys_.Texts("tokenizer.ggml.tokens");
-  kinds_ = keys_.Numbers("tokenizer.ggml.token_type");
-  INGOT_TRY(keys_.status());
-  if (tokens_ == nullptr) return Corruption("metadata key 'tokenizer.ggml.tokens' is missing");
-  if (kinds_ != nullptr && kinds_->count != tokens_->count)
-    return Corruption(fmt::format("{} token types for {} tokens", kinds_->count, tokens_->count));
+  INGOT_ASSIGN(all_, ReadGgufTokens(keys_));
+  tokens_ = all_.texts;
   ids_.reserve(tokens_->texts.size());
   vocabulary_ = "{";
   for (std::size_t id = 0; id < tokens_->texts.size(); ++id) {
     const std::string_view token = tokens_->texts[id];
-    if (!IsUtf8(token)) return Corruption(fmt::format("token {} is not UTF-8", id));
     if (!ids_.emplace(token, id).second) continue;
     if (vocabulary_.size() > 1) vocabulary_ += ',';
     AppendJsonText(token, vocabulary_);
@@ -145,7 +112,8 @@ Status TokenizerMaker::ReadVocabulary() {
 Json TokenizerMaker::AddedTokens() const {
   Json added = Json::array();
   for (std::size_t id = 0; id < tokens_->texts.size(); ++id) {
-    const TokenKind kind = KindOf(id);
+    using enum GgufTokenKind;
+    const GgufTokenKind kind = KindOf(id);
     if (kind != kUnknown && kind != kControl && kind != kUserDefined) continue;
     if (tokens_->texts[id].empty()) continue;
     added.push_back({{"id", id},
@@ -166,10 +134,14 @@ std::optional<std::uint64_t> TokenizerMaker::SpecialId(std::string_view key) {
 }
 
 void TokenizerMaker::AddPostProcessor(bool add_bos, bool add_eos) {
-  const auto bos = SpecialId("tokenizer.ggml.bos_token_id");
-  const auto eos = SpecialId("tokenizer.ggml.eos_token_id");
-  add_bos_ = add_bos && bos;
-  add_eos_ = add_eos && eos;
+  AddPostProcessor(add_bos ? SpecialId("tokenizer.ggml.bos_token_id") : std::nullopt,
+                   add_eos ? SpecialId("tokenizer.ggml.eos_token_id") : std::nullopt);
+}
+
+void TokenizerMaker::AddPostProcessor(std::optional<std::uint64_t> bos,
+                                      std::optional<std::uint64_t> eos) {
+  add_bos_ = bos.has_value();
+  add_eos_ = eos.has_value();
   if (!add_bos_ && !add_eos_) return;
   Json single = Json::array(), pair = Json::array(), tokens = Json::object();
   const auto special = [&](std::uint64_t id, int type) -> Json {
@@ -192,18 +164,38 @@ void TokenizerMaker::AddPostProcessor(bool add_bos, bool add_eos) {
                              {"special_tokens", std::move(tokens)}};
 }
 
-Status TokenizerMaker::MakeByteLevel() {
+// Pieces are characters, as SentencePiece has them, and merges are given.
+void TokenizerMaker::MakeBpeOfCharacters(const GgufPreTokenizer& pre) {
+  Json& model = json_["model"];
+  model["byte_fallback"] = true;
+  model["fuse_unk"] = true;
+  const Json fuse = {{"type", "Fuse"}}, bytes = {{"type", "ByteFallback"}};
+  Json decoders = Json::array({bytes, fuse});
+  if (pre.alphabet == GgufPreTokenizer::Alphabet::kMarkedSpaces) {
+    json_["normalizer"] = {
+        {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}};
+    const Json to_space = {
+        {"type", "Replace"}, {"pattern", {{"String", kSpaceMark}}}, {"content", " "}};
+    decoders = Json::array({to_space, bytes, fuse});
+  } else if (keys_.Flag("tokenizer.ggml.normalizer.lowercase").value_or(false)) {
+    json_["normalizer"] = {{"type", "Lowercase"}};
+  }
+  json_["decoder"] = {{"type", "Sequence"}, {"decoders", std::move(decoders)}};
+}
+
+Status TokenizerMaker::MakeBpe(std::string_view model) {
   const GgufValue* merges = keys_.Texts("tokenizer.ggml.merges");
   INGOT_TRY(keys_.status());
   if (merges == nullptr) return Corruption("metadata key 'tokenizer.ggml.merges' is missing");
   INGOT_ASSIGN(GgufPreTokenizer pre,
-               MakePreTokenizer(keys_.Text("tokenizer.ggml.pre").value_or("")));
+               MakePreTokenizer(model == "gpt2" ? keys_.Text("tokenizer.ggml.pre").value_or("")
+                                                : std::string(model)));
   std::string joined;
   merges_ = "[";
   for (std::size_t i = 0; i < merges->texts.size(); ++i) {
     const std::string_view merge = merges->texts[i];
     const std::size_t space = merge.find(' ', 1);
-    if (space == std::string_view::npos || !IsUtf8(merge))
+    if (space == std::string_view::npos || !IsWholeUtf8(merge))
       return Corruption(fmt::format("merge {} is not two tokens", i));
     const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
     joined.assign(left);
@@ -215,12 +207,17 @@ Status TokenizerMaker::MakeByteLevel() {
   merges_ += ']';
   json_["normalizer"] = std::move(pre.normalizer);
   json_["pre_tokenizer"] = std::move(pre.pre_tokenizer);
-  json_["decoder"] = {{"type", "ByteLevel"},
-                      {"add_prefix_space", true},
-                      {"trim_offsets", true},
-                      {"use_regex", true}};
+  if (pre.alphabet == GgufPreTokenizer::Alphabet::kBytes)
+    json_["decoder"] = {{"type", "ByteLevel"},
+                        {"add_prefix_space", true},
+                        {"trim_offsets", true},
+                        {"use_regex", true}};
+  else
+    MakeBpeOfCharacters(pre);
   json_["model"]["ignore_merges"] = pre.ignore_merges;
-  AddPostProcessor(keys_.Flag("tokenizer.ggml.add_bos_token").value_or(pre.add_bos),
+  // Early files of Gemma 4 say that there is none, and were trained with one.
+  const bool says = keys_.Flag("tokenizer.ggml.add_bos_token").value_or(pre.add_bos);
+  AddPostProcessor(says || pre.always_bos,
                    keys_.Flag("tokenizer.ggml.add_eos_token").value_or(false));
   return keys_.status();
 }
@@ -234,7 +231,8 @@ std::string TokenizerMaker::MergesFromScores(const GgufValue& scores) const {
     std::string_view left, right;
   };
   const auto merges_with = [&](std::size_t id) {
-    const TokenKind kind = KindOf(id);
+    using enum GgufTokenKind;
+    const GgufTokenKind kind = KindOf(id);
     return kind == kNormal || kind == kUserDefined || kind == kUnused;
   };
   std::unordered_map<std::string_view, std::size_t> ids;
@@ -285,7 +283,7 @@ Status TokenizerMaker::MakeSentencePiece() {
   model["byte_fallback"] = true;
   model["fuse_unk"] = true;
   for (std::size_t id = 0; id < tokens_->texts.size() && model["unk_token"].is_null(); ++id)
-    if (KindOf(id) == kUnknown) model["unk_token"] = tokens_->texts[id];
+    if (KindOf(id) == GgufTokenKind::kUnknown) model["unk_token"] = tokens_->texts[id];
   const Json to_mark = {
       {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}};
   const Json to_space = {
@@ -312,7 +310,9 @@ Json TokenizerMaker::TokenizerConfig() {
       {"bos_token", "tokenizer.ggml.bos_token_id"},
       {"eos_token", "tokenizer.ggml.eos_token_id"},
       {"unk_token", "tokenizer.ggml.unknown_token_id"},
-      {"pad_token", "tokenizer.ggml.padding_token_id"}};
+      {"pad_token", "tokenizer.ggml.padding_token_id"},
+      {"sep_token", "tokenizer.ggml.seperator_token_id"},
+      {"mask_token", "tokenizer.ggml.mask_token_id"}};
   for (const auto& [name, key] : kTokens)
     if (const auto id = SpecialId(key)) config[name] = TokenText(*id);
   if (const auto chat = keys_.Text("tokenizer.chat_template")) config["chat_template"] = *chat;
@@ -342,20 +342,58 @@ std::string TokenizerMaker::WithBulk(std::string text) const {
     text.replace(at + key.size(), empty.size(), bulk);
   };
   put("\"vocab\":", "{}", vocabulary_);
-  put("\"merges\":", "[]", merges_);
+  if (!merges_.empty()) put("\"merges\":", "[]", merges_);
   return text;
+}
+
+Status TokenizerMaker::MakeVocabulary(std::string_view model) {
+  if (model == "gpt2" || model == "gemma4" || model == "whitespace") return MakeBpe(model);
+  if (model == "llama") return MakeSentencePiece();
+  if (model == "bert") {
+    INGOT_ASSIGN(const GgufWordPiece made, MakeGgufWordPiece(keys_, all_, json_));
+    vocabulary_ = made.vocabulary;
+    AddPostProcessor(made.begin, made.end);
+    return keys_.status();
+  }
+  return Unsupported(
+      fmt::format("tokenizer model '{}' is not supported (known: gpt2, gemma4, whitespace, llama, "
+                  "bert, t5, rwkv)",
+                  model));
+}
+
+Result<Assets> TokenizerMaker::MakeRwkv() {
+  INGOT_ASSIGN(all_, ReadGgufTokens(keys_));
+  tokens_ = all_.texts;
+  Assets assets;
+  INGOT_ASSIGN(assets[kRwkvFile], MakeRwkvVocabulary(all_));
+  assets["generation_config.json"] = Dump(GenerationConfig());
+  if (const auto chat = keys_.Text("tokenizer.chat_template"))
+    assets["tokenizer_config.json"] = Dump({{"chat_template", *chat}});
+  INGOT_TRY(keys_.status());
+  return assets;
+}
+
+Result<Assets> TokenizerMaker::MakeUnigram() {
+  INGOT_ASSIGN(all_, ReadGgufTokens(keys_));
+  tokens_ = all_.texts;
+  Assets assets;
+  INGOT_ASSIGN(assets["tokenizer.model"], MakeGgufUnigram(keys_, all_));
+  add_bos_ = keys_.Flag("tokenizer.ggml.add_bos_token").value_or(false);
+  add_eos_ = keys_.Flag("tokenizer.ggml.add_eos_token").value_or(true);
+  assets["tokenizer_config.json"] = Dump(TokenizerConfig());
+  assets["generation_config.json"] = Dump(GenerationConfig());
+  INGOT_TRY(keys_.status());
+  return assets;
 }
 
 Result<Assets> TokenizerMaker::Make() {
   const auto model = keys_.Text("tokenizer.ggml.model");
   INGOT_TRY(keys_.status());
   if (!model || *model == "no_vocab" || *model == "none") return Assets();
-  const bool byte_level = *model == "gpt2";
-  if (!byte_level && *model != "llama")
-    return Unsupported(
-        fmt::format("tokenizer model '{}' is not supported (known: gpt2, llama)", *model));
+  if (*model == "rwkv") return MakeRwkv();
+  if (*model == "t5") return MakeUnigram();
   INGOT_TRY(ReadVocabulary());
-  INGOT_TRY(byte_level ? MakeByteLevel() : MakeSentencePiece());
+  INGOT_TRY(MakeVocabulary(*model));
   Assets assets;
   assets["tokenizer.json"] = WithBulk(Dump(json_));
   assets["tokenizer_config.json"] = Dump(TokenizerConfig());

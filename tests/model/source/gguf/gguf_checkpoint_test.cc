@@ -273,7 +273,7 @@ TEST(GgufCheckpoint, NamesWhatIsWrong) {
       {GgufBuilder().Text("general.architecture", "clip").Bytes(), StatusCode::kUnsupported,
        "GGUF architecture 'clip' is not supported (known: llama, mistral, qwen2, qwen2moe, qwen3, "
        "qwen3moe, phi3, gemma, gemma2, gemma3, granite, olmo, olmo2, olmoe, stablelm, phi2, gpt2, "
-       "gptneox, bloom, falcon, mamba)"},
+       "gptneox, bloom, falcon, mamba, mamba2, jamba, starcoder2, bert, rwkv6, rwkv7)"},
       {GgufBuilder().Text("general.architecture", "llama").Bytes(), StatusCode::kCorruption,
        "metadata key 'llama.embedding_length' is missing"},
       {Sized("llama").Count("split.count", 3).Bytes(), StatusCode::kNotFound,
@@ -293,8 +293,9 @@ TEST(GgufCheckpoint, NamesWhatIsWrong) {
       {Sized("llama").Tensor("blk.0.attn_q.weight", {9, 16}, 0, Ones(144)).Bytes(),
        StatusCode::kCorruption,
        "tensor 'blk.0.attn_q.weight': 9 rows are no whole heads of 8 rows"},
-      {vocabulary("bert").Bytes(), StatusCode::kUnsupported,
-       "tokenizer model 'bert' is not supported (known: gpt2, llama)"},
+      {vocabulary("plamo2").Bytes(), StatusCode::kUnsupported,
+       "tokenizer model 'plamo2' is not supported (known: gpt2, gemma4, whitespace, llama, bert, "
+       "t5, rwkv)"},
       {vocabulary("llama").Bytes(), StatusCode::kCorruption, "0 token scores for 3 tokens"},
       {vocabulary("gpt2").Bytes(), StatusCode::kCorruption,
        "metadata key 'tokenizer.ggml.merges' is missing"},

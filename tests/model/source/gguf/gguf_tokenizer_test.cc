@@ -1,8 +1,10 @@
 // Vocabularies of GGUF files, through the tokenizer.json made from them, against llama.cpp's ids.
 #include "model/source/gguf/gguf_tokenizer.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -56,6 +58,42 @@ TEST(GgufTokenizer, SentencePieceVocabulary) {
   CheckVocabulary(path);
 }
 
+// Vocabularies of tools/fixtures/make_gguf_vocabularies.py: every line of the torture text is what
+// llama.cpp makes of it, or of BERT's the tokenizers package.
+TEST(GgufTokenizer, EveryModelGivesTheReferencesIds) {
+  const std::string folder = INGOT_SOURCE_DIR "/tests/fixtures/gguf/vocabularies/";
+  const nlohmann::json expected = nlohmann::json::parse(ReadAll(folder + "ids.json"));
+  EXPECT_EQ(expected.size(), 6u);
+  const std::string text = ReadAll(INGOT_SOURCE_DIR "/tests/fixtures/torture.txt");
+  for (const auto& [name, want] : expected.items()) {
+    SCOPED_TRACE(name);
+    const auto opened = Checkpoint::Open(folder + name + ".gguf");
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    const auto tokenizer = Tokenizer::FromAssets((*opened)->assets());
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+    const auto but = want["but"].get<std::vector<std::size_t>>();
+    EXPECT_LE(but.size(), 60u);
+    for (const bool around : {false, true}) {
+      std::uint64_t digest = 0xcbf29ce484222325;
+      const auto take = [&](std::uint32_t value) {
+        for (int i = 0; i < 4; ++i) digest = (digest ^ (value >> 8 * i & 255)) * 0x100000001b3;
+      };
+      std::size_t lines = 0;
+      for (std::size_t begin = 0; begin <= text.size(); ++lines) {
+        const std::size_t end = std::min(text.find('\n', begin), text.size());
+        const std::string line = text.substr(begin, end - begin);
+        begin = end + 1;
+        if (std::count(but.begin(), but.end(), lines) != 0) continue;
+        const auto ids = Encoded(**tokenizer, line, around);
+        take(static_cast<std::uint32_t>(ids.size()));
+        for (const TokenId id : ids) take(static_cast<std::uint32_t>(id));
+      }
+      EXPECT_GT(lines, 1800u);
+      EXPECT_EQ(fmt::format("{:016x}", digest), want[around ? "around" : "plain"]);
+    }
+  }
+}
+
 GgufBuilder ByteLevel(const std::string& pre) {
   GgufBuilder b;
   b.Text("general.architecture", "gpt2").Text("tokenizer.ggml.model", "gpt2");
@@ -100,7 +138,8 @@ TEST(GgufTokenizer, SpecialTokensAndBos) {
 
 TEST(GgufTokenizer, EveryPreTokenizerIsUnderstood) {
   for (const char* name : {"gpt-2", "llama-bpe", "qwen2", "smollm", "tekken", "gpt-4o",
-                           "deepseek-coder", "deepseek-v3"}) {
+                           "deepseek-coder", "deepseek-v3", "deepseek-llm", "chameleon", "kimi-k2",
+                           "afmoe", "granite-embed-multi-97m"}) {
     const std::string file = ByteLevel(name).Bytes();
     const auto gguf = ParseGguf(AsBytes(file));
     ASSERT_TRUE(gguf.ok());
