@@ -94,6 +94,27 @@ void RestoreShape(std::string_view model_type, OutputTensor& output) {
     output.shape.insert(output.shape.begin(), 2, 1);
 }
 
+// Transformers' name of a tensor of RWKV-4 as the original project calls it; `name` itself where it
+// has no other.
+std::string NameInTransformers(std::string_view model_type, const std::string& name) {
+  if (model_type != "rwkv") return name;
+  if (name == "emb.weight") return "rwkv.embeddings.weight";
+  if (name.starts_with("ln_out.")) return "rwkv." + name;
+  if (!name.starts_with("blocks.")) return name;
+  constexpr std::pair<std::string_view, std::string_view> kParts[] = {
+      {".ln0.", ".pre_ln."},
+      {".att.", ".attention."},
+      {".ffn.", ".feed_forward."},
+      {".time_mix_k", ".time_mix_key"},
+      {".time_mix_v", ".time_mix_value"},
+      {".time_mix_r", ".time_mix_receptance"}};
+  std::string renamed = "rwkv." + name;
+  for (const auto& [from, to] : kParts)
+    if (const std::size_t at = renamed.find(from); at != std::string::npos)
+      renamed.replace(at, from.size(), to);
+  return renamed;
+}
+
 // The other name of an encoder's output bias, which transformers ties to the first and reads it
 // by; empty for other tensors.
 std::string TiedName(std::string_view name) {
@@ -179,8 +200,11 @@ class Exporter {
       for (const std::uint64_t n : record.shape) output.bytes *= n;
       const Json& config = reader_.manifest().config;
       const auto type = config.find("model_type");
-      if (type != config.end() && type->is_string())
-        RestoreShape(type->get_ref<const std::string&>(), output);
+      if (type != config.end() && type->is_string()) {
+        const std::string& model_type = type->get_ref<const std::string&>();
+        output.name = NameInTransformers(model_type, record.name);
+        RestoreShape(model_type, output);
+      }
       Add(record, std::move(output));
     }
     AddTiedNames();
