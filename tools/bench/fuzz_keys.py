@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Varies every key of every family's config.json, and compares ingot's logits with those of transformers.
 
-usage: fuzz_keys.py LOGITS [FAMILY...] [--pairs N] [--seed S] [--keep DIR] [-v]
+usage: fuzz_keys.py LOGITS [FAMILY...] [--pairs N] [--random N] [--seed S] [--keep DIR] [-v]
 
 LOGITS is build/<preset>/bin/logits. For each family a tiny random model is made; then, one at a time, each
 key of its config class gets other values, and so do keys that other families have or that configs on the Hub
 carry (FOREIGN); --pairs N adds N random pairs of such changes a family. Weights are drawn for the shapes that
-the changed config asks for. Each case ends as one of
+the changed config asks for. --random N makes N fixtures instead, by turns of each family, and deals all changes of the
+family's keys to its fixtures, so that each has many at once and every key is in one; what transformers does not take
+beside the others is put back. Each case ends as one of
 
   equal      relative error of the logits at most 1e-4
   refused    ingot refuses, and its message names the key
@@ -42,6 +44,7 @@ STRICTER = {"use_bidirectional_attention", "per_layer_config", "position_embeddi
             "hidden_activation", "activation", "activation_function"}
 # What a message may say instead of the key's name.
 ALSO = {"num_attention_heads": "a head's", "hidden_size": "a head's"}
+KNOWN_ACTIVATIONS = {"silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "relu"}
 VOCAB, LENGTH = 48, 40
 TOKENS = dict(vocab_size=VOCAB, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 USUAL = dict(TOKENS, hidden_size=24, intermediate_size=44, num_hidden_layers=3, num_attention_heads=6,
@@ -75,6 +78,7 @@ BASES = {
     "bloom": dict(TOKENS, hidden_size=24, n_layer=2, n_head=3),
     "falcon": {k: v for k, v in USUAL.items() if k != "intermediate_size"},
     "stablelm": dict(USUAL, num_attention_heads=3, num_key_value_heads=1),
+    "starcoder2": GROUPED,
     "bert": ENCODER, "roberta": ENCODER,
     "distilbert": dict(TOKENS, dim=24, hidden_dim=44, n_layers=2, n_heads=3, max_position_embeddings=64),
     "mamba": MAMBA, "falcon_mamba": MAMBA,
@@ -304,11 +308,75 @@ def one(args, family, pairs, folder, base_logits):
     return ("equal" if off <= MAX_ERROR else "DIFFERENT"), f"{off:.1e}{note}"
 
 
+def dealt(family, fixtures, seed):
+    """Lists of (key, value), one a fixture: all changes of the family, none of a key twice in one."""
+    own = CONFIG_MAPPING[family](**BASES[family]).to_dict()
+    cases = [pairs for pairs in changes(family) if any(key in own for key, _ in pairs)]
+    # An activation that is refused says nothing of what is beside it: one of each kind of key is enough.
+    acts = [p for p in cases if p[0][0] in ("hidden_act", "hidden_activation", "activation", "activation_function")]
+    unknown = [p for p in acts if p[0][1] not in KNOWN_ACTIVATIONS]
+    cases = [p for p in cases if p not in unknown[1:]]
+    random.Random(f"{seed} {family} dealt").shuffle(cases)
+    hands = [[] for _ in range(fixtures)]
+    for i, pairs in enumerate(cases):
+        for step in range(fixtures):
+            hand = hands[(i + step) % fixtures]
+            if not {k for k, _ in pairs} & {k for k, _ in hand}:
+                hand.extend(pairs)
+                break
+    return hands
+
+
+def compatible(family, pairs):
+    """Those of the changes that the reference takes together, the earlier ones first."""
+    auto = transformers.AutoModelForMaskedLM if family in MASKED else transformers.AutoModelForCausalLM
+    kept = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        for pair in pairs:
+            try:
+                (folder / "config.json").write_text(json.dumps(raw_config(family, kept + [pair])))
+                config = transformers.AutoConfig.from_pretrained(folder)
+                attention = "sdpa" if getattr(config, "alibi", False) else "eager"
+                model = auto.from_config(config, attn_implementation=attention).float().eval()
+                with torch.no_grad():
+                    finite = model(torch.tensor([IDS]), use_cache=False, return_dict=True).logits.isfinite().all()
+            except Exception:  # whatever it is, the reference does not run this
+                continue
+            if finite:
+                kept.append(pair)
+    return kept
+
+
+def run_random(args, families, folder):
+    total, refusals = collections.Counter(), collections.Counter()
+    seen = collections.defaultdict(set)
+    for at, family in enumerate(families):
+        share = args.random // len(families) + (at < args.random % len(families))
+        for number, hand in enumerate(dealt(family, share, args.seed)):
+            pairs = compatible(family, hand)
+            kind, text = one(args, family, pairs, folder, None)
+            total[kind] += 1
+            seen[family] |= {k for k, _ in pairs}
+            if kind == "refused":
+                refusals[next((k for k, _ in pairs if re.search(rf"\b{re.escape(k)}\b", text)), "?")] += 1
+            if kind.isupper() or args.v:
+                print(f"  {kind:9} {family} {number}: {json.dumps(dict(pairs))}: {text}", flush=True)
+            if kind.isupper() and args.keep:
+                shutil.copytree(folder, pathlib.Path(args.keep) / f"{family}-random-{number}", dirs_exist_ok=True)
+        own = set(CONFIG_MAPPING[family](**BASES[family]).to_dict())
+        print(f"{family}: {share} fixtures, {len(seen[family] & own)} keys of its class varied", flush=True)
+    print("all: " + ", ".join(f"{v} {k}" for k, v in sorted(total.items())) +
+          "; refused by " + ", ".join(f"{k} ({v})" for k, v in refusals.most_common()))
+    return 1 if any(k.isupper() for k in total) else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("logits")
     parser.add_argument("families", nargs="*")
     parser.add_argument("--pairs", type=int, default=0, help="random pairs of changes a family")
+    parser.add_argument("--random", type=int, default=0, help="fixtures with many keys changed, in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keys", help="only changes of keys that match this expression")
     parser.add_argument("--keep", help="where the cases that are not as they should be are kept")
@@ -320,6 +388,8 @@ def main():
     total = collections.Counter()
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary) / "model"
+        if args.random:
+            return run_random(args, args.families or list(BASES), folder)
         for family in args.families or BASES:
             base = Reference(family, raw_config(family), folder)
             logits, text = ours(args.logits, folder)
