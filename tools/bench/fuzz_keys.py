@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Varies every key of every family's config.json, and compares ingot's logits with those of transformers.
 
-usage: fuzz_keys.py LOGITS [FAMILY...] [--pairs N] [--random N] [--seed S] [--keep DIR] [-v]
+usage: fuzz_keys.py LOGITS [FAMILY...] [--pairs N [--no-singles]] [--random N] [--seed S] [--keep DIR] [-v]
 
 LOGITS is build/<preset>/bin/logits. For each family a tiny random model is made; then, one at a time, each
 key of its config class gets other values, and so do keys that other families have or that configs on the Hub
@@ -376,6 +376,7 @@ def main():
     parser.add_argument("logits")
     parser.add_argument("families", nargs="*")
     parser.add_argument("--pairs", type=int, default=0, help="random pairs of changes a family")
+    parser.add_argument("--no-singles", action="store_true", help="pairs alone")
     parser.add_argument("--random", type=int, default=0, help="fixtures with many keys changed, in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keys", help="only changes of keys that match this expression")
@@ -400,6 +401,8 @@ def main():
             cases = changes(family)
             rng = random.Random(f"{args.seed} {family}")
             singles = [p for p in cases if len(p) == 1]
+            if args.no_singles:
+                cases = []
             for _ in range(args.pairs):
                 a, b = rng.sample(singles, 2)
                 if a[0][0] != b[0][0]:

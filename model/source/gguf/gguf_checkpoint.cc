@@ -43,6 +43,7 @@ class GgufCheckpoint final : public Checkpoint, public HasTokenizerStatus {
  private:
   Status OpenParts();
   Status Load();
+  void AddTensors();  // of places_
   const GgufPlace* PlaceOf(const TensorInfo& tensor) const;
   Status ReadPlain(const GgufPlace& place, const TensorInfo& tensor, std::uint64_t begin,
                    std::uint64_t end, MutableByteSpan out) const;
@@ -107,14 +108,25 @@ Status GgufCheckpoint::Load() {
     config_ = {{"model_type", architecture}};
     return OkStatus();
   }
+  if (!family.ok()) {
+    // Shown as it is; whoever wants to run it is told the architecture.
+    config_ = {{"model_type", "GGUF " + architecture}};
+    places_ = PlaceGgufTensorsAsTheyAre(gguf);
+    AddTensors();
+    return OkStatus();
+  }
   INGOT_ASSIGN(config_, std::move(config));
   INGOT_ASSIGN(places_, PlaceGgufTensors(gguf, **family, config_));
   RenameGgufKeys(**family, config_);
+  AddTensors();
+  return OkStatus();
+}
+
+void GgufCheckpoint::AddTensors() {
   for (const GgufPlace& place : places_)
     tensors_.push_back({place.name, place.shape, DeliveredDtype(place),
                         std::string(place.type->name), place.bytes, parts_[place.part].name});
   gguf_ = Gguf();
-  return OkStatus();
 }
 
 Result<std::unique_ptr<Checkpoint>> GgufCheckpoint::Open(const std::string& path) {

@@ -90,6 +90,17 @@ class Placer {
   std::vector<GgufPlace> places_;
 };
 
+GgufPlace PlaceOf(const GgufTensor& tensor) {
+  GgufPlace place;
+  place.name = tensor.name;
+  place.shape = tensor.shape;
+  place.type = tensor.type;
+  place.offset = tensor.offset;
+  place.bytes = tensor.bytes;
+  place.part = tensor.part;
+  return place;
+}
+
 // Mamba-2 has one number a head, which the file has as a column.
 bool IsColumnOfLogs(const GgufPlace& place) {
   return place.change == GgufChange::kLogNegative && place.shape.size() == 2 && place.shape[1] == 1;
@@ -147,13 +158,8 @@ Status Placer::Change(const GgufTensor& tensor, std::string_view module, std::ui
 
 Status Placer::Add(const GgufTensor& tensor, std::string name, std::string_view module,
                    GgufChange change, std::uint64_t layer) {
-  GgufPlace place;
+  GgufPlace place = PlaceOf(tensor);
   place.name = std::move(name);
-  place.shape = tensor.shape;
-  place.type = tensor.type;
-  place.offset = tensor.offset;
-  place.bytes = tensor.bytes;
-  place.part = tensor.part;
   place.change = change;
   INGOT_TRY(Change(tensor, module, layer, place));
   places_.push_back(std::move(place));
@@ -327,6 +333,14 @@ class BiasFlags {
 };
 
 }  // namespace
+
+std::vector<GgufPlace> PlaceGgufTensorsAsTheyAre(const Gguf& gguf) {
+  std::vector<GgufPlace> places;
+  for (const GgufTensor& tensor : gguf.tensors) places.push_back(PlaceOf(tensor));
+  std::sort(places.begin(), places.end(),
+            [](const GgufPlace& a, const GgufPlace& b) { return a.name < b.name; });
+  return places;
+}
 
 std::uint64_t GroupedSourceRow(const GgufPlace& place, std::uint64_t row) {
   const std::uint64_t d = place.head_rows, q = place.group_heads;

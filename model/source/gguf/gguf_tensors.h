@@ -38,4 +38,7 @@ std::uint64_t GroupedSourceRow(const GgufPlace& place, std::uint64_t row);
 Result<std::vector<GgufPlace>> PlaceGgufTensors(const Gguf& gguf, const GgufFamily& family,
                                                 nlohmann::json& config);
 
+// Of an architecture that is not known: every tensor under its own name.
+std::vector<GgufPlace> PlaceGgufTensorsAsTheyAre(const Gguf& gguf);
+
 }  // namespace ingot::model

@@ -208,6 +208,19 @@ TEST(GgufFamilies, JambaOfIrregularLayersIsRefused) {
   }
 }
 
+// It can be looked at, and is refused by name where it would have to be run.
+TEST(GgufFamilies, AnUnknownArchitectureIsShown) {
+  const TestDirectory dir;
+  GgufBuilder b;
+  b.Text("general.architecture", "opt").Tensor("blk.0.odd.weight", {8, 8}, 0, Ones(64));
+  const auto opened = Checkpoint::Open(dir.Write("m.gguf", b.Bytes()));
+  ASSERT_TRUE(opened.ok()) << opened.status().message();
+  ASSERT_EQ((*opened)->tensors().size(), 1u);
+  EXPECT_EQ(Floats(**opened, (*opened)->tensors()[0], 3)[5], 1.5f);
+  EXPECT_NE(CheckModel(**opened).message().find("architecture 'GGUF opt' is not supported"),
+            std::string::npos);
+}
+
 TEST(GgufFamilies, SizesThatNoTensorHas) {
   const TestDirectory dir;
   GgufBuilder b;
