@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <utility>
 
 #include "artifact/reader.h"
 #include "jobs/eval_text.h"
+#include "jobs/paired_speed.h"
 #include "jobs/session_logits.h"
 
 namespace ingot::jobs {
@@ -18,9 +18,6 @@ using artifact::Json;
 using loader::ExitPolicy;
 using loader::RouterLabel;
 using model::TokenId;
-
-// Tokens of the run that is timed, and those before it.
-constexpr std::size_t kTimed = 48, kBefore = 16;
 
 std::vector<double> DefaultThresholds(RouterLabel label) {
   if (label == RouterLabel::kCosine) return {0.99, 0.95, 0.85, 0.7, 0.5, 0.3};
@@ -45,9 +42,9 @@ class Frontier {
     const double kept = point.kept_layers;
     const loader::ExitStats stats = routers.stats();
     INGOT_ASSIGN(ExitPolicy timed, Routers(threshold));
-    INGOT_ASSIGN(point.speed, Speed(timed));
+    INGOT_ASSIGN(point.speed, PairedSpeed(model_, text_.tokens, {.exits = &timed}, {}));
     points.push_back(point);
-    ExitPolicy chance = ExitPolicy::ByChance(*model_, ChancesOf(stats), 1);
+    ExitPolicy chance = ExitPolicy::ByChance(*model_, stats.chances(), 1);
     INGOT_ASSIGN(point, Measure(chance));
     point.rule = ExitPoint::Rule::kChance;
     point.threshold = threshold;
@@ -69,17 +66,6 @@ class Frontier {
     return ExitPolicy::Make(*model_, {threshold, options_.min_layers, options_.interval});
   }
 
-  // Of those that were still there, the share that left after each layer.
-  std::vector<double> ChancesOf(const loader::ExitStats& stats) const {
-    std::vector<double> chances(layers());
-    std::uint64_t there = stats.rows;
-    for (std::size_t i = 0; i + 1 < layers(); ++i) {
-      if (there > 0) chances[i] = static_cast<double>(stats.left[i]) / static_cast<double>(there);
-      there -= stats.left[i];
-    }
-    return chances;
-  }
-
   Result<ExitPoint> Measure(ExitPolicy& policy) {
     const auto leaving = LogitsOf(model_, &policy);
     loader::EvalOptions options;
@@ -93,27 +79,6 @@ class Frontier {
     INGOT_ASSIGN(point.measured, loader::Evaluate(*whole_, *leaving, text_.tokens, options));
     point.kept_layers = policy.stats().kept_layers();
     return point;
-  }
-
-  // The same tokens, one by one, with and without: turn by turn, so that what else the machine does
-  // meets both.
-  Result<double> Speed(ExitPolicy& policy) {
-    loader::Session with(model_), without(model_);
-    const auto tokens = std::span(text_.tokens);
-    for (loader::Session* session : {&with, &without})
-      INGOT_TRY(session->Prefill(tokens.first(kBefore)).status());
-    const loader::ExitsOf leaving(with.runner(), policy);
-    double seconds[2] = {};
-    for (std::size_t i = 0; i < kTimed && kBefore + i < tokens.size(); ++i) {
-      std::size_t which = 0;
-      for (loader::Session* session : {&with, &without}) {
-        const auto start = std::chrono::steady_clock::now();
-        INGOT_TRY(session->Decode(tokens[kBefore + i]).status());
-        seconds[which++] +=
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      }
-    }
-    return seconds[1] / seconds[0];
   }
 
   std::shared_ptr<const loader::Model> model_;
@@ -175,7 +140,7 @@ Result<ExitsJobResult> RunExitsJob(const ExitsJobOptions& job, const Monitor& mo
   INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));
   INGOT_ASSIGN(const RouterLabel label, loader::RouterLabelOf(*model));
   INGOT_ASSIGN(const EvalText text, ReadTexts(*model, *model, job.texts));
-  if (text.tokens.size() < kBefore + 1)
+  if (text.tokens.size() < kPacedPrompt + 1)
     return InvalidArgument(fmt::format("the texts have {} tokens", text.tokens.size()));
   ExitsJobResult result;
   result.layers = model->architecture().layers.size();

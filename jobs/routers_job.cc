@@ -6,14 +6,18 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "artifact/reader.h"
-#include "base/digest.h"
 #include "base/parallel.h"
 #include "calibration/text_source.h"
+#include "jobs/held_out_text.h"
+#include "jobs/logit_divergence.h"
+#include "loader/exit_translator.h"
 #include "loader/ingot.h"
 #include "loader/kernels/vector_kernels.h"
+#include "loader/precision/token_importance.h"
 
 namespace ingot::jobs {
 namespace {
@@ -32,14 +36,13 @@ struct Exit {
   std::size_t layer = 0;
   std::vector<float> states;  // normed
   std::vector<float> targets;
+  std::optional<calibration::TrainedTranslator> translator;
+  // Of held-out tokens, sums of divergences.
+  double identity_kl = 0, translated_kl = 0;
 };
 
-// KL(softmax a || softmax b) in nats.
-double Divergence(const float* a, const float* b, std::size_t n) {
-  const loader::VectorKernels& kernels = loader::kVectorKernels.Best();
-  const loader::LogitStats of_a = kernels.logit_stats(a, n), of_b = kernels.logit_stats(b, n);
-  return kernels.weighted_difference(a, of_a.max, b, n) / of_a.sum_exp -
-         (of_a.max + std::log(of_a.sum_exp)) + (of_b.max + std::log(of_b.sum_exp));
+loader::ExitTranslator TranslatorOf(const calibration::TrainedTranslator& trained) {
+  return {trained.down, trained.up, trained.bias};
 }
 
 double Cosine(const float* a, const float* b, std::size_t n) {
@@ -72,7 +75,27 @@ class Collector {
 
   std::vector<Exit>& exits() { return exits_; }
 
-  Status Add(std::span<const TokenId> window) {
+  // Pairs of states, over their root mean square, for translators: of each exit and of the last
+  // layer.
+  Status AddPairs(std::span<const TokenId> window, std::vector<std::vector<float>>& states,
+                  std::vector<float>& last) {
+    session_.Reset();
+    INGOT_ASSIGN(const Tensor hidden, session_.Hidden(window, 0));
+    states.resize(exits_.size());
+    const auto add = [&](const float* from, std::vector<float>& to) {
+      for (std::size_t r = 0; r < window.size(); ++r) {
+        to.resize(to.size() + width());
+        loader::NormState({from + r * width(), width()},
+                          {to.data() + to.size() - width(), width()});
+      }
+    };
+    for (std::size_t e = 0; e < exits_.size(); ++e) add(states_[e].data(), states[e]);
+    add(hidden.data(), last);
+    return Status(session_.runner().status());
+  }
+
+  // `judged`: the window is held out.
+  Status Add(std::span<const TokenId> window, bool judged) {
     session_.Reset();
     INGOT_ASSIGN(const Tensor last, session_.Hidden(window, 0));
     std::vector<float> normed(last.size()), normed_last(last.size());
@@ -83,8 +106,8 @@ class Collector {
       exit.states.insert(exit.states.end(), normed.begin(), normed.end());
       if (options_.label == RouterLabel::kCosine)
         AddCosines(normed, normed_last, last.rows(), exit);
-      else
-        AddDivergences(states_[e], last, exit);
+      if (options_.label != RouterLabel::kCosine || judged)
+        INGOT_TRY(AddDivergences(states_[e], last, judged, exit));
     }
     return Status(session_.runner().status());
   }
@@ -114,20 +137,38 @@ class Collector {
     }
   }
 
-  void AddDivergences(const std::vector<float>& states, const Tensor& last, Exit& exit) {
+  // Of tokens that leave here with what their head sees from the last layer's: the targets, where
+  // the label is that; of judged windows, sums.
+  Status AddDivergences(const std::vector<float>& states, const Tensor& last, bool judged,
+                        Exit& exit) {
     Tensor here = session_.runner().ops().MakeTensor(last.rows(), width());
     std::copy(states.begin(), states.end(), here.data());
+    std::vector<float> logs;
+    if (judged || !exit.translator) exit.identity_kl += Diverge(last, here, judged, logs);
+    if (exit.translator) {
+      TranslatorOf(*exit.translator).Apply(here);
+      exit.translated_kl += Diverge(last, here, judged, logs);
+    }
+    if (options_.label == RouterLabel::kLogKl)
+      exit.targets.insert(exit.targets.end(), logs.begin(), logs.end());
+    return Status(session_.runner().status());
+  }
+
+  // Logs of the rows' divergences, and of judged ones the divergences' sum.
+  double Diverge(const Tensor& last, const Tensor& here, bool judged, std::vector<float>& logs) {
+    logs.resize(last.rows());
     for (std::size_t begin = 0; begin < last.rows(); begin += kLogitRows) {
       const std::size_t end = std::min(begin + kLogitRows, last.rows());
       const Tensor a = session_.Logits(last, begin, end), b = session_.Logits(here, begin, end);
-      const std::size_t first = exit.targets.size();
-      exit.targets.resize(first + end - begin);
       ParallelFor(end - begin, 1, [&](std::size_t from, std::size_t to) {
         for (std::size_t r = from; r < to; ++r)
-          exit.targets[first + r] = static_cast<float>(
+          logs[begin + r] = static_cast<float>(
               std::log(std::max(Divergence(a.row(r), b.row(r), a.cols()), kLeastKl)));
       });
     }
+    double sum = 0;
+    for (std::size_t r = 0; judged && r < logs.size(); ++r) sum += std::exp(double{logs[r]});
+    return sum;
   }
 
   const RoutersJobOptions& options_;
@@ -158,6 +199,8 @@ RouterReport ReportOf(const Exit& exit, const calibration::TrainedRouter& router
   report.mean_target =
       std::accumulate(measured.begin(), measured.end(), 0.0) / static_cast<double>(held);
   report.loss = router.loss;
+  report.identity_kl = exit.identity_kl / static_cast<double>(held);
+  report.translated_kl = exit.translated_kl / static_cast<double>(held);
   report.constant_loss = router.constant_loss;
   report.correlation = Correlation(router.held_out, measured);
   std::vector<std::size_t> order(held);
@@ -190,24 +233,34 @@ void AddTensors(const Exit& exit, const calibration::TrainedRouter& router, std:
       {NameOf(exit.layer, "norm"), "vector", {width}, layer, std::vector<float>(width, 1.0f)});
   options.added.push_back({NameOf(exit.layer, "up"), "router", {inner, width}, layer, router.up});
   options.added.push_back({NameOf(exit.layer, "down"), "router", {1, inner}, layer, router.down});
+  if (!exit.translator) return;
+  const calibration::TrainedTranslator& translator = *exit.translator;
+  const std::string name = NameOf(exit.layer, "up");
+  const auto add = [&](const char* part, std::vector<std::uint64_t> shape,
+                       const std::vector<float>& values) {
+    options.added.push_back({name + part, "router", std::move(shape), layer, values});
+  };
+  add(loader::kTranslatorDown, {translator.rank, width}, translator.down);
+  add(loader::kTranslatorUp, {width, translator.rank}, translator.up);
+  add(loader::kTranslatorBias, {width}, translator.bias);
 }
 
 Json Provenance(const RoutersJobOptions& job, const calibration::TokenWindows& text,
                 const RoutersJobResult& result) {
-  std::string ids;
-  for (const auto& window : text.windows)
-    ids.append(reinterpret_cast<const char*>(window.data()), window.size() * sizeof window[0]);
   Json exits = Json::array();
   for (const RouterReport& router : result.routers)
     exits.push_back({{"layer", router.layer},
                      {"mean_target", router.mean_target},
                      {"loss", router.loss},
                      {"constant_loss", router.constant_loss},
+                     {"identity_kl", router.identity_kl},
+                     {"translated_kl", router.translated_kl},
                      {"correlation", router.correlation}});
   Json json = {{"tool", job.tool},
                {"label", job.label == RouterLabel::kCosine ? "cosine" : "log_kl"},
+               {"strategy", job.translator ? "translator" : "identity"},
                {"text", fmt::format("{}", fmt::join(text.sources, "; "))},
-               {"text_digest", "blake3:" + HexOf(DigestOf(AsBytes(ids)))},
+               {"text_digest", DigestOfWindows(text)},
                {"windows", result.windows},
                {"held_out", result.held_out},
                {"context", text.context},
@@ -217,21 +270,32 @@ Json Provenance(const RoutersJobOptions& job, const calibration::TokenWindows& t
   return json;
 }
 
-Result<calibration::TokenWindows> TextOf(const RoutersJobOptions& job, const loader::Model& model) {
-  INGOT_ASSIGN(const model::Tokenizer* tokenizer, model.tokenizer());
-  std::vector<calibration::TextSpec> specs;
-  for (const std::string& text : job.texts) {
-    INGOT_ASSIGN(calibration::TextSpec spec, calibration::ParseTextSpec(text));
-    specs.push_back(std::move(spec));
+// Of each exit, from all windows.
+Status TrainTranslators(const RoutersJobOptions& job, const loader::Model& model,
+                        const calibration::TokenWindows& text, std::size_t held_out,
+                        const Monitor& monitor, Collector& collector) {
+  std::vector<std::vector<float>> states;
+  std::vector<float> last;
+  const std::size_t windows = text.windows.size();
+  for (std::size_t i = 0; i < windows; ++i) {
+    INGOT_TRY(monitor.Tell({"pairing", i, windows, "windows", 0, {}}));
+    INGOT_TRY(collector.AddPairs(text.windows[i], states, last));
   }
-  INGOT_ASSIGN(calibration::TokenWindows windows,
-               calibration::CutWindows(specs, *tokenizer, job.tokens, job.context));
-  if (windows.windows.size() < 4)
-    return InvalidArgument(
-        fmt::format("{} windows of {} tokens: four are the least, one of them "
-                    "held out",
-                    windows.windows.size(), job.context));
-  return windows;
+  const model::Architecture& architecture = model.architecture();
+  if (!architecture.final_norm.present())
+    return Unsupported("a model without a norm before its head has no state to translate to");
+  const loader::BoundWeights::Norm& norm = model.bound().Of(architecture.final_norm);
+  std::vector<float> weights(norm.weight, norm.weight + norm.size);
+  for (float& weight : weights) weight += static_cast<float>(architecture.final_norm.weight_offset);
+  std::vector<Exit>& exits = collector.exits();
+  for (std::size_t e = 0; e < exits.size(); ++e) {
+    INGOT_TRY(monitor.Tell({"translating", e, exits.size(), "exits", 0, {}}));
+    INGOT_ASSIGN(exits[e].translator,
+                 job.translator({weights.size(), states[e], last, weights, held_out * text.context},
+                                job.rank)
+                     .At(fmt::format("the exit after layer {}", exits[e].layer + 1)));
+  }
+  return OkStatus();
 }
 
 Status CheckCanLeave(const RoutersJobOptions& job, const model::Architecture& architecture) {
@@ -244,17 +308,6 @@ Status CheckCanLeave(const RoutersJobOptions& job, const model::Architecture& ar
     return InvalidArgument(fmt::format("the first exit would be after layer {} of {}", first,
                                        architecture.layers.size()));
   return OkStatus();
-}
-
-// Every fourth window at the end, so that what is held out stands together. REQUIRES: four windows.
-std::size_t HoldOut(calibration::TokenWindows& text) {
-  std::vector<std::vector<TokenId>> learned, held;
-  for (std::size_t i = 0; i < text.windows.size(); ++i)
-    (i % 4 == 3 ? held : learned).push_back(std::move(text.windows[i]));
-  const std::size_t count = held.size();
-  text.windows = std::move(learned);
-  std::ranges::move(held, std::back_inserter(text.windows));
-  return count;
 }
 
 }  // namespace
@@ -271,14 +324,17 @@ Result<RoutersJobResult> RunRoutersJob(const RoutersJobOptions& job,
   INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));
   const std::size_t width = model->architecture().hidden_size;
   INGOT_TRY(CheckCanLeave(job, model->architecture()).At(job.artifact));
-  INGOT_ASSIGN(calibration::TokenWindows text, TextOf(job, *model));
+  INGOT_ASSIGN(calibration::TokenWindows text,
+               ReadWindows(job.texts, job.tokens, job.context, *model));
   RoutersJobResult result;
   result.windows = text.windows.size();
   result.held_out = HoldOut(text);
   Collector collector(model, job);
+  if (job.translator)
+    INGOT_TRY(TrainTranslators(job, *model, text, result.held_out, monitor, collector));
   for (std::size_t i = 0; i < result.windows; ++i) {
     INGOT_TRY(monitor.Tell({"reading", i, result.windows, "windows", 0, {}}));
-    INGOT_TRY(collector.Add(text.windows[i]));
+    INGOT_TRY(collector.Add(text.windows[i], i + result.held_out >= result.windows));
   }
   pack::RewriteOptions rewrite;
   std::vector<artifact::ExitRecord> records;
@@ -299,7 +355,8 @@ Result<RoutersJobResult> RunRoutersJob(const RoutersJobOptions& job,
                        NameOf(exit.layer, "up"), NameOf(exit.layer, "down")});
   }
   for (const artifact::ExitRecord& old : reader->manifest().exits)
-    rewrite.left_out.insert({old.norm, old.up, old.down});
+    rewrite.left_out.insert({old.norm, old.up, old.down, old.up + loader::kTranslatorDown,
+                             old.up + loader::kTranslatorUp, old.up + loader::kTranslatorBias});
   rewrite.target = job.output;
   rewrite.force = job.force;
   rewrite.key = job.sign;

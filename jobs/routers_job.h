@@ -11,6 +11,7 @@
 #include "artifact/signature.h"
 #include "base/status.h"
 #include "calibration/router_options.h"
+#include "calibration/translator_options.h"
 #include "jobs/job.h"
 #include "loader/exit_policy.h"
 #include "pack/rewrite.h"
@@ -25,6 +26,9 @@ struct RoutersJobOptions {
   std::size_t interval = 4;    // an exit after every so many layers but the last
   std::size_t min_layers = 1;  // the first exit is after so many at least
   loader::RouterLabel label = loader::RouterLabel::kLogKl;
+  // What heads of exits see: the state as it is where this is empty, else a translation of it.
+  calibration::TranslatorTrainer translator;
+  std::size_t rank = 128;  // of translators, at most
   double cosine = 0.98;  // of kCosine: from where on a state counts as arrived
   std::uint64_t seed = 0;
   bool force = false;
@@ -37,6 +41,9 @@ struct RouterReport {
   std::size_t layer = 0;
   double mean_target = 0;  // log KL, or the share of tokens that have arrived
   double loss = 0, constant_loss = 0;
+  // Of the exit's tokens from the last layer's, with its head's state as it is and, where exits
+  // have translators, translated.
+  double identity_kl = 0, translated_kl = 0;
   double correlation = 0;  // of what is said with what is
   // Tokens by what was said, in ascending fifths: the mean said and the mean measured.
   std::vector<double> said, measured;

@@ -1,5 +1,6 @@
 #include "jobs/session_logits.h"
 
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -45,7 +46,37 @@ class SessionLogits : public loader::LogitSource {
   std::vector<float> masked_logits_;
 };
 
+class RememberedLogits : public loader::LogitSource {
+ public:
+  explicit RememberedLogits(std::shared_ptr<const loader::Model> model)
+      : session_(std::move(model)) {}
+  std::size_t vocab_size() const override { return session_.model().architecture().vocab_size; }
+  Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
+                                        std::size_t first) override {
+    std::vector<std::int32_t> key(window.begin(), window.end());
+    key.push_back(static_cast<std::int32_t>(first));
+    auto known = hidden_.find(key);
+    if (known == hidden_.end()) {
+      session_.Reset();
+      INGOT_ASSIGN(loader::Tensor hidden, session_.Hidden(window.first(window.size() - 1), first));
+      known = hidden_.emplace(std::move(key), std::move(hidden)).first;
+    }
+    logits_ = session_.Logits(known->second, 0, window.size() - 1 - first);
+    return std::span<const float>(logits_.data(), logits_.size());
+  }
+
+ private:
+  loader::Session session_;
+  std::map<std::vector<std::int32_t>, loader::Tensor> hidden_;
+  loader::Tensor logits_;
+};
+
 }  // namespace
+
+std::unique_ptr<loader::LogitSource> RememberedLogitsOf(
+    std::shared_ptr<const loader::Model> model) {
+  return std::make_unique<RememberedLogits>(std::move(model));
+}
 
 std::unique_ptr<loader::LogitSource> LogitsOf(std::shared_ptr<const loader::Model> model,
                                               loader::ExitPolicy* exits) {

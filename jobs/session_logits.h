@@ -14,4 +14,8 @@ namespace ingot::jobs {
 std::unique_ptr<loader::LogitSource> LogitsOf(std::shared_ptr<const loader::Model> model,
                                               loader::ExitPolicy* exits = nullptr);
 
+// The same for windows that are asked for several times, as a reference is: their hidden states are
+// kept, at `width` floats a scored token, and only the head runs again.
+std::unique_ptr<loader::LogitSource> RememberedLogitsOf(std::shared_ptr<const loader::Model> model);
+
 }  // namespace ingot::jobs

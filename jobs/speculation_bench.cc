@@ -1,11 +1,15 @@
 #include "jobs/speculation_bench.h"
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "jobs/eval_text.h"
 #include "loader/runner.h"
 #include "loader/speculate/speculative_decoder.h"
+#include "model/text/json_text.h"
+#include "untrusted/text_input.h"
 
 namespace ingot::jobs {
 namespace {
@@ -54,14 +58,18 @@ class SpeculationRuns {
     loader::SamplerOptions sampler = options_.sampler;
     sampler.seed += seed;
     INGOT_ASSIGN(sequence->sampler, loader::Sampler::Make(sampler));
+    INGOT_ASSIGN(loader::PrecisionPolicy precision,
+                 loader::PrecisionPolicy::Make(runner_.model(), options_.precision));
     std::vector<model::Row> rows;
     for (std::size_t i = 0; i < prompt.size(); ++i)
-      rows.push_back({sequence->number(), static_cast<std::int32_t>(i)});
+      rows.push_back({sequence->number(), static_cast<std::int32_t>(i), precision.prompt_planes()});
     const auto last = static_cast<std::uint32_t>(prompt.size() - 1);
     auto start = Clock::now();
     INGOT_ASSIGN(const loader::Tensor logits, runner_.Step({prompt, rows}, {&last, 1}));
     INGOT_ASSIGN(auto decoder, loader::SpeculativeDecoder::Make(runner_, *sequence, how, prompt,
-                                                                SecondsSince(start)));
+                                                                SecondsSince(start), &precision));
+    std::optional<loader::PrecisionOf> choosing;
+    if (precision.watches_layers()) choosing.emplace(runner_, precision);
     Continuation result;
     INGOT_ASSIGN(const TokenId first, decoder.First({logits.data(), logits.size()}));
     result.ids.push_back(first);
@@ -82,11 +90,58 @@ class SpeculationRuns {
 };
 
 Status CheckNumbers(const SpeculationBenchOptions& options) {
-  if (options.texts.empty())
-    return InvalidArgument("speculation is measured on a text: --text FILE");
+  if (options.texts.empty() == options.prompt_set.empty())
+    return InvalidArgument(
+        "speculation is measured on a text, or on prompts: --text FILE or --prompt-set FILE");
   if (options.prompts == 0 || options.prompt_tokens == 0 || options.tokens < 2)
     return InvalidArgument("a prompt of a token and two tokens after it are the least");
   return OkStatus();
+}
+
+// Evenly from the texts.
+Result<std::vector<std::vector<TokenId>>> CutPrompts(const loader::Model& model,
+                                                     const SpeculationBenchOptions& options) {
+  INGOT_ASSIGN(const EvalText text, ReadTexts(model, model, options.texts));
+  const std::uint64_t stride = text.tokens.size() / options.prompts;
+  if (stride < options.prompt_tokens)
+    return InvalidArgument("the texts have " + std::to_string(text.tokens.size()) + " tokens, " +
+                           std::to_string(options.prompts) + " prompts of " +
+                           std::to_string(options.prompt_tokens) + " take more");
+  std::vector<std::vector<TokenId>> prompts;
+  for (std::uint64_t i = 0; i < options.prompts; ++i) {
+    const auto part = std::span(text.tokens).subspan(i * stride, options.prompt_tokens);
+    prompts.emplace_back(part.begin(), part.end());
+  }
+  return prompts;
+}
+
+// A file's first ones.
+Result<std::vector<std::vector<TokenId>>> ReadPrompts(const loader::Model& model,
+                                                      const SpeculationBenchOptions& options) {
+  INGOT_ASSIGN(const model::Tokenizer* tokenizer, model.tokenizer());
+  INGOT_ASSIGN(const std::string content, untrusted::ReadText(options.prompt_set));
+  std::vector<std::vector<TokenId>> prompts;
+  std::size_t number = 0;
+  for (std::size_t begin = 0; begin < content.size() && prompts.size() < options.prompts;) {
+    const std::size_t end = std::min(content.find('\n', begin), content.size());
+    const std::string line = content.substr(begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (line.empty()) continue;
+    const auto refuse = [&] {
+      return InvalidArgument(options.prompt_set + " line " + std::to_string(number) +
+                             ": no JSON object with a \"prompt\" that is a text");
+    };
+    auto parsed = model::ParseJson(line);
+    if (!parsed.ok() || !parsed->is_object()) return refuse();
+    const auto prompt = parsed->find("prompt");
+    if (prompt == parsed->end() || !prompt->is_string()) return refuse();
+    INGOT_ASSIGN(std::vector<TokenId> ids, tokenizer->Encode(prompt->get<std::string>(), true));
+    if (ids.empty()) return refuse();
+    prompts.push_back(std::move(ids));
+  }
+  if (prompts.empty()) return InvalidArgument(options.prompt_set + ": has no prompts");
+  return prompts;
 }
 
 }  // namespace
@@ -97,24 +152,22 @@ Result<SpeculationBenchResult> RunSpeculationBench(const BenchJobOptions& option
   INGOT_TRY(CheckNumbers(speculation));
   INGOT_ASSIGN(const loader::PageFormat* pages, PagesOf(options));
   INGOT_ASSIGN(const auto model, OpenForBench(options));
-  INGOT_ASSIGN(const EvalText text, ReadTexts(*model, *model, speculation.texts));
   SpeculationRuns runs(model, pages, speculation);
   INGOT_TRY(Status(runs.status()));
-  const std::uint64_t needed = speculation.prompt_tokens + speculation.tokens;
-  if (needed > runs.context())
-    return LimitExceeded(std::to_string(needed) + " tokens are wanted, the model has places for " +
-                         std::to_string(runs.context()));
-  const std::uint64_t stride = text.tokens.size() / speculation.prompts;
-  if (stride < speculation.prompt_tokens)
-    return InvalidArgument("the texts have " + std::to_string(text.tokens.size()) + " tokens, " +
-                           std::to_string(speculation.prompts) + " prompts of " +
-                           std::to_string(speculation.prompt_tokens) + " take more");
+  INGOT_ASSIGN(const std::vector<std::vector<TokenId>> prompts,
+               speculation.prompt_set.empty() ? CutPrompts(*model, speculation)
+                                              : ReadPrompts(*model, speculation));
+  for (const auto& prompt : prompts)
+    if (const std::uint64_t needed = prompt.size() + speculation.tokens; needed > runs.context())
+      return LimitExceeded(std::to_string(needed) +
+                           " tokens are wanted, the model has places for " +
+                           std::to_string(runs.context()));
   SpeculationBenchResult result;
   std::vector<std::vector<double>> speeds(speculation.modes.size());
   for (const auto mode : speculation.modes) result.modes.emplace_back().mode = mode;
-  for (std::uint64_t i = 0; i < speculation.prompts; ++i) {
-    INGOT_TRY(monitor.Tell({"measuring", i, speculation.prompts, "prompts", 0, {}}));
-    const auto prompt = std::span(text.tokens).subspan(i * stride, speculation.prompt_tokens);
+  for (std::uint64_t i = 0; i < prompts.size(); ++i) {
+    INGOT_TRY(monitor.Tell({"measuring", i, prompts.size(), "prompts", 0, {}}));
+    const std::span<const TokenId> prompt = prompts[i];
     INGOT_ASSIGN(const Continuation plain,
                  runs.Continue(prompt, {loader::SpeculationOptions::Mode::kOff, 0}, i));
     Add(plain.stats, result.plain.stats);

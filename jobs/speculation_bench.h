@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "jobs/bench_job.h"
+#include "loader/precision/precision_policy.h"
 #include "loader/sampler.h"
 #include "loader/speculate/speculation.h"
 
@@ -22,6 +23,9 @@ struct SpeculationBenchOptions {
   std::uint64_t prompt_tokens = 64;
   std::uint64_t tokens = 128;       // after each prompt; the end of a text is passed over
   loader::SamplerOptions sampler;
+  loader::PrecisionOptions precision;  // of the whole model's steps, drafted or not
+  // Instead of cutting the texts: a JSON object a line, whose "prompt" is continued.
+  std::string prompt_set;
 };
 
 struct SpeculationBench {

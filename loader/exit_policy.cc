@@ -1,5 +1,6 @@
 #include "loader/exit_policy.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -29,6 +30,37 @@ double ExitStats::kept_layers() const {
   return rows == 0 ? 0 : sum / static_cast<double>(rows);
 }
 
+std::vector<double> ExitStats::chances() const {
+  std::vector<double> chances(left.size());
+  std::uint64_t there = rows;
+  for (std::size_t i = 0; i + 1 < left.size(); ++i) {
+    if (there > 0) chances[i] = static_cast<double>(left[i]) / static_cast<double>(there);
+    there -= left[i];
+  }
+  return chances;
+}
+
+Result<ExitOptions> TunedExits(const Model& model) {
+  const auto refuse = [&] {
+    return InvalidArgument(
+        model.source() +
+        ": holds no tuned exits; ingot tune-exits --max-kl makes an artifact with");
+  };
+  if (model.artifact() == nullptr) return refuse();
+  const artifact::Json& provenance = model.artifact()->manifest().provenance;
+  const auto tuned = provenance.find("exits");
+  if (tuned == provenance.end() || !tuned->is_object()) return refuse();
+  const auto number = [&](const char* key) {
+    const auto value = tuned->find(key);
+    return value != tuned->end() && value->is_number() ? value->get<double>() : -1.0;
+  };
+  const double layers = number("min_layers"), interval = number("interval");
+  if (number("threshold") < 0 || layers < 0 || layers > 1e6 || interval < 1 || interval > 1e6)
+    return refuse();
+  return ExitOptions{number("threshold"), static_cast<std::size_t>(layers),
+                     static_cast<std::size_t>(interval)};
+}
+
 ExitPolicy::ExitPolicy(const Model& model) : architecture_(&model.architecture()) {
   stats_.left.resize(architecture_->layers.size());
   exits_.resize(architecture_->layers.size());
@@ -45,6 +77,9 @@ Result<ExitPolicy> ExitPolicy::Make(const Model& model, const ExitOptions& optio
                            (cosine ? ": these routers say probabilities, from 0 to 1"
                                    : ": these routers say divergences, 0 or more"));
   if (options.interval == 0) return InvalidArgument("exits after every 0 layers");
+  Status fits;
+  policy.TakeTranslators(model, fits);
+  INGOT_TRY(std::move(fits));
   bool any = false;
   for (const model::ExitSpec& exit : policy.architecture_->exits) {
     const std::size_t run = exit.layer + 1;
@@ -60,9 +95,32 @@ Result<ExitPolicy> ExitPolicy::Make(const Model& model, const ExitOptions& optio
   return policy;
 }
 
-ExitPolicy ExitPolicy::ByChance(const Model& model, std::vector<double> chances,
-                                std::uint64_t seed) {
+// Those that do not fit are no translators; Make says so.
+void ExitPolicy::TakeTranslators(const Model& model, Status& status) {
+  translators_.resize(exits_.size());
+  for (const model::ExitSpec& exit : architecture_->exits) {
+    auto translator = ExitTranslator::Of(model, exit);
+    if (translator.ok())
+      translators_[exit.layer] = *std::move(translator);
+    else if (status.ok())
+      status = translator.status();
+  }
+}
+
+bool ExitPolicy::translates() const {
+  return std::ranges::any_of(translators_, [](const auto& one) { return one.has_value(); });
+}
+
+void ExitPolicy::Translate(std::size_t layer, Tensor& left) const {
+  if (translators_[layer]) translators_[layer]->Apply(left);
+}
+
+ExitPolicy ExitPolicy::ByChance(const Model& model, std::vector<double> chances, std::uint64_t seed,
+                                LeftRows kv) {
   ExitPolicy policy(model);
+  policy.options_.kv = kv;
+  Status status;
+  policy.TakeTranslators(model, status);
   INGOT_CHECK(chances.size() == policy.exits_.size());
   policy.chances_ = std::move(chances);
   policy.random_ = Random(seed);
@@ -96,6 +154,11 @@ model::GoingRows ExitPolicy::Decide(CpuOps& ops, std::size_t layer, const Tensor
 
 ExitsOf::ExitsOf(Runner& runner, ExitPolicy& policy) : runner_(runner) {
   INGOT_CHECK(runner.ops().after_layer == nullptr);
+  runner.ops().left_rows = policy.kv();
+  if (policy.translates())
+    runner.ops().at_exit = [&policy](std::size_t layer, Tensor& left) {
+      policy.Translate(layer, left);
+    };
   runner.ops().after_layer = [&runner, &policy](std::size_t layer, Tensor& x,
                                                 std::span<const std::uint32_t> /*rows*/) {
     return policy.Decide(runner.ops(), layer, x);

@@ -8,11 +8,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
 #include "base/status.h"
+#include "loader/exit_translator.h"
 #include "loader/loaded_model.h"
 #include "loader/runner.h"
 
@@ -32,6 +34,7 @@ struct ExitOptions {
   double threshold = 0;
   std::size_t min_layers = 0;  // a row runs at least so many
   std::size_t interval = 1;    // only exits after a multiple of so many layers count
+  LeftRows kv = LeftRows::kPropagate;  // what the layers above have of a row that left
 };
 
 struct ExitStats {
@@ -39,7 +42,12 @@ struct ExitStats {
   std::vector<std::uint64_t> left;  // by layer: rows that left after it; the last: all others
   // Layers that a row ran, in the mean.
   double kept_layers() const;
+  // Of the rows that were still there, the share that left after each layer; none after the last.
+  std::vector<double> chances() const;
 };
+
+// What `ingot tune-exits` wrote into the artifact. InvalidArgument where it holds none.
+Result<ExitOptions> TunedExits(const Model& model);
 
 class ExitPolicy {
  public:
@@ -48,21 +56,29 @@ class ExitPolicy {
   static Result<ExitPolicy> Make(const Model& model, const ExitOptions& options);
   // For comparison: after each layer a row leaves by chance, chances[layer] of those that are still
   // there. REQUIRES: as many chances as layers.
-  static ExitPolicy ByChance(const Model& model, std::vector<double> chances, std::uint64_t seed);
+  // Of the artifact's translators, too, where exits have some.
+  static ExitPolicy ByChance(const Model& model, std::vector<double> chances, std::uint64_t seed,
+                             LeftRows kv = LeftRows::kPropagate);
 
   // Decides for rows of hidden states after a layer.
   model::GoingRows Decide(CpuOps& ops, std::size_t layer, const Tensor& x);
+  // What the head sees of rows that left after a layer.
+  void Translate(std::size_t layer, Tensor& left) const;
+  bool translates() const;
   // Rows of a step that is over, of which some may have left.
   const ExitStats& stats() const { return stats_; }
+  LeftRows kv() const { return options_.kv; }
 
  private:
   explicit ExitPolicy(const Model& model);
   bool Leaves(double said) const;
+  void TakeTranslators(const Model& model, Status& status);
 
   const model::Architecture* architecture_;
   ExitOptions options_;
   RouterLabel label_ = RouterLabel::kLogKl;
   std::vector<const model::ExitSpec*> exits_;  // by layer; null: none counts
+  std::vector<std::optional<ExitTranslator>> translators_;  // by layer; empty: none
   std::vector<double> chances_;                // empty: routers decide
   Random random_{0};
   ExitStats stats_;
@@ -73,7 +89,11 @@ class ExitPolicy {
 class ExitsOf {
  public:
   ExitsOf(Runner& runner, ExitPolicy& policy);
-  ~ExitsOf() { runner_.ops().after_layer = nullptr; }
+  ~ExitsOf() {
+    runner_.ops().after_layer = nullptr;
+    runner_.ops().at_exit = nullptr;
+    runner_.ops().left_rows = LeftRows::kPropagate;  // rows that wait go on doing so
+  }
   ExitsOf(const ExitsOf&) = delete;
   ExitsOf& operator=(const ExitsOf&) = delete;
 

@@ -44,8 +44,18 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   if (options.exits) {
     if (session.runner().ops().after_layer != nullptr)
       return InvalidArgument("exits are wanted, but the session's layers are watched already");
+    if (options.exits->kv == LeftRows::kRecompute && session.runner().pool().format().has_codes())
+      return InvalidArgument(
+          "rows that wait write keys into pages that are codes by then: --exit-kv recompute needs "
+          "--kv f16 or f32");
     INGOT_ASSIGN(policy, ExitPolicy::Make(session.model(), *options.exits));
   }
+  INGOT_ASSIGN(PrecisionPolicy precision,
+               PrecisionPolicy::Make(session.model(), options.precision));
+  if (precision.watches_layers() && (policy || session.runner().ops().after_layer != nullptr))
+    return InvalidArgument(
+        "exits and classes by layer or token both decide at layer borders: one of them");
+  session.SetPlanes(precision.prompt_planes());
   GenerateResult result;
   result.prompt_tokens = ids.size();
   auto start = Clock::now();
@@ -53,10 +63,14 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   result.prefill_seconds = SecondsSince(start);
   std::optional<ExitsOf> leaving;
   if (policy) leaving.emplace(session.runner(), *policy);
+  std::optional<PrecisionOf> choosing;
+  if (precision.watches_layers()) choosing.emplace(session.runner(), precision);
+  const std::uint64_t recomputed_before = session.runner().recomputed();
+  const CpuOps::WeightReads before = session.runner().ops().weight_reads();
   model::StreamDecoder decoder = DecoderAfter(*tokenizer, ids.back());
   INGOT_ASSIGN(auto decoding,
                SpeculativeDecoder::Make(session.runner(), session.sequence(), options.speculation,
-                                        ids, result.prefill_seconds));
+                                        ids, result.prefill_seconds, &precision));
   const std::vector<model::TokenId> ends = EndsOf(*tokenizer, options);
   decoding.EndAt(ends);
   // Whether the text goes on after the token.
@@ -91,6 +105,12 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   }
   result.speculation = decoding.stats();
   if (policy) result.exits = policy->stats();
+  result.recomputed_layers = session.runner().recomputed() - recomputed_before;
+  result.precision = precision.stats();
+  const CpuOps::WeightReads& after = session.runner().ops().weight_reads();
+  result.bits_a_weight = CpuOps::WeightReads{0, after.row_bytes - before.row_bytes,
+                                             after.row_weights - before.row_weights}
+                             .bits_a_weight();
   result.decode_steps = result.speculation.steps;
   const std::uint64_t drawn = result.speculation.tokens;
   result.decode_tokens = drawn - std::min<std::uint64_t>(drawn, 1);

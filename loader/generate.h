@@ -13,6 +13,7 @@
 
 #include "base/status.h"
 #include "loader/exit_policy.h"
+#include "loader/precision/precision_policy.h"
 #include "loader/sampler.h"
 #include "loader/session.h"
 #include "loader/speculate/speculation.h"
@@ -30,6 +31,9 @@ struct GenerateOptions {
   // Rows of generated tokens may leave at the artifact's exits; a prompt's run all layers. Nothing
   // is drafted then. InvalidArgument as of ExitPolicy::Make, and where layers are watched already.
   std::optional<ExitOptions> exits;
+  // With how many planes. InvalidArgument as of PrecisionPolicy::Make, and together with exits
+  // where layers or tokens differ.
+  PrecisionOptions precision;
 };
 
 enum class StopReason { kMaxTokens, kEndOfText, kCallback, kContextFull };
@@ -46,6 +50,9 @@ struct GenerateResult {
   std::uint64_t decode_tokens = 0;
   SpeculationStats speculation;
   ExitStats exits;                     // where GenerateOptions::exits was given
+  std::uint64_t recomputed_layers = 0;  // that rows ran after they had left (LeftRows::kRecompute)
+  PrecisionStats precision;             // of kAdaptive
+  double bits_a_weight = 0;             // read by decode's rows, counted at every product
   bool beyond_trained_length = false;  // obeyed, but the model never saw such positions
 };
 

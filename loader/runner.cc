@@ -63,6 +63,8 @@ std::unique_ptr<Sequence> Runner::Fork(const Sequence& from) {
   sequence->ids_ = from.ids_;
   sequence->planes_ = from.planes_;
   sequence->stale_ = from.stale_;
+  sequence->waiting_ = from.waiting_;
+  for (WaitingRow& row : sequence->waiting_) row.row.sequence = sequence->number_;
   sequence->sampler = from.sampler;
   return sequence;
 }
@@ -76,6 +78,7 @@ Result<std::unique_ptr<Sequence>> Runner::Copy(const Sequence& from) {
 void Runner::Forget(Sequence& sequence) {
   sequence.state_.pages.Truncate(0);
   sequence.state_.state.Reset();
+  sequence.waiting_.clear();
   sequence.stale_ = !sequence.ids_.empty();
 }
 
@@ -94,6 +97,9 @@ void Runner::Truncate(Sequence& sequence, std::uint64_t length) {
   sequence.planes_.resize(length);
   sequence.state_.expected_length = length;
   if (!keeps) return Forget(sequence);
+  std::erase_if(sequence.waiting_, [&](const WaitingRow& row) {
+    return static_cast<std::uint64_t>(row.row.position) >= length;
+  });
   PageTable& pages = sequence.state_.pages;
   pages.Truncate(std::min(length, pages.length()));
   sequence.stale_ = pages.length() < length;
@@ -246,6 +252,21 @@ void Runner::Undo(const std::vector<Part>& parts) {
   }
 }
 
+Tensor Runner::RunLayers(const model::Batch& batch, const std::vector<Part>& parts) {
+  const bool wait =
+      ops_.left_rows == LeftRows::kRecompute ||
+      std::ranges::any_of(parts, [](const Part& part) { return !part.sequence->waiting_.empty(); });
+  if (!wait) return model::RunLayers(ops_, model_->architecture(), batch);
+  std::vector<WaitingRow> waiting;
+  for (const Part& part : parts)
+    waiting.insert(waiting.end(), part.sequence->waiting_.begin(), part.sequence->waiting_.end());
+  Tensor hidden = RunLayersWithWaiting(ops_, model_->architecture(), batch, waiting, recomputed_);
+  if (!status().ok()) return hidden;
+  for (const Part& part : parts) part.sequence->waiting_.clear();
+  for (WaitingRow& row : waiting) open_[row.row.sequence]->waiting_.push_back(std::move(row));
+  return hidden;
+}
+
 Result<Tensor> Runner::Hidden(const model::Batch& batch, std::span<const std::uint32_t> wanted) {
   INGOT_TRY(Status(status()));
   INGOT_TRY(CheckIds(batch.ids));
@@ -258,7 +279,7 @@ Result<Tensor> Runner::Hidden(const model::Batch& batch, std::span<const std::ui
   INGOT_TRY(MakeRoom(parts));
   for (const Part& part : parts)
     if (part.sequence->stale_) INGOT_TRY(RunAgain(*part.sequence));
-  const Tensor hidden = model::RunLayers(ops_, model_->architecture(), batch);
+  const Tensor hidden = RunLayers(batch, parts);
   if (status().ok())
     Commit(batch, parts);
   else

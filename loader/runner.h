@@ -85,6 +85,8 @@ class Runner {
   // Keys, values and states of all sequences; tensors of forwards.
   std::uint64_t cache_bytes() const;
   std::uint64_t activation_bytes() const { return ops_.tensor_bytes(); }
+  // Layers that rows ran which had left before (LeftRows::kRecompute).
+  std::uint64_t recomputed() const { return recomputed_; }
   // Positions a sequence may have.
   std::uint64_t context() const { return context_; }
 
@@ -102,6 +104,8 @@ class Runner {
   Status MakeRoom(Sequence& sequence, std::uint64_t more);
   Status MakeRoom(const std::vector<Part>& parts);
   Status RunAgain(Sequence& sequence);
+  // The layers of a batch, with what waited of its sequences where rows leave and wait.
+  Tensor RunLayers(const model::Batch& batch, const std::vector<Part>& parts);
   // The step's tokens belong to their sequences, or leave no trace.
   void Commit(const model::Batch& batch, const std::vector<Part>& parts);
   void Undo(const std::vector<Part>& parts);
@@ -117,6 +121,7 @@ class Runner {
   std::vector<Sequence*> open_;  // by number; null where none has it
   CpuSequences states_;          // of open_, as the op set takes them
   CpuOps ops_;
+  std::uint64_t recomputed_ = 0;
 };
 
 }  // namespace ingot::loader

@@ -11,6 +11,7 @@
 
 #include "loader/cpu/cpu_sequence.h"
 #include "loader/sampler.h"
+#include "loader/waiting_rows.h"
 #include "model/tokenizer/tokenizer.h"
 
 namespace ingot::loader {
@@ -46,6 +47,7 @@ class Sequence {
   // Pages hold less than the tokens, and states nothing: those that are not held must be run again
   // before others are.
   bool stale_ = false;
+  std::vector<WaitingRow> waiting_;  // of ids_, by position
 };
 
 }  // namespace ingot::loader

@@ -48,7 +48,7 @@ Result<Tensor> Session::Hidden(std::span<const model::TokenId> ids, std::size_t 
     const std::size_t count = std::min<std::size_t>(block, ids.size() - begin);
     std::vector<model::Row> rows(count);
     for (std::size_t i = 0; i < count; ++i)
-      rows[i] = {sequence_->number(), static_cast<std::int32_t>(start + begin + i)};
+      rows[i] = {sequence_->number(), static_cast<std::int32_t>(start + begin + i), planes_};
     const std::size_t first = std::min(std::max(from, begin) - begin, count);
     std::vector<std::uint32_t> wanted(count - first);
     std::iota(wanted.begin(), wanted.end(), static_cast<std::uint32_t>(first));

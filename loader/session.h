@@ -57,6 +57,9 @@ class Session {
   // REQUIRES: length <= position().
   void Truncate(std::uint64_t length) { runner_.Truncate(*sequence_, length); }
 
+  // Of each matrix, that tokens from now on meet (model::Row::planes).
+  void SetPlanes(std::uint32_t planes) { planes_ = planes; }
+
   const Model& model() const { return runner_.model(); }
   Runner& runner() { return runner_; }
   Sequence& sequence() { return *sequence_; }
@@ -80,6 +83,7 @@ class Session {
 
  private:
   std::uint64_t prefill_block_;
+  std::uint32_t planes_ = model::kAllPlanes;
   Runner runner_;
   std::unique_ptr<Sequence> sequence_;
   Tensor logits_;

@@ -21,12 +21,11 @@ class Counter : public model::PartVisitor {
                          static_cast<double>(matrix.rows);
     const double weights = static_cast<double>(matrix.rows * matrix.cols) * share;
     const PlaneRange planes = LivePlanes(matrix, plane_count_);
+    cost_.weight_bytes += static_cast<double>(BytesOf(matrix, planes)) * share;
     bool int8 = false, decoded = false;
     for (std::size_t p = planes.first; p < planes.last; ++p) {
       const PreparedPlane& plane = Prepared(matrix, p);
       if (plane.is_transform()) continue;
-      for (const ByteSpan stream : plane.view->streams)
-        cost_.weight_bytes += static_cast<double>(stream.size()) * share;
       const bool own = compute_ == Compute::kFast && !planes.by_row && plane.own_product;
       if (own && plane.needs.records) {
         cost_.int8_products += weights;

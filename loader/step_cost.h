@@ -24,8 +24,9 @@ struct StepCost {
 // The most planes, transforms not counted, that a matrix has.
 std::size_t PlaneCount(const WeightSet& weights);
 
-// Of a step whose rows meet the first `plane_count` planes of each matrix. Of a mixture's experts
-// those count that one row visits: with more rows the weights read may be more, never less.
+// Of a step whose rows meet `plane_count` planes of each matrix (model::Row::planes). Of a
+// mixture's experts those count that one row visits: with more rows the weights read may be more,
+// never less.
 StepCost CostOfStep(const Model& model, std::size_t plane_count = SIZE_MAX);
 
 // Bytes of keys and values that a row at position `context` reads.

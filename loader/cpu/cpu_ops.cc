@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "loader/cpu/op_work.h"
 #include "loader/cpu/routes.h"
+#include "loader/weights/live_planes.h"
 
 namespace ingot::loader {
 
@@ -178,8 +179,24 @@ std::vector<Tensor> CpuOps::LinearAs(Compute compute,
   if (x.planes() != nullptr)
     LinearByClass(jobs, x, compute);
   else
-    RunLinear(jobs, x.data(), x.cols(), x.rows(), x.cols(), compute);
+    Multiply(jobs, x, compute);
   return out;
+}
+
+// Runs jobs over x and counts what they read.
+void CpuOps::Multiply(const std::vector<LinearJob>& jobs, const Tensor& x, Compute compute) {
+  for (const LinearJob& job : jobs) {
+    const ResidentMatrix& matrix = *job.matrix;
+    if (matrix.rows == 0) continue;
+    const double share = static_cast<double>(job.rows) / static_cast<double>(matrix.rows);
+    const double bytes =
+        share * static_cast<double>(BytesOf(matrix, LivePlanes(matrix, job.plane_count)));
+    const auto tokens = static_cast<double>(std::min(job.tokens, x.rows()));
+    reads_.bytes += bytes;
+    reads_.row_bytes += bytes * tokens;
+    reads_.row_weights += static_cast<double>(job.rows * matrix.cols) * tokens;
+  }
+  RunLinear(jobs, x.data(), x.cols(), x.rows(), x.cols(), compute);
 }
 
 // Rows sorted by their plane count, a job per matrix and run of equal ones.
@@ -204,7 +221,7 @@ void CpuOps::LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x, Comput
       one.plane_count = planes[order[begin]];
     }
   }
-  RunLinear(by_class, sorted.data(), x.cols(), x.rows(), x.cols(), compute);
+  Multiply(by_class, sorted, compute);
   for (std::size_t j = 0; j < jobs.size(); ++j)
     for (std::size_t i = 0; i < order.size(); ++i)
       std::memcpy(jobs[j].y + order[i] * jobs[j].y_stride, results[j].row(i),

@@ -30,6 +30,14 @@ namespace ingot::loader {
 
 struct RwkvHeadTask;
 
+// What layers above the border at which a row left have of it. Recurrent layers take its state
+// under kZero, too: what follows depends on all that they compute.
+enum class LeftRows {
+  kPropagate,  // keys and values of the state that it left with
+  kZero,       // keys and values of zero
+  kRecompute,  // nothing, until a later row needs it: then what it would have had (waiting_rows.h)
+};
+
 class CpuOps {
  public:
   using Tensor = loader::Tensor;
@@ -53,9 +61,14 @@ class CpuOps {
   // Rows that leave at layer borders (leaving_ops.cc); without a watcher all go on.
   std::function<model::GoingRows(std::size_t layer, Tensor& x, std::span<const std::uint32_t> rows)>
       after_layer;
+  LeftRows left_rows = LeftRows::kPropagate;
+  // What the head sees of rows that left after a layer, in the place of their states; null: these.
+  std::function<void(std::size_t layer, Tensor& left)> at_exit;
   model::GoingRows AfterLayer(std::size_t layer, Tensor& x, std::span<const std::uint32_t> rows);
   void KeepKeys(const model::AttentionSpec& spec, std::size_t layer, const Tensor& k,
                 const Tensor& v);
+  // Under kZero: the rows' keys and values, all zero; whether it was done.
+  bool KeepZeros(const model::AttentionSpec& spec, std::size_t layer);
   Tensor PutRows(Tensor to, const Tensor& x, std::span<const std::uint32_t> rows);
 
   Tensor Embed(const std::string& table, std::span<const std::int32_t> ids);
@@ -108,6 +121,16 @@ class CpuOps {
   // What KeepFirstValue kept last.
   const Tensor& first_value() const { return first_value_; }
 
+  // What products took so far.
+  struct WeightReads {
+    double bytes = 0;  // of weights, once a product however many rows it had
+    // Each row's own: what a step of that row alone would have read, and of how many weights.
+    double row_bytes = 0;
+    double row_weights = 0;
+    double bits_a_weight() const { return row_weights > 0 ? 8 * row_bytes / row_weights : 0; }
+  };
+  const WeightReads& weight_reads() const { return reads_; }
+
   // Of tensors, kept ones included.
   std::uint64_t tensor_bytes() const { return pool_.resident_bytes(); }
   // Uninitialised, from this op set's pool.
@@ -139,6 +162,7 @@ class CpuOps {
   static RowPlanes PlanesOf(const Tensor& x, std::size_t count, OfRow of_row);
   std::vector<Tensor> LinearAs(Compute compute, std::initializer_list<const model::LinearRef*> refs,
                                const Tensor& x);
+  void Multiply(const std::vector<LinearJob>& jobs, const Tensor& x, Compute compute);
   void LinearByClass(std::vector<LinearJob>& jobs, const Tensor& x, Compute compute);
   void WriteKeys(std::size_t layer, const Tensor& k, const Tensor& v);
   void ClosePages(std::size_t layer, std::size_t kv_heads);
@@ -158,6 +182,7 @@ class CpuOps {
   Compute compute_;
   const VectorKernels* kernels_;
   Status status_;
+  WeightReads reads_;
   // Of the rows that Begin said.
   std::vector<model::Row> rows_;
   RowPlanes row_planes_;

@@ -69,19 +69,6 @@ EvalResult Summarise(const std::vector<Score>& scores, std::size_t context) {
   return result;
 }
 
-// The tokens of a window as the models see them.
-std::vector<std::int32_t> WindowTokens(std::span<const std::int32_t> tokens,
-                                       const EvalWindow& window, const EvalOptions& options) {
-  const auto part = tokens.subspan(window.begin, window.end - window.begin);
-  std::vector<std::int32_t> ids(part.begin(), part.end());
-  if (options.windows == WindowKind::kLlama && options.bos_id >= 0) ids[0] = options.bos_id;
-  if (options.windows == WindowKind::kMasked) {
-    ids.insert(ids.begin(), options.before.begin(), options.before.end());
-    ids.insert(ids.end(), options.after.begin(), options.after.end());
-  }
-  return ids;
-}
-
 // Tokens of text in one of an encoder's windows.
 std::size_t TextOfWindow(const EvalOptions& options) {
   const std::size_t around = options.before.size() + options.after.size();
@@ -288,6 +275,18 @@ class Evaluation {
 };
 
 }  // namespace
+
+std::vector<std::int32_t> WindowTokens(std::span<const std::int32_t> tokens,
+                                       const EvalWindow& window, const EvalOptions& options) {
+  const auto part = tokens.subspan(window.begin, window.end - window.begin);
+  std::vector<std::int32_t> ids(part.begin(), part.end());
+  if (options.windows == WindowKind::kLlama && options.bos_id >= 0) ids[0] = options.bos_id;
+  if (options.windows == WindowKind::kMasked) {
+    ids.insert(ids.begin(), options.before.begin(), options.before.end());
+    ids.insert(ids.end(), options.after.begin(), options.after.end());
+  }
+  return ids;
+}
 
 std::vector<EvalWindow> CutWindows(std::size_t tokens, const EvalOptions& options) {
   std::vector<EvalWindow> windows;

@@ -97,6 +97,9 @@ struct EvalWindow {
   std::size_t first = 0;  // relative to begin
 };
 std::vector<EvalWindow> CutWindows(std::size_t tokens, const EvalOptions& options);
+// The tokens of a window as the models see them: BOS, or what stands around, where it belongs.
+std::vector<std::int32_t> WindowTokens(std::span<const std::int32_t> tokens,
+                                       const EvalWindow& window, const EvalOptions& options);
 
 // kMasked: the positions of window `index` that are masked, ascending, relative to its `tokens`
 // tokens of text (without `before`). The same for the same seed and index.

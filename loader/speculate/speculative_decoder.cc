@@ -36,10 +36,10 @@ bool SameFrequencies(const model::Architecture& architecture, std::uint64_t from
 
 }  // namespace
 
-std::uint32_t DraftPlanes(const Model& model) {
-  const std::size_t all = PlaneCount(model.weights());
-  const double bytes = CostOfStep(model).weight_bytes;
-  for (std::size_t planes = 1; planes < all; ++planes)
+std::uint32_t DraftPlanes(const Model& model, std::uint32_t all) {
+  const std::size_t most = PlaneCount(model.weights());
+  const double bytes = CostOfStep(model, all).weight_bytes;
+  for (std::size_t planes = 1; planes < most; ++planes)
     if (CostOfStep(model, planes).weight_bytes <= kDraftBytes * bytes)
       return static_cast<std::uint32_t>(planes);
   return 0;
@@ -48,14 +48,17 @@ std::uint32_t DraftPlanes(const Model& model) {
 Result<SpeculativeDecoder> SpeculativeDecoder::Make(Runner& runner, Sequence& sequence,
                                                     const SpeculationOptions& options,
                                                     std::span<const model::TokenId> prompt,
-                                                    double prompt_seconds) {
+                                                    double prompt_seconds,
+                                                    PrecisionPolicy* precision) {
   if (options.draft > kMostDrafted)
     return InvalidArgument("a draft of " + std::to_string(options.draft) + " tokens: at most " +
                            std::to_string(kMostDrafted));
   const Model& model = runner.model();
-  const bool watched = runner.ops().after_layer != nullptr;
+  const bool watched =
+      runner.ops().after_layer != nullptr || (precision != nullptr && precision->watches_layers());
   const bool planes = options.mode == Mode::kAuto || options.mode == Mode::kPlanes;
-  const std::uint32_t draft_planes = planes ? DraftPlanes(model) : 0;
+  const std::uint32_t all = precision != nullptr ? precision->prompt_planes() : model::kAllPlanes;
+  const std::uint32_t draft_planes = planes ? DraftPlanes(model, all) : 0;
   if (options.mode == Mode::kPlanes && draft_planes == 0)
     return InvalidArgument(model.source() +
                            ": no planes to draft with: its matrices have none to leave out; pack "
@@ -69,16 +72,25 @@ Result<SpeculativeDecoder> SpeculativeDecoder::Make(Runner& runner, Sequence& se
       prompt_seconds / static_cast<double>(std::max<std::size_t>(prompt.size(), 1));
   if (policy.model)
     policy.model_share =
-        CostOfStep(model, draft_planes).weight_bytes / CostOfStep(model).weight_bytes;
-  SpeculativeDecoder decoder(runner, sequence, policy, draft_planes);
+        CostOfStep(model, draft_planes).weight_bytes / CostOfStep(model, all).weight_bytes;
+  SpeculativeDecoder decoder(runner, sequence, policy, draft_planes, precision);
   for (const model::TokenId id : sequence.ids()) decoder.history_.Append(id);
   return decoder;
 }
 
 SpeculativeDecoder::SpeculativeDecoder(Runner& runner, Sequence& sequence,
                                        const DraftPolicy::Options& policy,
-                                       std::uint32_t draft_planes)
-    : runner_(&runner), sequence_(&sequence), draft_planes_(draft_planes), policy_(policy) {}
+                                       std::uint32_t draft_planes, PrecisionPolicy* precision)
+    : runner_(&runner),
+      sequence_(&sequence),
+      draft_planes_(draft_planes),
+      precision_(precision),
+      policy_(policy) {}
+
+void SpeculativeDecoder::Follow(std::span<const float> logits, model::TokenId id) {
+  if (precision_ != nullptr && precision_->one_by_one())
+    context_ = ContextOf(logits, id, sequence_->position());
+}
 
 bool SpeculativeDecoder::Ends(model::TokenId id) const {
   return std::ranges::find(ends_, id) != ends_.end();
@@ -95,6 +107,7 @@ void SpeculativeDecoder::Append(model::TokenId id) {
 Result<model::TokenId> SpeculativeDecoder::First(std::span<const float> logits) {
   INGOT_ASSIGN(const model::TokenId id, sequence_->sampler->Sample(logits, history_.ids()));
   Append(id);
+  Follow(logits, id);
   return id;
 }
 
@@ -110,9 +123,15 @@ std::size_t SpeculativeDecoder::MostDrafted(std::uint64_t most) const {
 }
 
 Result<Tensor> SpeculativeDecoder::Step(std::span<const model::TokenId> ids, std::uint32_t planes) {
+  std::vector<std::uint32_t> of_rows;
+  if (precision_ != nullptr && planes == model::kAllPlanes) {
+    const std::vector<TokenContext> contexts(precision_->one_by_one() ? 1 : ids.size(), context_);
+    of_rows = precision_->Start(contexts);
+  }
   std::vector<model::Row> rows(ids.size());
   for (std::size_t i = 0; i < rows.size(); ++i)
-    rows[i] = {sequence_->number(), static_cast<std::int32_t>(sequence_->position() + i), planes};
+    rows[i] = {sequence_->number(), static_cast<std::int32_t>(sequence_->position() + i),
+               of_rows.empty() ? planes : of_rows[i]};
   std::vector<std::uint32_t> wanted(ids.size());
   std::iota(wanted.begin(), wanted.end(), 0u);
   return runner_->Step({ids, rows}, wanted);
@@ -172,6 +191,7 @@ Result<SpeculativeDecoder::Drawn> SpeculativeDecoder::Accept(
     INGOT_ASSIGN(const model::TokenId id,
                  sequence_->sampler->Sample({logits.row(i), logits.cols()}, history_.ids()));
     Append(id);
+    Follow({logits.row(i), logits.cols()}, id);
     const bool right = i < draft_.size() && draft_[i] == id;
     if (source_ == DraftSource::kModel && i < draft_.size())
       policy_.ModelWas(confidence_[i], right);
@@ -193,7 +213,8 @@ Status SpeculativeDecoder::Keep(const Runner::Place& place, std::size_t tokens) 
   runner_->Return(*sequence_, place);
   std::vector<model::Row> rows(tokens);
   for (std::size_t i = 0; i < tokens; ++i)
-    rows[i] = {sequence_->number(), static_cast<std::int32_t>(place.length + i)};
+    rows[i] = {sequence_->number(), static_cast<std::int32_t>(place.length + i),
+               precision_ != nullptr ? precision_->prompt_planes() : model::kAllPlanes};
   return runner_->Hidden({ids, rows}, {}).status();
 }
 

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "loader/precision/precision_policy.h"
 #include "loader/runner.h"
 #include "loader/sequence.h"
 #include "loader/speculate/draft_policy.h"
@@ -34,20 +35,23 @@
 namespace ingot::loader {
 
 // The planes of a draft by planes: the fewest whose step reads at most 7/10 of what all read, of
-// matrices that have more; 0: there are none to choose from.
-std::uint32_t DraftPlanes(const Model& model);
+// matrices that have more; 0: there are none to choose from. `all`: what the whole step's rows
+// meet.
+std::uint32_t DraftPlanes(const Model& model, std::uint32_t all = model::kAllPlanes);
 
 class SpeculativeDecoder {
  public:
-  // `sequence` ends in `prompt`, which took `prompt_seconds`, and has a sampler; penalties and lookup
-  // see all that it holds, earlier turns of a conversation as well. InvalidArgument for a
+  // `sequence` ends in `prompt`, which took `prompt_seconds`, and has a sampler; penalties and
+  // lookup see all that it holds, earlier turns of a conversation as well. InvalidArgument for a
   // draft of more than 15 tokens, or for planes where the model has none to choose from. Where rows
-  // leave at layer borders (CpuOps::after_layer) nothing is drafted: what a draft's rows do would
-  // be seen.
+  // leave at layer borders (CpuOps::after_layer), or tokens have classes, nothing is drafted: what
+  // a draft's rows do would be seen. `precision`, which must outlive this, says what rows meet;
+  // null: all planes.
   static Result<SpeculativeDecoder> Make(Runner& runner, Sequence& sequence,
                                          const SpeculationOptions& options,
                                          std::span<const model::TokenId> prompt,
-                                         double prompt_seconds);
+                                         double prompt_seconds,
+                                         PrecisionPolicy* precision = nullptr);
 
   // The text's next token, drawn from logits that the caller has.
   Result<model::TokenId> First(std::span<const float> logits);
@@ -66,7 +70,7 @@ class SpeculativeDecoder {
 
  private:
   SpeculativeDecoder(Runner& runner, Sequence& sequence, const DraftPolicy::Options& policy,
-                     std::uint32_t draft_planes);
+                     std::uint32_t draft_planes, PrecisionPolicy* precision);
   std::size_t MostDrafted(std::uint64_t most) const;
   Status Draft(const DraftPlan& plan);
   Status DraftByModel(const DraftPlan& plan);
@@ -78,12 +82,16 @@ class SpeculativeDecoder {
   Result<Drawn> Accept(const Tensor& logits, const std::function<bool(model::TokenId)>& deliver);
   Status Keep(const Runner::Place& place, std::size_t tokens);
   Result<Tensor> Step(std::span<const model::TokenId> ids, std::uint32_t planes);
+  // What the next step's row meets, the step before it having given these logits.
+  void Follow(std::span<const float> logits, model::TokenId id);
   void Append(model::TokenId id);
   bool Ends(model::TokenId id) const;
 
   Runner* runner_;
   Sequence* sequence_;
   std::uint32_t draft_planes_;
+  PrecisionPolicy* precision_;
+  TokenContext context_;  // of the last token drawn
   TokenHistory history_;
   DraftPolicy policy_;
   SpeculationStats stats_;

@@ -21,9 +21,16 @@ void AddTransform(const PreparedPlane& plane, PlaneRange& range) {
     range.outputs[range.output_count++] = &plane;
 }
 
+// What a class stands for at this matrix.
+std::size_t CountOf(const ResidentMatrix& matrix, std::size_t planes) {
+  const bool is_class = planes >= model::PlanesOfClass(0) && planes < model::kAllPlanes;
+  return is_class ? matrix.planes_by_class[planes - model::PlanesOfClass(0)] : planes;
+}
+
 }  // namespace
 
 PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count) {
+  plane_count = CountOf(matrix, plane_count);
   PlaneRange range;
   range.row_block = matrix.row_block;
   for (std::size_t i = 0; i < matrix.planes.size(); ++i) {
@@ -44,6 +51,16 @@ PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count) {
   }
   if (range.by_row) range.transform_count = range.output_count = 0;
   return range;
+}
+
+std::uint64_t BytesOf(const ResidentMatrix& matrix, const PlaneRange& planes) {
+  std::uint64_t bytes = 0;
+  for (std::size_t p = planes.first; p < planes.last; ++p) {
+    const PreparedPlane& plane = Prepared(matrix, p);
+    if (plane.is_transform()) continue;
+    for (const ByteSpan stream : plane.view->streams) bytes += stream.size();
+  }
+  return bytes;
 }
 
 }  // namespace ingot::loader

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "codecs/planes/transform.h"
 #include "loader/weights/resident.h"
@@ -31,7 +32,11 @@ struct PlaneRange {
   // Whether both turn inputs alike.
   bool SameInputs(const PlaneRange& other) const;
 };
-// REQUIRES: PrepareMatrix was called.
+// `plane_count`: as model::Row::planes has it, a count or a token class. REQUIRES: PrepareMatrix
+// was called.
 PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count);
+
+// Bytes of the streams of those planes, all rows together.
+std::uint64_t BytesOf(const ResidentMatrix& matrix, const PlaneRange& planes);
 
 }  // namespace ingot::loader

@@ -4,6 +4,7 @@
 // Thread rule: filled by one thread, then immutable.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -18,6 +19,7 @@
 #include "base/status.h"
 #include "loader/planes/prepared_plane.h"
 #include "model/architecture/architecture.h"
+#include "model/forward/batch.h"
 #include "model/source/checkpoint.h"
 #include "stored/selection.h"
 #include "stored/tensor_planes.h"
@@ -31,6 +33,9 @@ struct ResidentMatrix : stored::TensorPlanes {
   // What kernels derive from each plane once, at load.
   std::vector<std::shared_ptr<const PreparedPlane>> prepared;
   std::uint64_t row_block = 1;  // rows that only come decoded together
+  // Planes that a token of each class meets, transforms not counted.
+  std::array<std::uint32_t, model::kTokenClasses> planes_by_class = {
+      model::kAllPlanes, model::kAllPlanes, model::kAllPlanes, model::kAllPlanes};
 
   ResidentMatrix() = default;
   ResidentMatrix(std::string name_of, stored::TensorPlanes of)

@@ -14,10 +14,18 @@ namespace ingot::model {
 inline constexpr std::uint32_t kAllPlanes = UINT32_MAX;
 inline constexpr std::uint32_t kNoDelta = UINT32_MAX;
 
+// In the place of a count: as many as each matrix gives a token of that class, by the artifact's
+// table (docs/FORMAT.md, `planes_by_class`). REQUIRES: token_class < kTokenClasses.
+inline constexpr std::uint32_t kTokenClasses = 4;
+constexpr std::uint32_t PlanesOfClass(std::uint32_t token_class) {
+  return kAllPlanes - kTokenClasses + token_class;
+}
+
 struct Row {
   std::uint32_t sequence = 0;  // which of the op set's sequences
   std::int32_t position = 0;   // absolute, in its sequence
-  // The planes of each matrix that the row is multiplied by, as docs/codecs.md counts them.
+  // The planes of each matrix that the row is multiplied by, as docs/codecs.md counts them, or
+  // PlanesOfClass.
   std::uint32_t planes = kAllPlanes;
   // The fine-tune whose planes are added.
   std::uint32_t delta = kNoDelta;

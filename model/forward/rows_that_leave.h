@@ -58,7 +58,7 @@ class Passage {
     x = left_.empty() ? RunLayer(ops_, architecture_, layer, std::move(x))
                       : LayerWithoutSome(layer, std::move(x));
     if (going_.empty()) return x;
-    if (const GoingRows going = ops_.AfterLayer(layer, x, going_)) return Leave(*going, x);
+    if (const GoingRows going = ops_.AfterLayer(layer, x, going_)) return Leave(layer, *going, x);
     return x;
   }
 
@@ -66,6 +66,7 @@ class Passage {
   Tensor Finish(Tensor x) {
     if (left_.empty()) return x;
     ops_.Begin(batch_);
+    for (const auto& [said, rows] : said_) kept_ = ops_.PutRows(std::move(kept_), said, rows);
     return ops_.PutRows(std::move(kept_), x, going_);
   }
 
@@ -86,7 +87,18 @@ class Passage {
     std::vector<Row> rows_;
   };
 
-  Tensor Leave(const std::vector<std::uint32_t>& going, const Tensor& x) {
+  // What the head is to see of rows that leave now, where an op set has something else than their
+  // states, which layers above still need.
+  void KeepSaid(std::size_t layer, const std::vector<std::uint32_t>& left) {
+    if constexpr (requires { ops_.at_exit(layer, kept_); }) {
+      if (!ops_.at_exit) return;
+      Tensor said = ops_.Select(kept_, left);
+      ops_.at_exit(layer, said);
+      said_.emplace_back(std::move(said), left);
+    }
+  }
+
+  Tensor Leave(std::size_t layer, const std::vector<std::uint32_t>& going, const Tensor& x) {
     if (left_.empty()) kept_ = ops_.ZerosLike(x);
     kept_ = ops_.PutRows(std::move(kept_), x, going_);  // those that go on are put again at the end
     std::vector<std::uint32_t> next;
@@ -94,6 +106,7 @@ class Passage {
     std::vector<std::uint32_t> left;
     std::set_difference(going_.begin(), going_.end(), next.begin(), next.end(),
                         std::back_inserter(left));
+    KeepSaid(layer, left);
     left_.insert(left_.end(), left.begin(), left.end());
     std::sort(left_.begin(), left_.end());
     going_ = std::move(next);
@@ -110,11 +123,18 @@ class Passage {
     }
     const Part left(batch_, left_);
     ops_.Begin(left.batch());
-    KeepLayer(ops_, architecture_, layer, ops_.Select(kept_, left_));
+    if (!KeptAsZeros(spec, layer)) KeepLayer(ops_, architecture_, layer, ops_.Select(kept_, left_));
     if (going_.empty()) return x;
     const Part going(batch_, going_);
     ops_.Begin(going.batch());
     return RunLayer(ops_, architecture_, layer, std::move(x));
+  }
+
+  // Where an op set keeps nothing of rows that left.
+  bool KeptAsZeros(const LayerSpec& spec, std::size_t layer) {
+    if constexpr (requires { ops_.KeepZeros(spec.attention, layer); })
+      return ops_.KeepZeros(spec.attention, layer);
+    return false;
   }
 
   std::vector<std::uint32_t> All() const {
@@ -127,6 +147,7 @@ class Passage {
   const Architecture& architecture_;
   const Batch& batch_;
   std::vector<std::uint32_t> going_, left_;  // rows of the batch, ascending
+  std::vector<std::pair<Tensor, std::vector<std::uint32_t>>> said_;  // and of which rows
   Tensor kept_;                              // as many rows as the batch; those of left_ count
 };
 

@@ -2,6 +2,7 @@
 """Exits: `ingot calibrate --routers`, `ingot run --exit`, `ingot tune-exits`. Skipped, saying so, without LibTorch."""
 import json
 import pathlib
+import re
 import sys
 import unittest
 
@@ -81,6 +82,49 @@ class Exits(Case):
         self.assertRegex(run.stdout.decode(), r"threshold 1000 keeps 1000 nats")
         self.assertRegex(run.stderr.decode(), r"not signed")
         self.assertEqual(self.generate("-q", "--exit", "tuned", file=target).stdout, self.generate("-q", "--exit", "1000").stdout)
+
+    def test_what_layers_above_have_of_a_token(self):
+        plain = self.generate("-q").stdout
+        for kv in ("propagate", "zero", "recompute"):
+            self.assertEqual(self.generate("-q", "--exit", "0", "--exit-kv", kv).stdout, plain, kv)
+            got = json.loads(self.generate("--exit", "1000", "--exit-kv", kv, "--json").stdout)["exits"]
+            self.assertEqual((got["rows"], got["left_after"], got["recomputed_layers"]), (23, [23, 0], 0), kv)
+        self.fails(USAGE, "--exit-kv", "run", self.exits, "-p", "x", "--exit", "1", "--exit-kv", "guess")
+
+    def test_translators(self):
+        target = self.work / "translated.ingot"
+        run = self.run_ok("calibrate", "--routers", self.plain, "--text", self.text, "-o", target, "--interval", 1, "--tokens",
+                          512, "--context", 32, "--exit-strategy", "translator", "--rank", 16)
+        found = re.search(r"(?m)^ +1 +(\d+\.\d+) +(\d+\.\d+)", run.stdout.decode())
+        self.assertLess(float(found[2]), float(found[1]))  # of KL
+        manifest = json.loads(self.run_ok("inspect", target, "--json").stdout)
+        self.assertEqual(manifest["provenance"]["routers"]["strategy"], "translator")
+        left = self.generate("-q", "--exit", "1000", file=target).stdout
+        self.assertNotEqual(left, self.generate("-q", "--exit", "1000").stdout)
+        self.assertEqual(self.generate("-q", "--exit", "0", file=target).stdout, self.generate("-q").stdout)
+
+    def test_a_conversation_with_exits(self):
+        talk = ("run", self.exits, "--chat", "--no-template", "-n", 8, "--greedy", "--stats", "-q")
+        answers = {}
+        for exit in ("0", "1000"):
+            run = self.run_ok(*talk, "--exit", exit, stdin=b"the quick\nbrown fox\n")
+            answers[exit] = run.stdout
+            kept = re.findall(r"exits: (\d\.\d\d) of 2 layers a token", run.stderr.decode())
+            self.assertEqual(kept, ["2.00" if exit == "0" else "1.00"] * 2)
+        self.assertEqual(answers["0"], self.run_ok(*talk, stdin=b"the quick\nbrown fox\n").stdout)
+        self.assertNotEqual(answers["0"], answers["1000"])
+
+    def test_eval_and_bench(self):
+        got = json.loads(self.run_ok("eval", self.exits, "--text", self.text, "--context", 32, "--tokens", 256, "--exit", "1000",
+                                     "--json").stdout)
+        self.assertEqual([(v["name"], v["kept_layers"]) for v in got["variants"]], [("exits", 1), ("by chance", 1)])
+        self.assertEqual(got["variants"][0]["kl"], got["variants"][1]["kl"])
+        bench = json.loads(self.run_ok("bench", self.exits, "--exits", "--json").stdout)
+        self.assertEqual((bench["layers"], bench["exits"]), (2, 1))
+        self.assertRegex(self.run_ok("bench", self.exits, "--exits").stdout.decode(), r"batch of 8, some leave +1\.\d\d layers kept")
+        self.fails(USAGE, "has no exits", "bench", self.plain, "--exits")
+        self.fails(USAGE, "one of them is measured at a time|one of them", "eval", self.exits, "--text", self.text, "--exit", "1",
+                   "--precision", "int8")
 
     def test_what_cannot_be_is_refused(self):
         self.fails(USAGE, "has no exits; ingot calibrate --routers", "run", self.plain, "-p", "x", "--exit", ".1")

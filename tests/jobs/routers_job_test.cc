@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "jobs/exits_bench.h"
 #include "jobs/exits_job.h"
 #include "jobs/pack_job.h"
 #include "loader/ingot.h"
@@ -119,6 +120,92 @@ TEST_F(RoutersJob, TheArtifactSaysWhatTheTrainerSaid) {
   options_.output = Path("again.ingot");
   ASSERT_TRUE(RunRoutersJob(options_, Trainer(), {}).ok());
   EXPECT_EQ(*ReadFileToString(Path("again.ingot")), *ReadFileToString(Path("exits.ingot")));
+}
+
+// A translator made up: the state's halves change places. The head of a row that left sees that,
+// the layers above do not.
+TEST_F(RoutersJob, HeadsOfExitsSeeTheTranslation) {
+  std::vector<float> last;
+  const std::size_t context = options_.context;
+  options_.translator = [&](const calibration::TranslatorExamples& examples,
+                            std::size_t rank) -> Result<calibration::TrainedTranslator> {
+    EXPECT_EQ(examples.held_out, 2 * context);
+    EXPECT_EQ(examples.weights.size(), examples.width);
+    last.assign(examples.last.begin(), examples.last.end());
+    double square = 0;
+    for (std::size_t i = 0; i < examples.width; ++i)
+      square += double{examples.states[i]} * examples.states[i];
+    EXPECT_NEAR(square / static_cast<double>(examples.width), 1, 1e-3);
+    calibration::TrainedTranslator made;
+    made.rank = std::min(rank, examples.width);
+    made.down.assign(made.rank * examples.width, 0);
+    made.up.assign(made.rank * examples.width, 0);
+    made.bias.assign(examples.width, 0.25f);
+    made.down[1] = 1;
+    made.up[0] = 2;  // the first value gains twice the second
+    return made;
+  };
+  const auto result = RunRoutersJob(options_, Trainer(), {});
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_NE(result->routers[0].identity_kl, result->routers[0].translated_kl);
+  const auto model = *loader::Model::Open(options_.output);
+  const auto ids = *(*model->tokenizer())->Encode(*ReadFileToString(text_), false);
+  const auto window = std::span(ids).first(32);
+  const std::size_t width = width_;
+  for (const auto kv : {loader::LeftRows::kPropagate, loader::LeftRows::kRecompute}) {
+    loader::Session leaving(model), plain(model);
+    std::vector<float> state;
+    plain.WatchLayers([&](std::size_t layer, loader::Tensor& x) {
+      if (layer == 0) state.assign(x.data(), x.data() + x.size());
+      return true;
+    });
+    ASSERT_TRUE(plain.Hidden(window, 0).ok());
+    auto policy = loader::ExitPolicy::ByChance(*model, {1, 0}, 0, kv);
+    const loader::ExitsOf exits(leaving.runner(), policy);
+    const auto here = *leaving.Hidden(window, 0);
+    for (std::size_t r = 0; r < 32; ++r) {
+      double square = 0;
+      for (std::size_t i = 0; i < width; ++i) square += std::pow(double{state[r * width + i]}, 2);
+      const double rms = std::sqrt(square / static_cast<double>(width));
+      const double second = state[r * width + 1] / rms;
+      EXPECT_NEAR(here.row(r)[0], state[r * width] / rms + 2 * second + 0.25, 1e-4);
+      EXPECT_NEAR(here.row(r)[1], second + 0.25, 1e-4);
+    }
+  }
+  // What routers are taught is the divergence of that.
+  loader::Session whole(model), leaving(model);
+  auto policy = loader::ExitPolicy::ByChance(*model, {1, 0}, 0);
+  const loader::ExitsOf exits(leaving.runner(), policy);
+  const auto a_hidden = *whole.Hidden(window, 0), b_hidden = *leaving.Hidden(window, 0);
+  const auto a = whole.Logits(a_hidden, 0, 32), b = leaving.Logits(b_hidden, 0, 32);
+  const auto p = Softmax(a.row(5), a.cols()), q = Softmax(b.row(5), b.cols());
+  double kl = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) kl += p[i] * std::log(p[i] / q[i]);
+  EXPECT_NEAR(targets_[5], std::log(kl), 2e-3);
+  const auto provenance = model->artifact()->manifest().provenance["routers"];
+  EXPECT_EQ(provenance["strategy"], "translator");
+  // Routers without translators leave none behind.
+  options_.artifact = options_.output;
+  options_.output = Path("identity.ingot");
+  options_.translator = nullptr;
+  ASSERT_TRUE(RunRoutersJob(options_, Trainer(), {}).ok());
+  const auto bare = *loader::Model::Open(options_.output);
+  EXPECT_FALSE(loader::ExitPolicy::ByChance(*bare, {1, 0}, 0).translates());
+}
+
+TEST_F(RoutersJob, WhatExitsCostWhereNobodyLeavesAndWhatABatchGains) {
+  ASSERT_TRUE(RunRoutersJob(options_, Trainer(), {}).ok());
+  BenchJobOptions bench;
+  bench.file = options_.output;
+  const auto result = RunExitsBench(bench, {.steps = 8, .context = 4}, {});
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(result->exits, 1u);
+  EXPECT_GT(result->overhead_one.median, 0);
+  EXPECT_NEAR(result->kept_layers, 1.5, 0.4);
+  EXPECT_GT(result->predicted, 0);
+  bench.file = options_.artifact;
+  EXPECT_NE(RunExitsBench(bench, {}, {}).status().message().find("has no exits"),
+            std::string::npos);
 }
 
 TEST_F(RoutersJob, ExitsAreMeasuredAndAPromiseIsKept) {

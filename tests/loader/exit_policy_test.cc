@@ -211,6 +211,69 @@ TEST_F(ExitPolicyTest, GeneratedTokensLeaveAndThePromptDoesNot) {
   EXPECT_NE(all.tokens, plain.tokens);
 }
 
+// Tokens that wait: each sees what it would see if none had left, bit by bit; truncated, forked and
+// after exits are over.
+TEST_F(ExitPolicyTest, RecomputedTokensAreThoseOfAllLayers) {
+  const auto model = WithExits(FixturePath("llama"), "log_kl");
+  ASSERT_NE(model, nullptr);
+  const std::vector<TokenId> ids = Ids(*model, 30);
+  Session plain(model);
+  std::vector<std::vector<float>> states;  // of the first layer, by token
+  plain.WatchLayers([&](std::size_t layer, Tensor& x) {
+    if (layer == 0) states.emplace_back(x.row(0), x.row(0) + x.cols());
+    return true;
+  });
+  std::vector<std::vector<float>> whole;
+  for (const TokenId id : ids) {
+    const auto logits = plain.Decode(id);
+    ASSERT_TRUE(logits.ok());
+    whole.emplace_back(logits->begin(), logits->end());
+  }
+  auto policy = ExitPolicy::ByChance(*model, {0.6, 0}, 3, LeftRows::kRecompute);
+  Session session(model);
+  std::uint64_t left = 0;
+  {
+    const ExitsOf leaving(session.runner(), policy);
+    for (std::size_t t = 0; t < 20; ++t) {
+      const auto logits = session.Decode(ids[t]);
+      ASSERT_TRUE(logits.ok()) << logits.status().message();
+      std::vector<float> want = whole[t];
+      if (policy.stats().left[0] > left) {
+        Tensor state = session.runner().ops().MakeTensor(1, states[t].size());
+        std::ranges::copy(states[t], state.data());
+        const Tensor head = session.Logits(state, 0, 1);
+        want.assign(head.data(), head.data() + head.size());
+      }
+      left = policy.stats().left[0];
+      EXPECT_EQ(std::vector<float>(logits->begin(), logits->end()), want) << t;
+    }
+  }
+  EXPECT_GT(left, 5u);
+  EXPECT_LT(left, 20u);
+  // Every layer was run once at most.
+  EXPECT_LE(session.runner().recomputed(), left);
+  session.Truncate(17);
+  const auto fork = session.runner().Fork(session.sequence());
+  for (std::size_t t = 17; t < ids.size(); ++t) {
+    const model::Row row{fork->number(), static_cast<std::int32_t>(t)};
+    const std::uint32_t wanted = 0;
+    const auto forked = session.runner().Step({{&ids[t], 1}, {&row, 1}}, {&wanted, 1});
+    ASSERT_TRUE(forked.ok()) << forked.status().message();
+    EXPECT_EQ(std::vector<float>(forked->data(), forked->data() + forked->size()), whole[t]) << t;
+    const auto logits = session.Decode(ids[t]);
+    ASSERT_TRUE(logits.ok()) << logits.status().message();
+    EXPECT_EQ(std::vector<float>(logits->begin(), logits->end()), whole[t]) << t;
+  }
+  Session codes(model, {.cache = SessionOptions::Cache::kInt8});
+  GenerateOptions options;
+  options.exits = ExitOptions{.threshold = 1, .kv = LeftRows::kRecompute};
+  if (codes.runner().status().ok() && model->tokenizer().ok()) {
+    const auto refused =
+        GenerateFromIds(codes, ids, options, [](std::string_view) { return true; });
+    EXPECT_NE(refused.status().message().find("--kv f16"), std::string::npos);
+  }
+}
+
 TEST_F(ExitPolicyTest, WhatCannotBeIsRefused) {
   const auto refusal = [](const Model& model, const ExitOptions& options) {
     return ExitPolicy::Make(model, options).status().message();

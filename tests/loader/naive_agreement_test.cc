@@ -63,7 +63,12 @@ TEST_P(NaiveAgreementTest, WhatComesAfterAPromptThatLeft) {
 }
 
 // Two sequences at paces of their own, rows of both in a step, each leaving where its plan says.
-TEST_P(NaiveAgreementTest, RowsThatLeaveOnTheirOwn) {
+class LeavingAgreementTest : public NaiveAgreementTest {
+ protected:
+  void Check(LeftRows left_rows);
+};
+
+void LeavingAgreementTest::Check(LeftRows left_rows) {
   for (const model::RopeSpec& rope : model_->architecture().ropes)
     if (rope.switch_length > 0) ids_.resize(std::min<std::size_t>(ids_.size(), rope.switch_length));
   const std::size_t layers = model_->architecture().layers.size();
@@ -75,10 +80,13 @@ TEST_P(NaiveAgreementTest, RowsThatLeaveOnTheirOwn) {
   for (std::size_t s = 0; s < 2; ++s) {
     for (std::size_t t = 0; t < ids[s].size(); ++t)
       exits[s].push_back((t * 5 + t / 4 + s) % (layers + 1));
-    want[s] = Floats(naive_->LogitsOfLeaving(ids[s], exits[s]));
+    want[s] = Floats(left_rows == LeftRows::kRecompute
+                         ? naive_->LogitsOfWaiting(ids[s], exits[s])
+                         : naive_->LogitsOfLeaving(ids[s], exits[s], left_rows == LeftRows::kZero));
   }
 
   Runner runner(model_);
+  runner.ops().left_rows = left_rows;
   const std::unique_ptr<Sequence> sequences[] = {runner.Open(), runner.Open()};
   for (std::size_t step = 0; sequences[0]->position() < ids[0].size(); ++step) {
     std::vector<model::TokenId> tokens;
@@ -118,6 +126,15 @@ TEST_P(NaiveAgreementTest, RowsThatLeaveOnTheirOwn) {
   }
 }
 
+TEST_P(LeavingAgreementTest, KeysOfTheStateThatARowLeftWith) { Check(LeftRows::kPropagate); }
+TEST_P(LeavingAgreementTest, KeysOfZero) { Check(LeftRows::kZero); }
+TEST_P(LeavingAgreementTest, KeysThatWait) {
+  if (model_->architecture().masked) GTEST_SKIP() << "an encoder's rows wait for none after them";
+  Check(LeftRows::kRecompute);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LeavingAgreementTest, testing::ValuesIn(FixtureNames()),
+                         FixtureTestName());
 INSTANTIATE_TEST_SUITE_P(Models, NaiveAgreementTest, testing::ValuesIn(FixtureNames()),
                          FixtureTestName());
 

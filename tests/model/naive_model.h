@@ -45,10 +45,13 @@ class NaiveModel {
   }
 
   // Where token t leaves after layer exits[t]: every layer above takes what it left with as its
-  // input of that token, and what the layer makes of it is dropped.
+  // input of that token, and what the layer makes of it is dropped. `zeros`: its keys and values
+  // there are zero.
   std::vector<double> LogitsOfLeaving(std::span<const std::int32_t> ids,
-                                      std::span<const std::size_t> exits) {
+                                      std::span<const std::size_t> exits, bool zeros = false) {
     NaiveOps ops(architecture_, weights_);
+    if (zeros)
+      ops.has_zeros = [exits](std::size_t layer, std::size_t t) { return exits[t] < layer; };
     const std::vector<model::Row> rows = model::WholeSequences(1, ids.size());
     const model::Batch batch{ids, rows};
     ops.Begin(batch);
@@ -59,6 +62,23 @@ class NaiveModel {
         if (exits[t] >= layer) std::copy_n(y[t], x.cols, x[t]);
     }
     return model::RunHead(ops, architecture_, x, All(ids.size())).values;
+  }
+
+  // The same where all tokens run all layers in the end: of each what it left with.
+  std::vector<double> LogitsOfWaiting(std::span<const std::int32_t> ids,
+                                      std::span<const std::size_t> exits) {
+    NaiveOps ops(architecture_, weights_);
+    const std::vector<model::Row> rows = model::WholeSequences(1, ids.size());
+    const model::Batch batch{ids, rows};
+    ops.Begin(batch);
+    Matrix x = model::RunEmbedding(ops, architecture_, batch);
+    Matrix left = x;
+    for (std::size_t layer = 0; layer < architecture_.layers.size(); ++layer) {
+      x = model::RunLayer(ops, architecture_, layer, Matrix(x));
+      for (std::size_t t = 0; t < x.rows; ++t)
+        if (exits[t] >= layer) std::copy_n(x[t], x.cols, left[t]);
+    }
+    return model::RunHead(ops, architecture_, left, All(ids.size())).values;
   }
 
   const model::Checkpoint& checkpoint() const { return *checkpoint_; }

@@ -5,6 +5,7 @@
 // Thread rule: one thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <numeric>
 #include <span>
@@ -96,12 +97,19 @@ class NaiveOps {
     KeepKeys(spec, layer, k, v);
     return naive::Attention(spec, positions_, q, histories_[layer].keys, histories_[layer].values);
   }
+  // Positions whose keys and values in a layer are zero.
+  std::function<bool(std::size_t layer, std::size_t position)> has_zeros;
   void KeepKeys(const model::AttentionSpec& /*spec*/, std::size_t layer, const Tensor& k,
                 const Tensor& v) {
     History& history = histories_[layer];
     if (history.keys.rows < length_) history = {Matrix(length_, k.cols), Matrix(length_, v.cols)};
     PutRows(history.keys, k, positions_);
     PutRows(history.values, v, positions_);
+    for (std::size_t r = 0; has_zeros && r < k.rows; ++r)
+      if (has_zeros(layer, static_cast<std::size_t>(positions_[r]))) {
+        std::fill_n(history.keys[static_cast<std::size_t>(positions_[r])], k.cols, 0.0);
+        std::fill_n(history.values[static_cast<std::size_t>(positions_[r])], v.cols, 0.0);
+      }
   }
 
   Tensor Gate(model::Activation activation, Tensor gate, const Tensor& up) {

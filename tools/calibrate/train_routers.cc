@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "calibration/torch/train_router.h"
+#include "calibration/torch/train_translator.h"
 #include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/routers_job.h"
@@ -21,7 +22,7 @@ namespace {
 struct RoutersCommand {
   jobs::RoutersJobOptions options;
   KeyOption sign;
-  std::string label = "kl";
+  std::string label = "kl", strategy = "identity";
   bool quiet = false;
 };
 
@@ -49,6 +50,14 @@ void PrintReport(const std::string& output, const RoutersCommand& command,
          fmt::format("{:.3f}", router.loss), fmt::format("{:.3f}", router.constant_loss),
          fmt::format("{:.2f}", router.correlation), Fifths(router.said, cosine),
          Fifths(router.measured, cosine)});
+  if (command.strategy == "translator") {
+    rows[0].insert(rows[0].begin() + 1, {"as it is", "translated"});
+    for (std::size_t i = 1; i < rows.size(); ++i) {
+      const jobs::RouterReport& router = result.routers[i - 1];
+      rows[i].insert(rows[i].begin() + 1, {fmt::format("{:.3f}", router.identity_kl),
+                                           fmt::format("{:.3f}", router.translated_kl)});
+    }
+  }
   fmt::print("{}root blake3:{}\n", inspect::AlignTable(rows, "  "), result.report.root_hex);
   for (const jobs::RouterReport& router : result.routers)
     if (router.loss >= router.constant_loss)
@@ -67,6 +76,7 @@ Status RunRouters(RoutersCommand& command) {
   INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
   options.sign = PointerTo(key);
   options.tool = "ingot-calibrate " INGOT_VERSION;
+  if (command.strategy == "translator") options.translator = calibration::TrainTranslator;
   JobLine line({.progress = command.quiet});
   INGOT_ASSIGN(const jobs::RoutersJobResult result,
                jobs::RunRoutersJob(options, calibration::TrainRouter, line.monitor()));
@@ -98,6 +108,15 @@ void AddOptions(CLI::App& app, RoutersCommand& command) {
                  "kl: the log divergence that leaving costs, so that thresholds are divergences; "
                  "cosine: whether the state has arrived, as TIDE")
       ->check(CLI::IsMember({"kl", "cosine"}))
+      ->capture_default_str();
+  app.add_option(
+         "--exit-strategy", command.strategy,
+         "identity: an exit's head sees the state as it is; translator: an affine map of low "
+         "rank brings it nearer to the last layer's first")
+      ->check(CLI::IsMember({"identity", "translator"}))
+      ->capture_default_str();
+  app.add_option("--rank", c.rank, "of translators, at most")
+      ->transform(WholeNumber(1, 1 << 16))
       ->capture_default_str();
   app.add_option("--cosine", c.cosine, "of --label cosine: from where on it has")
       ->check(FromZeroToOne())

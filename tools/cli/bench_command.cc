@@ -9,12 +9,14 @@
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "jobs/bench_job.h"
+#include "jobs/exits_bench.h"
 #include "jobs/speculation_bench.h"
 #include "loader/speculate/draft_policy.h"
 #include "tools/cli/bench_speculation.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
+#include "tools/cli/policy_options.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -26,7 +28,9 @@ struct BenchCommand {
   jobs::BenchJobOptions job;
   jobs::SpeculationBenchOptions speculation;
   KeyOption key;
-  bool json = false, quiet = false, no_prompt = false, no_load = false;
+  jobs::ExitsBenchOptions exits;
+  PrecisionChoice precision;
+  bool json = false, quiet = false, no_prompt = false, no_load = false, of_exits = false;
 };
 
 std::string_view KindName(SpeedBench::Kind kind) {
@@ -156,12 +160,50 @@ void PrintTable(const BenchCommand& command, const jobs::BenchJobResult& result)
   fmt::print("{}", inspect::AlignTable(rows, "  "));
 }
 
+Status BenchExits(const BenchCommand& command, JobLine& line) {
+  INGOT_ASSIGN(const jobs::ExitsBenchResult result,
+               jobs::RunExitsBench(command.job, command.exits, line.monitor()));
+  line.Clear();
+  const auto ratio = [](const jobs::Spread& spread) {
+    return inspect::Json{{"median", spread.median}, {"low", spread.low}, {"high", spread.high}};
+  };
+  if (command.json) {
+    fmt::print("{}\n", untrusted::PrintableJson({{"layers", result.layers},
+                                                 {"exits", result.exits},
+                                                 {"overhead_one", ratio(result.overhead_one)},
+                                                 {"overhead_batch", ratio(result.overhead_batch)},
+                                                 {"kept_layers", result.kept_layers},
+                                                 {"speed", ratio(result.speed)},
+                                                 {"predicted", result.predicted},
+                                                 {"of_predicted", result.of_predicted}}));
+    return OkStatus();
+  }
+  const auto text = [](const jobs::Spread& spread) {
+    return fmt::format("{:.3f} ({:.3f}-{:.3f})", spread.median, spread.low, spread.high);
+  };
+  fmt::print("{}: {} exits, {} layers\n", untrusted::Printable(command.job.file), result.exits,
+             result.layers);
+  fmt::print("  time where nobody leaves   {} of none asked; {} for a batch of {}\n",
+             text(result.overhead_one), text(result.overhead_batch), command.exits.batch);
+  fmt::print(
+      "  batch of {}, some leave     {:.2f} layers kept, {} times as fast as none; the layers kept "
+      "predict {:.3f}: {:.2f} of it\n",
+      command.exits.batch, result.kept_layers, text(result.speed), result.predicted,
+      result.of_predicted);
+  return OkStatus();
+}
+
 Status RunBench(BenchCommand& command) {
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   command.job.key = PointerTo(key);
   if (command.no_prompt) command.job.prompts.clear();
   command.job.loads = !command.no_load;
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
+  INGOT_ASSIGN(const auto precision, ChoosePrecision(command.precision));
+  if (precision && command.speculation.modes.empty())
+    return InvalidArgument(
+        "bench --precision goes with --speculate; eval --precision measures it alone");
+  if (precision) command.speculation.precision = *precision;
   if (!command.speculation.modes.empty()) {
     INGOT_ASSIGN(const jobs::SpeculationBenchResult result,
                  jobs::RunSpeculationBench(command.job, command.speculation, line.monitor()));
@@ -172,6 +214,7 @@ Status RunBench(BenchCommand& command) {
       PrintSpeculationTable(result);
     return CheckSame(result);
   }
+  if (command.of_exits) return BenchExits(command, line);
   INGOT_ASSIGN(const jobs::BenchJobResult result, jobs::RunBenchJob(command.job, line.monitor()));
   line.Clear();
   if (command.json)
@@ -207,10 +250,13 @@ void AddSpeculation(CLI::App* c, jobs::SpeculationBenchOptions& o) {
       ->allow_extra_args(false)
       ->transform(CLI::CheckedTransformer(SpeculationModes()));
   c->add_option("--text", o.texts, "texts that prompts are cut from")->type_name("FILE");
+  c->add_option("--prompt-set", o.prompt_set,
+                "instead of --text: prompts to continue, a JSON object with \"prompt\" a line")
+      ->type_name("FILE.jsonl");
   c->add_option("--draft", o.draft, "tokens of a draft; by default as many as pay")
       ->type_name("N")
       ->transform(WholeNumber(1, loader::kMostDrafted));
-  add("--prompts", o.prompts, "prompts, evenly over the texts", 1);
+  add("--prompts", o.prompts, "prompts, evenly over the texts, or the first of the set", 1);
   add("--prompt-tokens", o.prompt_tokens, "tokens of each", 1);
   add("--tokens", o.tokens, "tokens after each", 2);
   c->add_option("--temperature", o.sampler.temperature, "of their sampling, 0: greedy")
@@ -249,6 +295,9 @@ void AddBenchCommand(CLI::App& app, Outcome& outcome) {
   c->add_flag("--compare-modes", o->job.compare_modes,
               "the first plane alone, the first two, ...: one token, run by run side by side");
   AddSpeculation(c, o->speculation);
+  c->add_flag("--exits", o->of_exits,
+              "what exits cost where nobody leaves, and what a batch of eight gains whose rows do");
+  AddPrecisionOptions(c, o->precision);
   c->add_flag("--no-prefill", o->no_prompt, "leave prefill out");
   c->add_flag("--no-load", o->no_load, "leave loading out");
   c->add_flag("--exact", o->job.exact, "float32 activations instead of int8 ones");

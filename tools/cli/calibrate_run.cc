@@ -10,6 +10,7 @@
 
 #include "files/output.h"
 #include "inspect/text_format.h"
+#include "tools/cli/calibrate_classes.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
@@ -22,7 +23,7 @@ constexpr std::size_t kNotesShown = 8;
 
 struct CalibrateCommand {
   jobs::CalibrateJobOptions options;
-  std::string memory, routers;
+  std::string memory, routers, classes;
   bool force = false, quiet = false;
 };
 
@@ -115,6 +116,10 @@ void AddOptions(CLI::App& app, bool gradients, CalibrateCommand& command) {
                  gradients
                      ? "FILE: instead, give this artifact exits (--routers FILE --help says more)"
                      : "FILE: instead, give this artifact exits: needs LibTorch");
+  app.add_option(
+      "--classes", command.classes,
+      "FILE: instead, learn which tokens need this artifact's planes (--classes FILE --help "
+      "says more)");
   app.add_flag("--plan-only", c.plan_only, "say what it will take and stop");
   app.add_flag("--force", command.force, "replace an existing output");
   app.add_flag("-q,--quiet", command.quiet, "no plan and no progress");
@@ -142,6 +147,7 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
     return Fail(
         Unsupported("--routers trains, and so needs LibTorch, which this build has not: "
                     "tools/setup --torch, then configure and build again"));
+  if (WantsClasses(argc, argv)) return ClassesMain(argc, argv, tool);
   CalibrateCommand command;
   AddOptions(app, calibrator.gradients, command);
   return ParseAndRun(app, argc, argv, "ingot calibrate --help",

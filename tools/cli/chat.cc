@@ -10,6 +10,7 @@
 
 #include "tools/cli/common.h"
 #include "tools/cli/model_text.h"
+#include "tools/cli/policy_options.h"
 #include "tools/cli/signals.h"
 #include "tools/cli/until_stop.h"
 #include "untrusted/text_input.h"
@@ -85,7 +86,10 @@ class Conversation {
       Warn("the context is full: /clear starts anew");
     if (result.stop == loader::StopReason::kMaxTokens)
       Warn(fmt::format("the answer was cut at {} tokens (-n)", request_.generate.max_tokens));
-    if (request_.stats) fmt::print(stderr, "{}\n", SpeedLine(result, 0));
+    if (request_.stats) {
+      fmt::print(stderr, "{}\n", SpeedLine(result, 0));
+      if (request_.generate.exits) fmt::print(stderr, "{}\n", ExitsLine(result.exits));
+    }
     request_.messages.push_back({"assistant", std::move(answer)});
     return OkStatus();
   }

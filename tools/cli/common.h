@@ -102,6 +102,7 @@ void AddSignCommand(CLI::App& app, Outcome& outcome);
 void AddRunCommand(CLI::App& app, Outcome& outcome);
 void AddBenchCommand(CLI::App& app, Outcome& outcome);
 void AddEvalCommand(CLI::App& app, Outcome& outcome);
+void AddAnalyzeCommand(CLI::App& app, Outcome& outcome);
 void AddExportCommand(CLI::App& app, Outcome& outcome);
 void AddImatrixCommand(CLI::App& app, Outcome& outcome);
 void AddCalibrateCommand(CLI::App& app, Outcome& outcome);

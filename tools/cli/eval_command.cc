@@ -10,6 +10,7 @@
 #include "jobs/choices_job.h"
 #include "jobs/eval_job.h"
 #include "tools/cli/common.h"
+#include "tools/cli/eval_variants.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
@@ -24,6 +25,7 @@ struct EvalCommand {
   std::size_t context = 512;
   std::string choices;
   std::size_t questions = 0;
+  VariantsChoice variants;
   bool json = false, quiet = false;
 };
 
@@ -182,11 +184,27 @@ void PrintTable(const EvalCommand& command, const jobs::EvalJobResult& result) {
   line("top-1 agreement", 100 * r.top1_agreement, 100 * r.top1_agreement_stderr, " %");
 }
 
+jobs::VariantsJobOptions VariantsOf(const EvalCommand& command) {
+  jobs::VariantsJobOptions job;
+  job.artifact = command.job.artifact;
+  job.reference = command.job.reference;
+  job.texts = command.job.texts;
+  if (command.job.context) job.context = *command.job.context;
+  if (command.job.tokens > 0) job.tokens = command.job.tokens;
+  job.levels = command.job.levels;
+  job.max_decoded_bytes = command.job.max_decoded_bytes;
+  job.key = command.job.key;
+  return job;
+}
+
 Status RunEval(EvalCommand& command) {
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   command.job.key = PointerTo(key);
   if (command.windows == "strided") command.job.windows = loader::WindowKind::kStrided;
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
+  if (command.variants.given())
+    return EvalVariants(command.variants, VariantsOf(command), command.json, line);
+  INGOT_TRY(ChoosePrecision(command.variants.precision).status());
   if (!command.choices.empty()) return RunChoices(command, line);
   INGOT_ASSIGN(const jobs::EvalJobResult result, jobs::RunEvalJob(command.job, line.monitor()));
   line.Clear();
@@ -260,6 +278,7 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--levels", o->job.levels, "refinement levels to use, by default all")
       ->type_name("N")
       ->transform(WholeNumber(1, 64));
+  AddVariantsOptions(c, o->variants);
   AddMaxDecodedOption(c, o->job.max_decoded_bytes);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("--json", o->json, "one JSON object");

@@ -123,6 +123,7 @@ int Main(int argc, char** argv) {
   AddPackCommand(app, outcome);
   AddRunCommand(app, outcome);
   AddEvalCommand(app, outcome);
+  AddAnalyzeCommand(app, outcome);
   AddInspectCommand(app, outcome);
   AddVerifyCommand(app, outcome);
   AddBenchCommand(app, outcome);

@@ -29,6 +29,7 @@
 #include "tools/cli/common.h"
 #include "tools/cli/model_text.h"
 #include "tools/cli/number_checks.h"
+#include "tools/cli/policy_options.h"
 #include "tools/cli/until_stop.h"
 #include "untrusted/printable.h"
 #include "untrusted/text_input.h"
@@ -66,9 +67,8 @@ struct RunCommand {
   bool json = false;
   bool chat = false, no_template = false;
   std::string system, chat_template;
-  std::string exit;                      // a divergence, or "tuned"
-  std::optional<double> exit_threshold;  // of cosine routers
-  std::optional<std::size_t> min_layers, interval;
+  ExitChoice exits;
+  PrecisionChoice precision;
   loader::GenerateOptions generate;
 };
 
@@ -94,6 +94,15 @@ nlohmann::json DraftJson(const loader::DraftCounts& counts) {
           {"accepted", counts.accepted}};
 }
 
+// Of each layer, the tokens that left after it; the last: those that ran all.
+nlohmann::json ExitsJson(const loader::GenerateResult& result) {
+  if (result.exits.left.empty()) return nullptr;
+  return {{"rows", result.exits.rows},
+          {"kept_layers", result.exits.kept_layers()},
+          {"left_after", result.exits.left},
+          {"recomputed_layers", result.recomputed_layers}};
+}
+
 nlohmann::json ResultJson(const loader::GenerateResult& result, const std::string& text,
                           std::string_view stop, std::uint64_t seed, double load_seconds) {
   return {{"text", text},
@@ -104,6 +113,8 @@ nlohmann::json ResultJson(const loader::GenerateResult& result, const std::strin
           {"prefill_seconds", result.prefill_seconds},
           {"decode_steps", result.decode_steps},
           {"decode_tokens", result.decode_tokens},
+          {"bits_a_weight", result.bits_a_weight},
+          {"exits", ExitsJson(result)},
           {"speculation",
            {{"lookup", DraftJson(result.speculation.lookup)},
             {"planes", DraftJson(result.speculation.model)},
@@ -171,67 +182,6 @@ std::vector<model::ChatMessage> Opening(const RunCommand& command) {
   return {{"system", command.system}};
 }
 
-// What tune-exits wrote into the artifact.
-Result<loader::ExitOptions> TunedExits(const loader::Model& model) {
-  const auto refuse = [&] {
-    return InvalidArgument(
-        model.source() +
-        ": holds no tuned exits; ingot tune-exits --max-kl makes an artifact with");
-  };
-  if (model.artifact() == nullptr) return refuse();
-  const artifact::Json& provenance = model.artifact()->manifest().provenance;
-  const auto tuned = provenance.find("exits");
-  if (tuned == provenance.end() || !tuned->is_object()) return refuse();
-  const auto number = [&](const char* key) {
-    const auto value = tuned->find(key);
-    return value != tuned->end() && value->is_number() ? value->get<double>() : -1.0;
-  };
-  const double layers = number("min_layers"), interval = number("interval");
-  if (number("threshold") < 0 || layers < 0 || layers > 1e6 || interval < 1 || interval > 1e6)
-    return refuse();
-  return loader::ExitOptions{number("threshold"), static_cast<std::size_t>(layers),
-                             static_cast<std::size_t>(interval)};
-}
-
-// nullopt: all tokens run all layers.
-Result<std::optional<loader::ExitOptions>> ChooseExits(const RunCommand& command,
-                                                       const loader::Model& model) {
-  if (command.exit.empty() && !command.exit_threshold) return std::optional<loader::ExitOptions>();
-  if (!command.exit.empty() && command.exit_threshold)
-    return InvalidArgument("--exit and --exit-threshold are of different routers: one of them");
-  loader::ExitOptions options;
-  if (command.exit == "tuned") {
-    INGOT_ASSIGN(options, TunedExits(model));
-  } else {
-    INGOT_ASSIGN(const loader::RouterLabel label, loader::RouterLabelOf(model));
-    const bool cosine = label == loader::RouterLabel::kCosine;
-    if (cosine != command.exit_threshold.has_value())
-      return InvalidArgument(model.source() + (cosine ? ": its routers say whether a state has "
-                                                        "arrived: --exit-threshold, not --exit"
-                                                      : ": its routers say divergences: --exit, "
-                                                        "not --exit-threshold"));
-    options.threshold = cosine ? *command.exit_threshold : std::stod(command.exit);
-  }
-  if (command.min_layers) options.min_layers = *command.min_layers;
-  if (command.interval) options.interval = *command.interval;
-  return std::optional(options);
-}
-
-// "exits: 21.4 of 30 layers a token; after 8: 12 %, after 16: 20 %"
-void PrintExits(const loader::ExitStats& stats) {
-  std::string line =
-      fmt::format("exits: {:.2f} of {} layers a token", stats.kept_layers(), stats.left.size());
-  const double rows = static_cast<double>(std::max<std::uint64_t>(stats.rows, 1));
-  const char* separator = "; ";
-  for (std::size_t i = 0; i + 1 < stats.left.size(); ++i) {
-    if (stats.left[i] == 0) continue;
-    line += fmt::format("{}after {}: {:.1f} %", separator, i + 1,
-                        100 * static_cast<double>(stats.left[i]) / rows);
-    separator = ", ";
-  }
-  fmt::print(stderr, "{}\n", line);
-}
-
 // An encoder's: the prompt with its masks filled.
 Status RunEncoder(const RunCommand& command, loader::Session& session, std::string_view prompt,
                   double load_seconds) {
@@ -264,6 +214,13 @@ void PrintSpeculation(const loader::GenerateResult& result) {
   const double share = static_cast<double>(stats.repeated) /
                        static_cast<double>(std::max<std::uint64_t>(stats.tokens, 1));
   fmt::print(stderr, "{}; {:.0f} % of tokens end a 4-gram seen before\n", line, 100 * share);
+}
+
+// "precision: 5.43 bits a weight read; class 0 60 %, 1 40 %, 2 0 %, 3 0 %"
+void PrintPrecision(const loader::GenerateResult& result) {
+  const std::string classes = ClassesText(result.precision);
+  fmt::print(stderr, "precision: {:.2f} bits a weight read{}{}\n", result.bits_a_weight,
+             classes.empty() ? "" : "; ", classes);
 }
 
 // "memory: weights 75.1 MB, cache 3.2 MB, ...", and joules where a counter says how many.
@@ -325,7 +282,9 @@ Status RunModel(const RunCommand& command) {
   std::string said;
   INGOT_TRY(ChooseSampling(command, *model, generate.sampler, said));
   if (!said.empty() && !command.quiet) fmt::print(stderr, "{}\n", said);
-  INGOT_ASSIGN(generate.exits, ChooseExits(command, *model));
+  INGOT_ASSIGN(generate.exits, ChooseExits(command.exits, *model));
+  INGOT_ASSIGN(const auto precision, ChoosePrecision(command.precision));
+  if (precision) generate.precision = *precision;
   std::vector<std::string> stops = command.stops;
   std::vector<model::TokenId> ids;
   if (command.chat) {
@@ -368,7 +327,8 @@ Status RunModel(const RunCommand& command) {
                generate.sampler.temperature > 0 ? fmt::format("; seed {}", seed) : "");
   if (command.stats) {
     PrintSpeculation(result);
-    if (generate.exits) PrintExits(result.exits);
+    if (generate.exits) fmt::print(stderr, "{}\n", ExitsLine(result.exits));
+    if (precision) PrintPrecision(result);
     PrintStats(session, result, energy.get());
   }
   return OkStatus();
@@ -475,26 +435,8 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
                 "tokens of a draft; by default as many as pay, measured as the text goes")
       ->type_name("N")
       ->transform(WholeNumber(1, loader::kMostDrafted));
-  c->add_option("--exit", o->exit,
-                "a token leaves where its router predicts at most this divergence in nats from all "
-                "layers; tuned: what tune-exits chose")
-      ->type_name("KL")
-      ->check(CLI::Validator(
-          [](const std::string& text) {
-            return text == "tuned" ? std::string()
-                                   : RealNumber(0, 1e6, false, "from 0 to 1000000")(text);
-          },
-          "", "divergence"));
-  c->add_option("--exit-threshold", o->exit_threshold,
-                "the same with routers of --label cosine: a probability; 1: none leaves")
-      ->type_name("P")
-      ->check(FromZeroToOne());
-  c->add_option("--min-layers", o->min_layers, "layers that every token runs")
-      ->type_name("N")
-      ->transform(WholeNumber());
-  c->add_option("--interval", o->interval, "only exits after a multiple of so many layers")
-      ->type_name("N")
-      ->transform(WholeNumber(1));
+  AddExitOptions(c, o->exits);
+  AddPrecisionOptions(c, o->precision);
   c->add_flag("--stats", o->stats,
               "say what memory and energy it took, and how far drafts were right");
   AddMaxDecodedOption(c, o->max_decoded);

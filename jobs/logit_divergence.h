@@ -1,0 +1,13 @@
+// The divergence of one vector of logits from another.
+//
+// Thread rule: a pure function.
+#pragma once
+
+#include <cstddef>
+
+namespace ingot::jobs {
+
+// KL(softmax a || softmax b) in nats, of n logits each.
+double Divergence(const float* a, const float* b, std::size_t n);
+
+}  // namespace ingot::jobs

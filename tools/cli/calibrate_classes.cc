@@ -1,0 +1,107 @@
+#include "tools/cli/calibrate_classes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "files/output.h"
+#include "inspect/text_format.h"
+#include "jobs/classes_job.h"
+#include "tools/cli/common.h"
+#include "tools/cli/job_line.h"
+#include "tools/cli/number_checks.h"
+#include "untrusted/printable.h"
+
+namespace ingot::cli {
+namespace {
+
+struct ClassesCommand {
+  jobs::ClassesJobOptions options;
+  KeyOption sign;
+  bool quiet = false;
+};
+
+void PrintReport(const std::string& output, const jobs::ClassesJobResult& result) {
+  fmt::print("{}: {}; learned from {} windows, judged on {} others\n", untrusted::Printable(output),
+             inspect::HumanBytes(result.report.file_bytes), result.windows - result.held_out,
+             result.held_out);
+  fmt::print(
+      "  class 0 for all costs {:.4f} nats a token (geometric mean); what is said of a token goes "
+      "with\n"
+      "  what it costs by {:.2f} from its id alone, {:.2f} before its step, {:.2f} after layer "
+      "{}\n",
+      result.mean_kl, result.id_correlation, result.before_correlation, result.probe_correlation,
+      result.probe_after);
+  std::vector<std::vector<std::string>> rows = {
+      {"of class 0", "others of class 1: KL", "bits read"}};
+  for (const jobs::ClassMix& mix : result.mixes)
+    rows.push_back({fmt::format("{:.0f} %", 100 * mix.share),
+                    fmt::format("{:.4f} ± {:.4f}", mix.kl, mix.kl_stderr),
+                    fmt::format("{:.2f}", mix.bits_a_weight)});
+  fmt::print("{}root blake3:{}\n", inspect::AlignTable(rows, "  "), result.report.root_hex);
+  if (result.before_correlation <= 0 && result.probe_correlation <= 0)
+    Warn(
+        "what is said of tokens says nothing of what they cost: classes are no better than chance");
+}
+
+Status RunClasses(const ClassesCommand& command, const std::string& tool) {
+  jobs::ClassesJobOptions options = command.options;
+  INGOT_ASSIGN(const files::Output output,
+               files::Output::Open(options.output, {.force = options.force, .streams = false}));
+  options.output = output.path();
+  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
+  options.sign = PointerTo(key);
+  options.tool = tool;
+  JobLine line({.progress = command.quiet});
+  INGOT_ASSIGN(const jobs::ClassesJobResult result, jobs::RunClassesJob(options, line.monitor()));
+  line.Clear();
+  if (!command.quiet) PrintReport(options.output, result);
+  return OkStatus();
+}
+
+void AddOptions(CLI::App& app, ClassesCommand& command) {
+  jobs::ClassesJobOptions& c = command.options;
+  app.add_option("--classes", c.artifact, "the artifact whose planes are run")
+      ->type_name("FILE")
+      ->required();
+  app.add_option("--text", c.texts, "FILE[:WEIGHT], plain text or .jsonl, several")->required();
+  app.add_option("-o,--output", c.output, "the artifact that knows its tokens")->required();
+  app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
+      ->transform(WholeNumber(1))
+      ->capture_default_str();
+  app.add_option("--context", c.context, "tokens a window")
+      ->transform(WholeNumber(4, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--probe-after", c.probe_after,
+                 "layers before a token's class is told anew from its state; 0: a quarter of them")
+      ->transform(WholeNumber())
+      ->capture_default_str();
+  AddSigningKeyOptions(&app, "--sign", command.sign);
+  app.add_flag("--force", c.force, "replace an existing output");
+  app.add_flag("-q,--quiet", command.quiet, "no progress, no report");
+  AddThreadsOption(&app);
+}
+
+}  // namespace
+
+bool WantsClasses(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc, [](std::string_view word) {
+    return word == "--classes" || word.starts_with("--classes=");
+  });
+}
+
+int ClassesMain(int argc, char** argv, const std::string& tool) {
+  CLI::App app(
+      "Learns which tokens need all of an artifact's planes, from what its own planes make of a "
+      "text.",
+      "ingot calibrate");
+  ClassesCommand command;
+  AddOptions(app, command);
+  return ParseAndRun(app, argc, argv, "ingot calibrate --classes --help",
+                     [&] { return RunClasses(command, tool); });
+}
+
+}  // namespace ingot::cli
