@@ -2,7 +2,7 @@
 """How fast a GGUF in Q4_0, Q4_1 or Q8_0 runs as it is, against the artifact that lossless_v1 packs of it: decode and prefill
 by `ingot bench`, in pairs one after the other, the ratio of each pair.
 
-usage: bench_gguf.py [FILE.gguf] [--pairs N]
+usage: bench_gguf.py [FILE.gguf] [--pairs N] [--kinds LIST]
 FILE is by default MODELS/smollm2-135m-q4_1.gguf; the two other types are made of its weights. Needs numpy and gguf 0.19.
 """
 import argparse
@@ -51,11 +51,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", nargs="?", type=pathlib.Path, default=MODELS / "smollm2-135m-q4_1.gguf")
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--kinds", default=",".join(KINDS))
     args = parser.parse_args()
     good = True
     with tempfile.TemporaryDirectory() as temporary:
         work = pathlib.Path(temporary)
-        for kind in KINDS:
+        for kind in args.kinds.split(","):
             source, artifact = work / f"{kind}.gguf", work / f"{kind}.ingot"
             rewritten(args.file, kind, source)
             Run([INGOT, "pack", source, "-o", artifact, "--codec", "lossless_v1", "-q"])
