@@ -11,8 +11,6 @@
 namespace ingot::model::chat {
 
 inline constexpr std::size_t kMaxTemplateBytes = std::size_t{1} << 20;
-// Of expressions and of tags within each other.
-inline constexpr std::uint32_t kMaxNesting = 200;
 
 // InvalidArgument names the line: bad syntax, a tag that templates of transformers have not
 // (include, import, extends, block, do); Limit: too long, too deep.

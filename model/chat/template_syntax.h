@@ -14,6 +14,9 @@
 
 namespace ingot::model::chat {
 
+// Of expressions and of tags within each other.
+inline constexpr std::uint32_t kMaxNesting = 200;
+
 enum class ExprKind {
   kConst,
   kName,       // text
