@@ -19,7 +19,7 @@ namespace ingot::artifact {
 namespace {
 
 // Changes with anything that changes stored bytes for the same input.
-constexpr std::string_view kSpoolFormat = "ingot spool v2";
+constexpr std::string_view kSpoolFormat = "ingot spool v3";
 
 Status AsRequest(const Status& status) {
   return status.ok() ? OkStatus() : InvalidArgument(status.message());

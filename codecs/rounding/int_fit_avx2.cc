@@ -3,7 +3,8 @@
 #if defined(__x86_64__)
 #include "base/simd/lanes_avx2.h"
 #include "codecs/rounding/sixteen.h"
-// After sixteen.h, whose vectors it uses.
+#include "codecs/rounding/words_avx2.h"
+// After those, whose vectors it uses.
 #include "codecs/rounding/int_fit_body.h"
 
 namespace ingot::codecs {

@@ -1,10 +1,13 @@
-// The loops behind int_fit.h over sixteen.h. Included once by each int_fit_*.cc; everything here is
-// in that file's unnamed namespace.
+// The loops behind int_fit.h over sixteen.h and words_*.h. Included once by each int_fit_*.cc;
+// everything here is in that file's unnamed namespace.
 //
 // The search: a handful of clip ranges a group, each judged by the error that is left after the
 // best linear refit of its codes. With codes q of a candidate, the least-squares scale is S =
 // <x,q>/<q,q> and the squared error falls by <x,q>^2/<q,q> (asymmetric: the same with means
 // removed), so a candidate costs one rounding and two sums, and comparing needs no second pass.
+//
+// Groups of usual sizes are searched in whole numbers of 16 bits, 2048 to the largest weight: a
+// candidate's codes are then one rounding product of 32 weights at a time, and its sums exact.
 namespace ingot::codecs {
 namespace {
 
@@ -67,6 +70,113 @@ constexpr float kTiny = 1e-30f;
 constexpr int kBlock = 4;
 static_assert(kCandidates % kBlock == 0);
 
+// Groups that are searched in words: they fill a vector, and their sums stay below 2^31.
+constexpr std::size_t kLeastWords = Words::kLanes, kMostWords = 4096;
+// Words to the largest weight.
+constexpr float kReach = 2048;
+
+struct WordGroup {
+  alignas(64) std::int16_t x[kMostWords];
+  std::size_t n = 0;
+
+  void Fill(const float* from, std::size_t count, float middle, float factor) {
+    n = count;
+    for (std::size_t i = 0; i < n; i += Words::kLanes)
+      Words::FromFloats(from + i, n - i, middle, factor, x + i);
+  }
+};
+
+// The factor by which words become codes, as a product that ends in `shift` bits wants it.
+std::int16_t CodesAWord(float codes, int shift) {
+  return static_cast<std::int16_t>(codes * static_cast<float>(1 << shift) / kReach + 0.5f);
+}
+
+// REQUIRES: kLeastWords <= n <= kMostWords; extreme is not tiny.
+GroupFit FitSymmetricWords(const float* x, std::size_t n, int bits, float extreme) {
+  WordGroup group;
+  const float factor = -kReach / extreme;
+  group.Fill(x, n, 0.0f, factor);
+  const int half = 1 << (bits - 1);
+  const Words low = Words::Set(static_cast<std::int16_t>(-half)),
+              high = Words::Set(static_cast<std::int16_t>(half - 1));
+  GroupFit fit;
+  float best = -1.0f;
+  for (int first = 0; first < kCandidates; first += kBlock) {
+    Words inverse[kBlock];
+    WordSum xq[kBlock], qq[kBlock];
+    for (int k = 0; k < kBlock; ++k) {
+      const float ratio =
+          kSymmetricClip[bits].first + static_cast<float>(first + k) * kSymmetricClip[bits].step;
+      inverse[k] = Words::Set(CodesAWord(static_cast<float>(half) * ratio, 15));
+    }
+    for (std::size_t i = 0; i < n; i += Words::kLanes) {
+      const Words v = Words::Load(group.x + i);
+      for (int k = 0; k < kBlock; ++k) {
+        const Words q = Words::Clamp(Words::MulRound(v, inverse[k]), low, high);
+        xq[k].AddProducts(v, q);
+        qq[k].AddProducts(q, q);
+      }
+    }
+    for (int k = 0; k < kBlock; ++k) {
+      const auto sum_xq = static_cast<float>(xq[k].Total());
+      const auto sum_qq = static_cast<float>(qq[k].Total());
+      const float scale = sum_qq > 0.0f ? sum_xq / sum_qq : 0.0f;
+      const float gain = scale * sum_xq;
+      fit.scale = gain > best ? scale : fit.scale;
+      best = gain > best ? gain : best;
+    }
+  }
+  fit.scale /= factor;
+  return fit;
+}
+
+// REQUIRES: as above; `fit` is where every code is the same; width > kTiny.
+GroupFit FitAsymmetricWords(const float* x, std::size_t n, int bits, float middle, float width,
+                            float sum_x, GroupFit fit) {
+  WordGroup group;
+  const float factor = 2 * kReach / width;
+  group.Fill(x, n, middle, factor);
+  // Codes count from the middle of the grid: with an odd number of steps, rounding is down.
+  const int half = 1 << (bits - 1);
+  const Words low = Words::Set(static_cast<std::int16_t>(-half)),
+              high = Words::Set(static_cast<std::int16_t>(half - 1)), one = Words::Set(1);
+  const float top = static_cast<float>(2 * half - 1), count = static_cast<float>(n);
+  WordSum sum;
+  for (std::size_t i = 0; i < n; i += Words::kLanes) sum.AddProducts(Words::Load(group.x + i), one);
+  const auto words = static_cast<double>(sum.Total());
+  float best = -1.0f;
+  for (int first = 0; first < kCandidates; first += kBlock) {
+    Words inverse[kBlock];
+    WordSum xq[kBlock], qq[kBlock], qs[kBlock];
+    for (int k = 0; k < kBlock; ++k) {
+      const float ratio =
+          kAsymmetricClip[bits].first + static_cast<float>(first + k) * kAsymmetricClip[bits].step;
+      inverse[k] = Words::Set(CodesAWord(0.5f * top * ratio, 16));
+    }
+    for (std::size_t i = 0; i < n; i += Words::kLanes) {
+      const Words v = Words::Load(group.x + i);
+      for (int k = 0; k < kBlock; ++k) {
+        const Words q = Words::Clamp(Words::MulHigh(v, inverse[k]), low, high);
+        xq[k].AddProducts(v, q);
+        qq[k].AddProducts(q, q);
+        qs[k].AddProducts(q, one);
+      }
+    }
+    for (int k = 0; k < kBlock; ++k) {
+      const double sum_q = qs[k].Total(), mean_q = sum_q / static_cast<double>(n);
+      const auto covariance = static_cast<float>(xq[k].Total() - words * mean_q);
+      const auto variance = static_cast<float>(qq[k].Total() - sum_q * mean_q);
+      if (!(variance > 0.0f)) continue;
+      const float scale = covariance / variance;
+      const float gain = scale * covariance;
+      if (!(gain > best) || !(scale > 0.0f)) continue;
+      best = gain;
+      fit = {scale / factor, static_cast<float>(mean_q) + static_cast<float>(half), sum_x / count};
+    }
+  }
+  return fit;
+}
+
 GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
   Sixteen smallest = Sixteen::Set(0), largest = Sixteen::Set(0);
   for (std::size_t i = 0; i < n; i += 16) {
@@ -78,6 +188,7 @@ GroupFit FitSymmetric(const float* x, std::size_t n, int bits) {
   const float extreme = -low_x > high_x ? low_x : high_x;
   GroupFit fit;
   if (extreme < kTiny && extreme > -kTiny) return fit;
+  if (n >= kLeastWords && n <= kMostWords) return FitSymmetricWords(x, n, bits, extreme);
   // The extreme weight takes the side with one level more: code -half. Products are far below
   // 2^22, so adding 1.5 * 2^23 in the same operation rounds them to nearest even.
   const float half = static_cast<float>(1 << (bits - 1));
@@ -127,6 +238,8 @@ GroupFit FitAsymmetric(const float* x, std::size_t n, int bits) {
   // All weights alike: the highest code of a grid from zero.
   if (!(width > kTiny)) return {middle / top, 0.0f, 0.0f};
   GroupFit fit = {width / top, -low_x / (width / top), 0.0f};  // where every code is the same
+  if (n >= kLeastWords && n <= kMostWords)
+    return FitAsymmetricWords(x, n, bits, middle, width, sum_x, fit);
   const Sixteen low = Sixteen::Set(0), high = Sixteen::Set(top);
   float best = -1.0f;
   for (int k = 0; k < kCandidates; ++k) {

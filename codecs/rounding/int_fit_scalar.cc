@@ -1,7 +1,8 @@
 #include "base/simd/lanes_scalar.h"
 #include "codecs/rounding/int_fit.h"
 #include "codecs/rounding/sixteen.h"
-// After sixteen.h, whose vectors it uses.
+#include "codecs/rounding/words_scalar.h"
+// After those, whose vectors it uses.
 #include "codecs/rounding/int_fit_body.h"
 
 namespace ingot::codecs {
