@@ -13,6 +13,9 @@ struct OpenOptions {
   bool allow_truncated = false;
   // A delta opens without its base. What it holds is not a model.
   bool allow_delta = false;
+  // Chunks that come from a pipe are kept, to be read. Else they are checked as they come and
+  // dropped: the reader tells what the artifact is, and ReadStream is Unsupported.
+  bool keep_piped = true;
 };
 
 }  // namespace ingot::artifact

@@ -69,8 +69,13 @@ Result<std::unique_ptr<Payload>> Payload::Open(std::unique_ptr<Source> source, c
 
 Status Payload::ReadInOrder(const OpenOptions& options) {
   Pass pass;
-  pass.room = [&](std::uint64_t offset, std::size_t) { return region_.writable().data() + offset; };
-  pass.intact = [&](std::size_t chunk) { Set(chunk, kHere | kVerified); };
+  std::vector<std::uint8_t> dropped(options.keep_piped ? 0 : kMaxChunkBytes + kMapAlignment);
+  pass.room = [&](std::uint64_t offset, std::size_t) {
+    return options.keep_piped ? region_.writable().data() + offset : dropped.data();
+  };
+  pass.intact = [&](std::size_t chunk) {
+    Set(chunk, options.keep_piped ? kHere | kVerified : kPassed);
+  };
   pass.damage = [&](std::size_t chunk, std::string what) -> Status {
     return Corruption(prefix_.Describe(chunk) + ": " + what);
   };
@@ -79,7 +84,7 @@ Status Payload::ReadInOrder(const OpenOptions& options) {
 
 bool Payload::Available(std::size_t chunk) const {
   const ChunkEntry& entry = prefix_.chunks[chunk];
-  return Is(chunk, kHere) || source_->Has(entry.offset, entry.stored_bytes);
+  return Is(chunk, kHere) || Is(chunk, kPassed) || source_->Has(entry.offset, entry.stored_bytes);
 }
 
 ByteSpan Payload::Bytes(std::size_t chunk) const {
@@ -107,6 +112,7 @@ Status Payload::FetchChunk(std::size_t chunk) const {
   const std::lock_guard lock(fetching_[chunk % kFetches]);
   if (Is(chunk, kVerified)) return OkStatus();
   const ChunkEntry& entry = prefix_.chunks[chunk];
+  if (Is(chunk, kPassed)) return Unsupported("its bytes came from a pipe and were not kept");
   if (!source_->Has(entry.offset, entry.stored_bytes))
     return Corruption(fmt::format("{} bytes at {} are not in this file, which was cut short",
                                   entry.stored_bytes, entry.offset));

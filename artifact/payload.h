@@ -38,7 +38,7 @@ class Payload {
   Result<ByteSpan> Chunk(std::size_t chunk) const;
 
  private:
-  enum : std::uint8_t { kHere = 1, kVerified = 2 };
+  enum : std::uint8_t { kHere = 1, kVerified = 2, kPassed = 4 };
   static constexpr std::size_t kFetches = 64;  // that may be under way at a time
 
   Payload(std::unique_ptr<Source> source, const Prefix& prefix, Region region);

@@ -18,7 +18,7 @@ install(CODE "
   ingot_page(zsh/site-functions/_ingot completion zsh)
   ingot_page(fish/vendor_completions.d/ingot.fish completion fish)
   ingot_page(man/man1/ingot.1 man)
-  foreach(command pack run eval inspect verify bench calibrate tune export keygen sign imatrix)
+  foreach(command pack run eval analyze inspect verify bench calibrate tune tune-exits export keygen sign imatrix)
     ingot_page(man/man1/ingot-\${command}.1 man \${command})
   endforeach()")
 
@@ -57,6 +57,8 @@ configure_file(${PROJECT_SOURCE_DIR}/cmake/ingot.pc.in ${PROJECT_BINARY_DIR}/ing
 install(FILES ${PROJECT_BINARY_DIR}/ingot.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# What every --json prints.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/schemas DESTINATION ${CMAKE_INSTALL_DATADIR}/ingot)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME ingot)

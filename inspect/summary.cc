@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/digest.h"
 #include "base/dtype.h"
 #include "base/file.h"
 #include "stored/plane_record.h"
@@ -32,6 +33,18 @@ std::uint64_t StoredBytes(const artifact::StreamRecord& stream,
   for (const artifact::ChunkEntry& chunk : chunks.subspan(stream.first_chunk, stream.chunk_count))
     bytes += chunk.stored_bytes;
   return bytes;
+}
+
+// What tells contents apart: two tensors of one are the same bytes, coded alike.
+std::string ContentOf(const artifact::TensorRecord& record,
+                      std::span<const artifact::ChunkEntry> chunks) {
+  Hasher hasher;
+  for (const artifact::PlaneRecord& plane : record.planes)
+    for (const artifact::StreamRecord& stream : plane.streams)
+      for (const artifact::ChunkEntry& chunk :
+           chunks.subspan(stream.first_chunk, stream.chunk_count))
+        hasher.Update(chunk.digest);
+  return HexOf(hasher.Finish());
 }
 
 TensorSummary SummarizeTensor(const artifact::TensorRecord& record,
@@ -66,6 +79,7 @@ TensorSummary SummarizeTensor(const artifact::TensorRecord& record,
     tensor.size.resident_bytes += plane.resident_bytes;
     tensor.planes.push_back(std::move(plane));
   }
+  tensor.content = ContentOf(record, chunks);
   return tensor;
 }
 

@@ -50,6 +50,7 @@ struct TensorSummary {
   std::vector<PlaneSummary> planes;
   std::vector<int> planes_by_class;  // that a token of each class reads; empty: all, whatever class
   SizeSum size;
+  std::string content;  // digest over its chunks' digests; empty where there are none
 };
 
 struct SignatureSummary {
@@ -94,12 +95,17 @@ std::string MissingLevels(const artifact::ArtifactReader& reader);
 // Leaves what the first `levels` levels are: planes, sums and file size of a file that ends there.
 void KeepLevels(Summary& summary, int levels);
 
-// One object; the fields' names are part of the interface (docs/cli.md). `tensors` is always there.
+// One object; its schema is docs/schemas/inspect.json. `tensors` is always there.
 Json SummaryJson(const Summary& summary);
 
-// The page that `ingot inspect` prints. `title` is the file's name; with_tensors adds a line a
-// tensor.
-std::string SummaryText(const Summary& summary, const std::string& title, bool with_tensors);
+// "hadamard + int4 g128": a tensor's planes, with their levels.
+std::string PlanesText(const TensorSummary& tensor);
+
+// The page that `ingot inspect` prints, in lines of `columns` (0: as long as they are). `title` is
+// the file's name; with_tensors has a line a tensor, however long; `run` is what running it takes,
+// where that is known.
+std::string SummaryText(const Summary& summary, const std::string& title, bool with_tensors,
+                        std::size_t columns = 0, const std::string& run = {});
 
 // "is a model directory, ...": why something that was given instead of an artifact is none, where
 // that can be told. OK otherwise.

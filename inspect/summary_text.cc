@@ -2,11 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <map>
 #include <set>
 
+#include "inspect/layer_lines.h"
 #include "inspect/source_size.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
@@ -32,14 +31,6 @@ std::string TextAt(const Json& json, std::initializer_list<const char*> path) {
 
 std::string Shape(const std::vector<std::uint64_t>& shape) {
   return fmt::format("{}", fmt::join(shape, "x"));
-}
-
-std::string Planes(const TensorSummary& tensor) {
-  std::vector<std::string> planes;
-  for (const PlaneSummary& plane : tensor.planes)
-    planes.push_back(plane.level > 0 ? fmt::format("{} (level {})", plane.description, plane.level)
-                                     : plane.description);
-  return fmt::format("{}", fmt::join(planes, " + "));
 }
 
 // "1/2/3/3": planes that tokens of class 0 ... 3 read.
@@ -178,15 +169,15 @@ void AddSizes(const Summary& summary, Rows& rows) {
   std::string ratio = AgainstSource(summary.file_bytes, SourceFilesOf(summary.provenance));
   // Of what does not say what it was made of, by its weights in the source's format.
   if (ratio.empty())
-    ratio = AgainstSource(summary.file_bytes, {summary.total.source_bytes,
-                                               "its weights in " + SourceFormat(summary)});
+    ratio = AgainstSource(summary.file_bytes,
+                          {summary.total.source_bytes, "its weights in " + SourceFormat(summary)});
   rows.push_back({"file", HumanBytes(summary.file_bytes) + ratio});
   rows.push_back(
       {"stored",
        fmt::format("{:.3f} bpw over linear weights, {:.3f} bpw over all weights",
                    linear.stored_bits_per_weight(), summary.total.stored_bits_per_weight())});
   rows.push_back(
-      {"resident",
+      {"memory",
        fmt::format("{:.3f} bpw over linear weights, {:.3f} bpw over all weights "
                    "({})",
                    linear.resident_bits_per_weight(), summary.total.resident_bits_per_weight(),
@@ -194,7 +185,7 @@ void AddSizes(const Summary& summary, Rows& rows) {
 }
 
 std::string RoleTable(const Summary& summary) {
-  Rows rows = {{"kind", "tensors", "weights", "stored", "bpw", "resident", "source"}};
+  Rows rows = {{"kind", "tensors", "weights", "stored", "bpw", "in memory", "source"}};
   for (const auto& [role, size] : summary.by_role)
     rows.push_back({role, std::to_string(size.tensors), HumanCount(size.weights),
                     HumanBytes(size.stored_bytes),
@@ -217,91 +208,30 @@ std::string LevelTable(const Summary& summary) {
   return "\n" + AlignTable(rows, "  ");
 }
 
-// What stands in one line of the table of layers.
-struct Line {
-  std::string place, codec, planes, by_class;
-  SizeSum size;
-  double worst_error = -1;
-  int first = -1, last = -1;  // layers; -1: outside them
-  bool SameMaking(const Line& other) const {
-    return codec == other.codec && planes == other.planes && by_class == other.by_class &&
-           size.tensors == other.size.tensors;
-  }
-  void Join(const Line& other) {
-    size += other.size;
-    worst_error = std::max(worst_error, other.worst_error);
-    last = other.last;
-  }
-};
-
-// Neighbouring layers of one making, line by line, are one.
-std::vector<Line> JoinLayers(const std::vector<Line>& lines) {
-  std::vector<Line> joined;
-  std::size_t group = 0, group_size = 0;  // of the layers that the last lines of `joined` stand for
-  for (std::size_t begin = 0, end = 0; begin < lines.size(); begin = end) {
-    const Line& head = lines[begin];
-    while (end < lines.size() && lines[end].first == head.first && (head.first >= 0 || end == begin))
-      ++end;
-    const std::size_t count = end - begin;
-    bool same = head.first >= 0 && group_size > 0 && count == group_size &&
-                joined[group].last + 1 == head.first;
-    // Each part's size a matrix is that of its layers', so layers are compared one by one.
-    for (std::size_t i = 0; same && i < count; ++i) {
-      const Line& there = joined[group + i];
-      Line one = lines[begin + i];
-      one.size.tensors *= static_cast<std::uint64_t>(there.last - there.first + 1);
-      same = one.SameMaking(there);
-    }
-    if (same) {
-      for (std::size_t i = 0; i < count; ++i) joined[group + i].Join(lines[begin + i]);
-      continue;
-    }
-    group = joined.size();
-    group_size = head.first >= 0 ? count : 0;
-    joined.insert(joined.end(), lines.begin() + static_cast<std::ptrdiff_t>(begin),
-                  lines.begin() + static_cast<std::ptrdiff_t>(end));
-  }
-  for (Line& line : joined)
-    if (line.first >= 0)
-      line.place = line.first == line.last ? fmt::format("layer {}", line.first)
-                                           : fmt::format("layers {}-{}", line.first, line.last);
-  return joined;
-}
-
 // A line a codec of layers that are made alike; what is outside the layers by name.
-std::string LayerTable(const Summary& summary) {
-  std::vector<Line> lines;
-  std::map<std::array<std::string, 3>, std::size_t> known;  // place, codec, planes
-  for (const TensorSummary& tensor : summary.tensors) {
-    if (tensor.role == "vector") continue;
-    const std::string place =
-        tensor.layer < 0 ? tensor.name : fmt::format("layer {}", tensor.layer);
-    const std::string planes = Planes(tensor);
-    const auto [at, is_new] = known.try_emplace({place, tensor.codec, planes}, lines.size());
-    if (is_new)
-      lines.push_back({place, tensor.codec, planes, ByClass(tensor), {}, -1, tensor.layer,
-                       tensor.layer});
-    Line& line = lines[at->second];
-    line.size += tensor.size;
-    line.worst_error = std::max(line.worst_error, tensor.relative_error);
-  }
-  Rows rows = {
-      {"where", "codec", "planes", "by class", "matrices", "stored", "bpw", "worst error"}};
-  for (const Line& line : JoinLayers(lines))
-    rows.push_back({line.place, line.codec, line.planes, line.by_class,
-                    std::to_string(line.size.tensors), HumanBytes(line.size.stored_bytes),
+std::string LayerTable(const Summary& summary, std::size_t columns) {
+  LayerLines lines;
+  for (const TensorSummary& tensor : summary.tensors)
+    if (tensor.role != "vector")
+      lines.Add(tensor.name, tensor.layer, {tensor.codec, PlanesText(tensor), ByClass(tensor)},
+                tensor.size, {}, tensor.relative_error);
+  Rows rows = {{"where", "codec: planes", "by class", "count", "stored", "bpw", "worst error"}};
+  for (const LayerLine& line : lines.Joined())
+    rows.push_back({line.place, fmt::format("{}: {}", line.making[0], line.making[1]),
+                    line.making[2], std::to_string(line.size.tensors),
+                    HumanBytes(line.size.stored_bytes),
                     fmt::format("{:.3f}", line.size.stored_bits_per_weight()),
                     Error(line.worst_error)});
-  DropEmptyColumn(rows, 3);
-  return "\n" + AlignTable(rows, "  ");
+  DropEmptyColumn(rows, 2);
+  return "\n" + AlignTable(rows, "  ", columns);
 }
 
 std::string TensorTable(const Summary& summary) {
   Rows rows = {
       {"tensor", "shape", "from", "codec", "planes", "by class", "stored", "bpw", "error", "loss"}};
   for (const TensorSummary& tensor : summary.tensors)
-    rows.push_back({tensor.name, Shape(tensor.shape), tensor.dtype, tensor.codec, Planes(tensor),
-                    ByClass(tensor), HumanBytes(tensor.size.stored_bytes),
+    rows.push_back({tensor.name, Shape(tensor.shape), tensor.dtype, tensor.codec,
+                    PlanesText(tensor), ByClass(tensor), HumanBytes(tensor.size.stored_bytes),
                     fmt::format("{:.3f}", tensor.size.stored_bits_per_weight()),
                     Error(tensor.relative_error), Loss(tensor.predicted_loss)});
   DropEmptyColumn(rows, 9);
@@ -311,21 +241,30 @@ std::string TensorTable(const Summary& summary) {
 
 }  // namespace
 
-std::string SummaryText(const Summary& summary, const std::string& title, bool with_tensors) {
+std::string PlanesText(const TensorSummary& tensor) {
+  std::vector<std::string> planes;
+  for (const PlaneSummary& plane : tensor.planes)
+    planes.push_back(plane.level > 0 ? fmt::format("{} (level {})", plane.description, plane.level)
+                                     : plane.description);
+  return fmt::format("{}", fmt::join(planes, " + "));
+}
+
+std::string SummaryText(const Summary& summary, const std::string& title, bool with_tensors,
+                        std::size_t columns, const std::string& run) {
   Rows rows;
   AddOrigin(summary, rows);
   AddSizes(summary, rows);
+  rows.push_back({"", run});
   if (summary.complete_level + 1 < static_cast<int>(summary.level_bytes.size()))
     rows.push_back(
         {"cut short", summary.complete_level < 0
                           ? "not even the base level is complete"
                           : fmt::format("levels 0 to {} are complete", summary.complete_level)});
   std::string text = untrusted::Printable(title) + "\n";
-  // Facts are left-aligned whatever they start with.
   for (const auto& row : rows)
-    if (!row[1].empty()) text += fmt::format("  {:<9} {}\n", row[0], untrusted::Printable(row[1]));
+    if (!row[1].empty()) text += FactLine(row[0], row[1], columns);
   text += "\n" + RoleTable(summary) + LevelTable(summary);
-  text += with_tensors ? TensorTable(summary) : LayerTable(summary);
+  text += with_tensors ? TensorTable(summary) : LayerTable(summary, columns);
   return text;
 }
 

@@ -1,8 +1,10 @@
 // Numbers for people: one voice for every table and progress line. Thread rule: pure functions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ingot::inspect {
@@ -12,9 +14,25 @@ std::string HumanBytes(std::uint64_t bytes);
 // "134.5 M", "1.1 G".
 std::string HumanCount(std::uint64_t count);
 
+// What is asked for where nobody knows how wide a terminal is.
+inline constexpr std::size_t kUsualColumns = 80;
+
 // Columns of printable text (untrusted/printable.h) padded to their widest cell; numbers (cells
-// that start with a digit) to the right.
-std::string AlignTable(const std::vector<std::vector<std::string>>& rows,
-                       const std::string& indent);
+// that start with a digit) to the right. `columns` > 0: of text cells the widest are broken over
+// several lines until rows fit; where even that is too little, rows are longer.
+std::string AlignTable(const std::vector<std::vector<std::string>>& rows, const std::string& indent,
+                       std::size_t columns = 0);
+
+// "  label     text", label padded, what goes on below the text; a word that a line does not hold
+// (a digest) stands on one of its own, indented by 4. `columns` 0: one line. The text is made
+// printable.
+std::string FactLine(std::string_view label, std::string_view text, std::size_t columns);
+
+// Printable text in lines of `columns` at most, broken at spaces, else behind '.', '/', '_', '+' or
+// ',', else anywhere. REQUIRES: columns > 0.
+std::vector<std::string> BreakText(std::string_view text, std::size_t columns);
+
+// The first characters of printable text, none of them cut. Wide ones (CJK) count as two.
+std::string_view FirstColumns(std::string_view text, std::size_t columns);
 
 }  // namespace ingot::inspect

@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <array>
 
+#include "pack/size_estimate.h"
+
 namespace ingot::jobs {
 namespace {
 
-// A tokenizer and the manifest compress to about this share of the tokenizer's files.
-constexpr double kAssetShare = 0.35;
-constexpr double kFileOverhead = 64 << 10;
 constexpr std::array kSweepBits = {2.0,  2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 4.0,
                                    4.25, 4.5,  5.0, 5.5,  6.0, 6.5,  7.0, 8.0};
 
@@ -32,9 +31,7 @@ codecs::RecipeOptions LadderCodec(const codecs::RecipeOptions& codec) {
 // Bytes of the file that allocation does not choose: other tensors, tokenizer, index.
 double FixedBytes(const model::Checkpoint& checkpoint, const pack::PackPlan& plan,
                   const std::vector<pack::TensorCurve>& curves) {
-  double bytes = kFileOverhead;
-  for (const auto& [name, content] : checkpoint.assets())
-    bytes += kAssetShare * static_cast<double>(content.size());
+  double bytes = pack::EstimateOverhead(checkpoint);
   for (const pack::PlannedTensor& tensor : plan.tensors) {
     const bool chosen = std::any_of(curves.begin(), curves.end(), [&](const auto& curve) {
       return curve.tensor == tensor.source.name;

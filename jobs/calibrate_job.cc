@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "jobs/calibration_setup.h"
 #include "jobs/self_text.h"
 #include "jobs/sequential_prefix.h"
+#include "jobs/text_mix.h"
 #include "pack/source_files.h"
 #include "untrusted/text_input.h"
 
@@ -37,20 +39,16 @@ Result<std::uint64_t> BackwardTokens(const CalibrateJobOptions& job, bool gradie
   return job.backward_tokens.value_or(std::min(kBackwardTokens, job.tokens));
 }
 
-bool WritesItsText(const CalibrateJobOptions& job) {
-  return job.texts.empty() || (job.texts.size() == 1 && job.texts[0] == "self");
-}
-
 // Tells requests apart: model, texts, options. Two runs of one request give the same file.
 Result<std::string> RequestOf(const CalibrateJobOptions& job, bool gradients,
-                              std::uint64_t backward_tokens, const model::Checkpoint& checkpoint) {
+                              const TextMix& mix, std::uint64_t backward_tokens,
+                              const model::Checkpoint& checkpoint) {
   INGOT_ASSIGN(const std::string model, calibration::ModelFingerprint(checkpoint));
   std::string request = fmt::format("{} {} {} {} {} {} {} {}\n", model, gradients, job.tokens,
                                     backward_tokens, job.context, job.seed,
                                     gradients ? 0 : job.probe_tokens, job.held_out);
-  for (const std::string& text : job.texts) {
-    if (text == "self") continue;
-    INGOT_ASSIGN(const calibration::TextSpec spec, calibration::ParseTextSpec(text));
+  if (mix.own() && !mix.files.empty()) request += fmt::format("self {}\n", mix.own_weight);
+  for (const calibration::TextSpec& spec : mix.files) {
     INGOT_ASSIGN(const std::string content, untrusted::ReadText(spec.path));
     request += fmt::format("{} {}\n", HexOf(DigestOf(AsBytes(content))), spec.weight);
   }
@@ -72,14 +70,15 @@ bool IsThere(const CalibrateJobOptions& job, const std::string& request) {
 std::string WrittenPath(const CalibrateJobOptions& job) { return job.output + ".self-text"; }
 
 std::optional<calibration::TokenWindows> ReadWritten(const CalibrateJobOptions& job,
-                                                     const std::string& request) {
+                                                     const std::string& request,
+                                                     std::size_t windows) {
   const auto metadata = calibration::ReadPartMetadata(WrittenPath(job));
   if (!metadata.ok()) return std::nullopt;
   const auto known = metadata->find("request"), source = metadata->find("source");
   if (known == metadata->end() || known->second != request || source == metadata->end())
     return std::nullopt;
   const auto ids = calibration::ReadPartTensor(WrittenPath(job), "ids");
-  if (!ids.ok() || ids->size() != (job.tokens / job.context + job.held_out) * job.context)
+  if (!ids.ok() || ids->size() != windows * job.context)
     return std::nullopt;
   calibration::TokenWindows text;
   text.context = job.context;
@@ -101,21 +100,44 @@ Status KeepWritten(const CalibrateJobOptions& job, const std::string& request,
       WrittenPath(job), {{"request", request}, {"source", text.sources[0]}}, {&tensor, 1});
 }
 
-Result<calibration::TokenWindows> TextOf(const CalibrateJobOptions& job, const std::string& request,
-                                         const model::Checkpoint& checkpoint,
-                                         const Monitor& monitor) {
-  if (WritesItsText(job)) {
-    if (auto written = ReadWritten(job, request); written.has_value()) return *std::move(written);
-    INGOT_ASSIGN(calibration::TokenWindows text,
-                 RunSelfTextJob({job.model, job.output + ".self.ingot",
-                                 job.tokens + job.held_out * job.context, job.context, job.seed},
-                                monitor));
-    if (!job.plan_only) INGOT_TRY(KeepWritten(job, request, text));
-    return text;
+// The text that the model writes, its held-out windows last.
+Result<calibration::TokenWindows> OwnText(const CalibrateJobOptions& job,
+                                          const std::string& request, std::size_t windows,
+                                          const Monitor& monitor) {
+  if (auto written = ReadWritten(job, request, windows); written.has_value())
+    return *std::move(written);
+  INGOT_ASSIGN(calibration::TokenWindows text,
+               RunSelfTextJob({job.model, job.output + ".self.ingot", windows * job.context,
+                               job.context, job.seed},
+                              monitor));
+  if (!job.plan_only) INGOT_TRY(KeepWritten(job, request, text));
+  return text;
+}
+
+struct Texts {
+  calibration::TokenWindows windows;
+  std::vector<std::vector<model::TokenId>> held_out;
+};
+
+Result<Texts> TextOf(const CalibrateJobOptions& job, const TextMix& mix, const std::string& request,
+                     const model::Checkpoint& checkpoint, const Monitor& monitor) {
+  const std::size_t all = job.tokens / job.context, own = mix.OwnWindows(all);
+  Texts texts;
+  texts.windows.context = job.context;
+  if (own > 0) {
+    INGOT_ASSIGN(texts.windows, OwnText(job, request, own + job.held_out, monitor));
+    auto& windows = texts.windows.windows;
+    const auto kept = windows.begin() + static_cast<std::ptrdiff_t>(own);
+    texts.held_out.assign(std::make_move_iterator(kept), std::make_move_iterator(windows.end()));
+    windows.erase(kept, windows.end());
+    std::ranges::reverse(texts.held_out);
   }
-  if (std::ranges::find(job.texts, "self") != job.texts.end())
-    return InvalidArgument("'self' stands alone, not beside other texts");
-  return CutTexts(job.texts, checkpoint, job.tokens, job.context);
+  if (mix.files.empty()) return texts;
+  INGOT_ASSIGN(calibration::TokenWindows cut,
+               CutTexts(mix.files, checkpoint, (all - own) * job.context, job.context));
+  for (auto& window : cut.windows) texts.windows.windows.push_back(std::move(window));
+  for (auto& source : cut.sources) texts.windows.sources.push_back(std::move(source));
+  return texts;
 }
 
 calibration::CalibrateOptions OptionsOf(const CalibrateJobOptions& job,
@@ -157,8 +179,9 @@ Status RunCalibrateJob(const CalibrateJobOptions& job, const Calibrator& calibra
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*checkpoint));
   INGOT_TRY(calibrator.check(architecture));
   INGOT_TRY(pack::CheckNotSource(*checkpoint, job.output));
+  INGOT_ASSIGN(const TextMix mix, ParseTexts(job.texts));
   INGOT_ASSIGN(const std::string request,
-               RequestOf(job, calibrator.gradients, backward_tokens, *checkpoint));
+               RequestOf(job, calibrator.gradients, mix, backward_tokens, *checkpoint));
   if (job.reuse && IsThere(job, request)) {
     monitor.Note(job.output + ": statistics of an earlier run of this command are taken up");
     return OkStatus();
@@ -166,17 +189,12 @@ Status RunCalibrateJob(const CalibrateJobOptions& job, const Calibrator& calibra
   if (!job.replace && ::access(job.output.c_str(), F_OK) == 0)
     return InvalidArgument(job.output + ": exists, of another model, text or options; --force replaces it");
   const files::Tracked written(WrittenPath(job), files::Fate::kResumed);
-  INGOT_ASSIGN(calibration::TokenWindows text, TextOf(job, request, *checkpoint, monitor));
-  std::vector<std::vector<model::TokenId>> held_out;
-  if (WritesItsText(job))
-    for (std::size_t i = 0; i < job.held_out; ++i) {
-      held_out.push_back(std::move(text.windows.back()));
-      text.windows.pop_back();
-    }
+  INGOT_ASSIGN(Texts texts, TextOf(job, mix, request, *checkpoint, monitor));
+  const calibration::TokenWindows& text = texts.windows;
   calibration::CalibrateOptions options = OptionsOf(job, backward_tokens, text, monitor);
   if (!calibrator.gradients) options.probe_tokens = job.probe_tokens;
   options.metadata["request"] = request;
-  options.held_out = std::move(held_out);
+  options.held_out = std::move(texts.held_out);
   if (job.sequential.empty() || job.plan_only) {
     INGOT_TRY(calibrator.run(*checkpoint, architecture, text, options));
     ::unlink(WrittenPath(job).c_str());

@@ -36,7 +36,8 @@ inline constexpr std::size_t kProbeTokens = 128;
 
 struct CalibrateJobOptions {
   std::string model, output;
-  std::vector<std::string> texts;  // FILE[:WEIGHT]; none, or "self" alone: the model writes it
+  // FILE[:WEIGHT], of which FILE "self" is what the model writes; none: "self" alone.
+  std::vector<std::string> texts;
   std::uint64_t tokens = 65536;
   // Of these, with gradients; absent: kBackwardTokens at most, none without LibTorch.
   std::optional<std::uint64_t> backward_tokens;

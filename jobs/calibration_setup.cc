@@ -24,6 +24,14 @@ Result<model::Architecture> ArchitectureOf(const model::Checkpoint& checkpoint) 
   return built;
 }
 
+Result<calibration::TokenWindows> CutTexts(const std::vector<calibration::TextSpec>& specs,
+                                           const model::Checkpoint& checkpoint,
+                                           std::uint64_t tokens, std::size_t context) {
+  INGOT_ASSIGN(const auto tokenizer, model::Tokenizer::FromAssets(model::TokenizerAssets(
+                                         checkpoint.config(), checkpoint.assets())));
+  return calibration::CutWindows(specs, *tokenizer, tokens, context);
+}
+
 Result<calibration::TokenWindows> CutTexts(const std::vector<std::string>& texts,
                                            const model::Checkpoint& checkpoint,
                                            std::uint64_t tokens, std::size_t context) {
@@ -32,9 +40,7 @@ Result<calibration::TokenWindows> CutTexts(const std::vector<std::string>& texts
     INGOT_ASSIGN(calibration::TextSpec spec, calibration::ParseTextSpec(text));
     specs.push_back(std::move(spec));
   }
-  INGOT_ASSIGN(const auto tokenizer, model::Tokenizer::FromAssets(model::TokenizerAssets(
-                                         checkpoint.config(), checkpoint.assets())));
-  return calibration::CutWindows(specs, *tokenizer, tokens, context);
+  return CutTexts(specs, checkpoint, tokens, context);
 }
 
 }  // namespace ingot::jobs

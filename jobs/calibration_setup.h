@@ -21,7 +21,11 @@ std::uint64_t MemoryBound(std::optional<std::uint64_t> given_bytes);
 
 Result<model::Architecture> ArchitectureOf(const model::Checkpoint& checkpoint);
 
-// Texts, "FILE[:WEIGHT]" each, by the model's tokenizer. Errors of ParseTextSpec and CutWindows.
+// Texts by the model's tokenizer. Errors of CutWindows.
+Result<calibration::TokenWindows> CutTexts(const std::vector<calibration::TextSpec>& specs,
+                                           const model::Checkpoint& checkpoint,
+                                           std::uint64_t tokens, std::size_t context);
+// The same of "FILE[:WEIGHT]" each. Those of ParseTextSpec, too.
 Result<calibration::TokenWindows> CutTexts(const std::vector<std::string>& texts,
                                            const model::Checkpoint& checkpoint,
                                            std::uint64_t tokens, std::size_t context);

@@ -19,8 +19,11 @@
 #include "model/source/checkpoint.h"
 #include "model/source/checkpoint_note.h"
 #include "model/tokenizer/tokenizer.h"
+#include "pack/own_text.h"
+#include "pack/size_estimate.h"
 #include "pack/slab_source.h"
 #include "pack/source_files.h"
+#include "pack/source_summary.h"
 #include "untrusted/text_input.h"
 
 namespace ingot::jobs {
@@ -39,9 +42,14 @@ struct Work {
   std::unique_ptr<model::Checkpoint> checkpoint;
   pack::PlanOptions plan;
   std::optional<BudgetCurves> curves;  // where a budget is to be spent, or swept
-  files::Tracked taken;  // statistics that go with the pack; a killed one finds them
+  files::Tracked taken;                // statistics that go with the pack; a killed one finds them
   bool drops_statistics = false;
-  bool plans_unlearned = false;  // statistics would be taken first
+  bool writes = true;  // the output; a plan alone does not
+  // For a plan alone: statistics would be taken first, and what that takes where it is known; bits
+  // of a linear weight that they would spend, 0 where codecs say what they take.
+  bool plans_unlearned = false;
+  std::optional<CalibrationPlan> learning;
+  double learned_bits = 0;
 };
 
 // An artifact must not carry a tokenizer that no loader can read; one of a kind that this build
@@ -74,26 +82,15 @@ std::string StatisticsBeside(const PackJobOptions& options, bool keep) {
   return options.output + (keep ? ".stats.safetensors" : ".learned");
 }
 
-// Why the model cannot write a text of its own; empty where it can.
-std::string WhyNoOwnText(const model::Checkpoint& checkpoint,
-                         const model::Architecture& architecture) {
-  if (architecture.masked) return "an encoder writes no text of its own";
-  const auto tokenizer = model::Tokenizer::FromAssets(checkpoint.assets());
-  if (!tokenizer.ok()) return "without a tokenizer there is no text to learn from";
-  if ((*tokenizer)->bos_id() < 0 && (*tokenizer)->eos_ids().empty())
-    return "its tokenizer has no token to begin a text with";
-  return {};
-}
-
 // What is asked of a job beside its options.
 enum class Purpose { kPack, kPlan, kSweep };
 
 // Refuses, before a word is said and minutes of learning, what the pack would refuse after them.
 Status CheckBefore(const Work& work, bool learns) {
   const PackJobOptions& options = work.options;
-  if (!options.force && ::access(options.output.c_str(), F_OK) == 0)
+  if (work.writes && !options.force && ::access(options.output.c_str(), F_OK) == 0)
     return InvalidArgument(fmt::format("{}: exists; --force replaces it", options.output));
-  INGOT_TRY(pack::CheckNotSource(*work.checkpoint, options.output));
+  if (work.writes) INGOT_TRY(pack::CheckNotSource(*work.checkpoint, options.output));
   PackJobOptions known = options;
   if (learns) known.statistics = "to come";
   SpendTargetByStatistics(known);
@@ -117,8 +114,9 @@ Status TakeHeldOut(const CalibrateJobOptions& job, MeasureOptions& measure) {
   return OkStatus();
 }
 
-// What the pack will know, and where that is statistics of its own, takes them.
-Status Learn(Work& work, const Monitor& monitor) {
+// The calibration that comes before the pack, where one does: says what will be known, and what
+// that takes. Where a model that was to be learned cannot be, the options become those of --fast.
+Result<std::optional<CalibrateJobOptions>> LearningOf(Work& work) {
   PackJobOptions& options = work.options;
   const auto tell = [&](Knowledge knowledge, const CalibrationPlan* plan, const std::string& why) {
     if (options.on_knowledge) options.on_knowledge(knowledge, plan, why);
@@ -127,12 +125,12 @@ Status Learn(Work& work, const Monitor& monitor) {
   if (wanted == Knowledge::kNothing) INGOT_TRY(CheckBefore(work, /*learns=*/false));
   if (wanted != Knowledge::kInputs) {
     tell(wanted, nullptr, "");
-    return OkStatus();
+    return std::optional<CalibrateJobOptions>();
   }
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*work.checkpoint));
   const LearnOptions& learn = options.learn;
-  const bool own_text = learn.texts.empty() || learn.texts[0] == "self";
-  if (const std::string why = own_text ? WhyNoOwnText(*work.checkpoint, architecture) : "";
+  INGOT_ASSIGN(const TextMix mix, ParseTexts(learn.texts));
+  if (const std::string why = mix.own() ? pack::WhyNoOwnText(*work.checkpoint, architecture) : "";
       !why.empty()) {
     // A target is still kept by nearest rounding; what was asked for by name is not.
     if (!learn.texts.empty() || options.budget.given() || !options.recipe.codec.empty())
@@ -142,7 +140,7 @@ Status Learn(Work& work, const Monitor& monitor) {
     options.fast = true;
     INGOT_TRY(CheckBefore(work, /*learns=*/false));
     tell(Knowledge::kNothing, nullptr, why);
-    return OkStatus();
+    return std::optional<CalibrateJobOptions>();
   }
   CalibrateJobOptions job;
   job.model = options.model;
@@ -152,7 +150,7 @@ Status Learn(Work& work, const Monitor& monitor) {
   job.context = learn.context;
   if (!architecture.position_embedding.empty())
     job.context = std::min<std::size_t>(job.context, architecture.max_positions);
-  job.tokens = learn.tokens > 0 ? learn.tokens : own_text ? kSelfTokens : kTextTokens;
+  job.tokens = LearnTokens(learn, mix);
   job.seed = learn.seed;
   job.memory_bytes = learn.memory_bytes > 0
                          ? learn.memory_bytes
@@ -160,51 +158,104 @@ Status Learn(Work& work, const Monitor& monitor) {
   job.tool = options.tool;
   job.reuse = true;
   INGOT_TRY(CheckBefore(work, /*learns=*/true));
+  const std::size_t windows = job.tokens / job.context;
   const calibration::ForwardPlan plan = calibration::PlanForward(
-      architecture, job.tokens / job.context, job.context, job.probe_tokens, own_text);
-  const CalibrationPlan told{{}, *job.memory_bytes, plan.cost, {}, plan.seconds, false};
-  tell(Knowledge::kInputs, &told, "");
-  work.taken = files::Tracked(job.output, files::Fate::kResumed);
-  work.drops_statistics = !learn.keep;
+      architecture, windows, job.context, job.probe_tokens, mix.OwnWindows(windows));
+  work.learning = CalibrationPlan{{}, *job.memory_bytes, plan.cost, {}, plan.seconds, false};
+  tell(Knowledge::kInputs, &*work.learning, "");
+  return std::optional(job);
+}
+
+// Takes the statistics of the pack's own, where it is to have some.
+Status Learn(Work& work, const Monitor& monitor) {
+  INGOT_ASSIGN(std::optional<CalibrateJobOptions> job, LearningOf(work));
+  if (!job.has_value()) return OkStatus();
+  PackJobOptions& options = work.options;
+  work.taken = files::Tracked(job->output, files::Fate::kResumed);
+  work.drops_statistics = !options.learn.keep;
   // Its own text is there to be measured by, too.
-  const bool measures = own_text && !options.measure.wanted() && !options.tune;
-  job.held_out = measures ? kHeldOut : 0;
+  INGOT_ASSIGN(const TextMix mix, ParseTexts(job->texts));
+  const bool measures = mix.own() && !options.measure.wanted() && !options.tune;
+  job->held_out = measures ? kHeldOut : 0;
   // What was mended stands in the file's notes: a pack has more to say.
   Monitor quiet = monitor;
   quiet.warning = nullptr;
-  INGOT_TRY(RunCalibrateJob(job, ForwardCalibrator(), quiet));
-  options.statistics = job.output;
-  if (measures) INGOT_TRY(TakeHeldOut(job, options.measure));
+  INGOT_TRY(RunCalibrateJob(*job, ForwardCalibrator(), quiet));
+  options.statistics = job->output;
+  if (measures) INGOT_TRY(TakeHeldOut(*job, options.measure));
+  return OkStatus();
+}
+
+// Bits of a linear weight that a budget comes to, before anything is learned.
+double BitsOf(const BudgetGoal& budget, const model::Checkpoint& checkpoint,
+              const model::Architecture& architecture, const Monitor& monitor) {
+  if (budget.bits > 0) return budget.bits;
+  if (budget.size_text.empty()) {
+    const auto balanced =
+        std::ranges::find(pack::Targets(), pack::kDefaultTarget, &pack::TargetInfo::name);
+    monitor.Note(
+        fmt::format("what --max-kl takes shows when the model is learned: this is the plan "
+                    "at {} bits",
+                    balanced->learned_bits));
+    return balanced->learned_bits;
+  }
+  double weights = 0;
+  for (const model::TensorUse& use : model::TensorUses(architecture))
+    if (const model::TensorInfo* info = checkpoint.Find(use.name);
+        info != nullptr && use.role != model::TensorRole::kVector)
+      weights += static_cast<double>(info->elements());
+  const double bytes = static_cast<double>(budget.size_bytes) - pack::EstimateOverhead(checkpoint);
+  return std::max(0.1, 8 * bytes / std::max(weights, 1.0));
+}
+
+// The plan of a pack that would learn first, as far as it is known before.
+Status PlanUnlearned(Work& work, const Monitor& monitor) {
+  if (!work.options.calibrate) {
+    INGOT_ASSIGN(const auto job, LearningOf(work));
+    if (!job.has_value()) return OkStatus();
+  }
+  work.plans_unlearned = true;
+  PackJobOptions known = work.options;
+  known.statistics = "to come";
+  SpendTargetByStatistics(known);
+  work.options.budget = known.budget;
+  work.options.target = known.target;
+  work.options.calibrate = nullptr;
+  if (!known.budget.given()) return OkStatus();
+  INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*work.checkpoint));
+  work.learned_bits = BitsOf(known.budget, *work.checkpoint, architecture, monitor);
   return OkStatus();
 }
 
 Result<Work> Prepare(const PackJobOptions& options, Purpose purpose, const Monitor& monitor) {
-  Work work{options, nullptr, {}, {}, {}, false, false};
+  Work work;
+  work.options = options;
+  work.writes = purpose == Purpose::kPack;
   INGOT_TRY(monitor.Check());
   for (const std::string& text : options.measure.texts)
     INGOT_TRY(untrusted::ReadText(text).status().At("--measure"));
   INGOT_ASSIGN(work.checkpoint, model::Checkpoint::Open(options.model));
   if (options.require_tokenizer) INGOT_TRY(CheckTokenizer(*work.checkpoint, monitor));
   TellNotes(*work.checkpoint, monitor);
-  if (options.calibrate) {
+  if (options.calibrate && purpose != Purpose::kPlan) {
     // Beside the artifact, so that the next pack of this model can take it.
     work.options.statistics = StatisticsBeside(options, /*keep=*/true);
     INGOT_TRY(options.calibrate(work.options.statistics));
     INGOT_TRY(monitor.Check());
   }
-  if (purpose == Purpose::kPack) {
-    INGOT_TRY(Learn(work, monitor));
-  } else if (purpose == Purpose::kPlan && KnowledgeOf(work.options) == Knowledge::kInputs &&
-             !work.options.budget.given()) {
-    work.plans_unlearned = true;
-    if (work.options.recipe.codec.empty())
-      monitor.Note("bits are spent by statistics, which a plan does not take: this is --fast's");
-  }
+  if (purpose == Purpose::kPack) INGOT_TRY(Learn(work, monitor));
+  if (purpose == Purpose::kPlan &&
+      (work.options.calibrate || KnowledgeOf(work.options) == Knowledge::kInputs))
+    INGOT_TRY(PlanUnlearned(work, monitor));
   SpendTargetByStatistics(work.options);
   const bool by_budget = purpose == Purpose::kSweep || work.options.budget.given();
   INGOT_ASSIGN(work.plan, PlanOptionsOf(work.options, by_budget));
   work.plan.statistics_to_come = work.plans_unlearned;
-  if (by_budget) {
+  if (work.learned_bits > 0) {
+    INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*work.checkpoint));
+    work.plan.preset = pack::LearnedPreset(options.recipe, work.learned_bits,
+                                           architecture.head.weight == architecture.embedding);
+  } else if (by_budget) {
     INGOT_ASSIGN(work.curves, MeasureBudget(*work.checkpoint, options.recipe, options.memory_bytes,
                                             work.plan, monitor));
   }
@@ -306,9 +357,17 @@ Result<PackJobResult> RunPackJob(const PackJobOptions& options, const Monitor& m
   return result;
 }
 
-Result<pack::PackPlan> RunPlanJob(const PackJobOptions& options, const Monitor& monitor) {
-  INGOT_ASSIGN(const Work work, Prepare(options, Purpose::kPlan, monitor));
-  return PlanOf(work, /*correction=*/1, monitor);
+Result<PlanJobResult> RunPlanJob(const PackJobOptions& options, const Monitor& monitor) {
+  INGOT_ASSIGN(Work work, Prepare(options, Purpose::kPlan, monitor));
+  PlanJobResult result;
+  INGOT_ASSIGN(result.plan, PlanOf(work, /*correction=*/1, monitor));
+  INGOT_ASSIGN(result.bytes, pack::EstimateBytes(*work.checkpoint, result.plan));
+  result.overhead_bytes = pack::EstimateOverhead(*work.checkpoint);
+  result.unlearned = work.plans_unlearned;
+  result.learning = std::move(work.learning);
+  result.learned_bits = work.learned_bits;
+  if (result.learned_bits > 0) pack::SpendBits(result.plan, result.learned_bits, result.bytes);
+  return result;
 }
 
 Result<std::vector<BudgetPoint>> RunSweepJob(const PackJobOptions& options,

@@ -4,6 +4,8 @@
 // Thread rule: functions without state.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/status.h"
@@ -27,9 +29,19 @@ struct PackJobResult {
 // that are repeated, warns of tensors that are kept although not finite.
 Result<PackJobResult> RunPackJob(const PackJobOptions& options, const Monitor& monitor);
 
-// What RunPackJob would do first, without measuring or tuning. Writes nothing, unless it
-// calibrates.
-Result<pack::PackPlan> RunPlanJob(const PackJobOptions& options, const Monitor& monitor);
+struct PlanJobResult {
+  pack::PackPlan plan;
+  std::vector<std::uint64_t> bytes;  // of each tensor in the file; about, where not all is exact
+  double overhead_bytes = 0;         // of the file beside them, about
+  // Statistics would be taken first: what that takes, where it is this program's work, and bits of
+  // a linear weight that they would spend (0: codecs say what they take).
+  bool unlearned = false;
+  std::optional<CalibrationPlan> learning;
+  double learned_bits = 0;
+};
+
+// What RunPackJob would do, without learning, measuring or tuning. Writes nothing.
+Result<PlanJobResult> RunPlanJob(const PackJobOptions& options, const Monitor& monitor);
 
 // Size and predicted loss over budgets. InvalidArgument without statistics.
 Result<std::vector<BudgetPoint>> RunSweepJob(const PackJobOptions& options, const Monitor& monitor);

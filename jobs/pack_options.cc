@@ -49,6 +49,11 @@ Result<pack::RolePreset> PresetOf(const PackJobOptions& options, bool by_budget)
 
 }  // namespace
 
+std::uint64_t LearnTokens(const LearnOptions& learn, const TextMix& mix) {
+  if (learn.tokens > 0) return learn.tokens;
+  return mix.files.empty() ? kSelfTokens : kTextTokens;
+}
+
 Knowledge KnowledgeOf(const PackJobOptions& options) {
   if (!options.statistics.empty() || options.calibrate) return Knowledge::kGiven;
   if (options.fast) return Knowledge::kNothing;
@@ -61,10 +66,9 @@ Knowledge KnowledgeOf(const PackJobOptions& options) {
 void SpendTargetByStatistics(PackJobOptions& options) {
   if (options.statistics.empty() || ChoosesCodec(options.recipe) || options.budget.given()) return;
   const std::string target = options.target.empty() ? "balanced" : options.target;
-  for (const auto& [name, bits] :
-       {std::pair{"quality", 7.4}, std::pair{"balanced", 4.0}, std::pair{"size", 3.0}}) {
-    if (target != name) continue;
-    options.budget.bits = bits;
+  for (const pack::TargetInfo& info : pack::Targets()) {
+    if (target != info.name) continue;
+    options.budget.bits = info.learned_bits;
     options.target.clear();
   }
 }

@@ -14,20 +14,23 @@
 #include "jobs/budget_search.h"
 #include "jobs/calibrate_job.h"
 #include "jobs/measure_artifact.h"
+#include "jobs/text_mix.h"
 #include "pack/plan.h"
 
 namespace ingot::jobs {
 
 // Statistics that are taken before the pack, without LibTorch.
 struct LearnOptions {
-  std::vector<std::string> texts;  // FILE[:WEIGHT]; none, or "self" alone: the model writes it
-  std::uint64_t tokens = 0;        // 0: kSelfTokens of its own text, kTextTokens of files
-  std::size_t context = 512;       // of a window, at most
+  // FILE[:WEIGHT], of which FILE "self" is what the model writes; none: "self" alone.
+  std::vector<std::string> texts;
+  std::uint64_t tokens = 0;   // 0: kSelfTokens of its own text, kTextTokens with files
+  std::size_t context = 512;  // of a window, at most
   std::uint64_t seed = 0;
   std::uint64_t memory_bytes = 0;  // at most, 0: the pack's, or half of the machine's where larger
   bool keep = false;               // as OUTPUT.stats.safetensors, for the next pack
 };
 inline constexpr std::uint64_t kSelfTokens = 16384, kTextTokens = 65536;
+std::uint64_t LearnTokens(const LearnOptions& learn, const TextMix& mix);
 
 // What a pack knows about the model it rounds, from least to best.
 enum class Knowledge {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -28,9 +29,9 @@ codecs::RecipeOptions Int4Asymmetric(std::int64_t group) {
 }
 
 constexpr std::array kTargets = {
-    TargetInfo{"quality", "8 bits: at most 8.3 bits a linear weight, close to the source"},
-    TargetInfo{"balanced", "4 bits: at most 4.5 bits a linear weight; the default"},
-    TargetInfo{"size", "3 bits: at most 3.1 bits a linear weight; needs statistics"},
+    TargetInfo{"quality", "8 bits: at most 8.3 bits a linear weight, close to the source", 7.4},
+    TargetInfo{"balanced", "4 bits: at most 4.5 bits a linear weight; the default", 4},
+    TargetInfo{"size", "3 bits: at most 3.1 bits a linear weight; needs statistics", 3},
 };
 
 Result<std::int64_t> ParseCount(std::string_view key, std::string_view value) {
@@ -145,6 +146,15 @@ Result<RolePreset> TargetPreset(std::string_view target) {
   if (target == "size") return RolePreset{Int4Asymmetric(128), Int(8, 128), Int(8, 128)};
   return InvalidArgument(
       fmt::format("unknown target '{}' (known: quality, balanced, size)", target));
+}
+
+RolePreset LearnedPreset(const codecs::RecipeOptions& codec, double bits, bool tied) {
+  codecs::RecipeOptions chosen = codec;
+  if (chosen.codec.empty()) chosen.codec = "entropy_v1";
+  const auto row = codecs::FindRecipe(chosen.codec);
+  // A step takes what a rate of as many bits does; rates end at 7 bits.
+  if (row.ok() && (*row)->keys.rate) chosen.rate = std::min(bits, 7.0);
+  return {chosen, tied ? chosen : Int(8, 64), chosen};
 }
 
 RolePreset CodecPreset(const codecs::RecipeOptions& recipe) {

@@ -49,11 +49,21 @@ struct RolePreset {
 struct TargetInfo {
   std::string_view name;
   std::string_view summary;
+  double learned_bits = 0;  // of a linear weight, that statistics spend
 };
 // quality, balanced, size.
 std::span<const TargetInfo> Targets();
 // Of nearest rounding, without statistics. InvalidArgument for an unknown target.
 Result<RolePreset> TargetPreset(std::string_view target);
+
+// What --smallest asks for: bits of a linear weight, some fewer than the default target's, which
+// cost about what they do in entropy_v2.
+inline constexpr double kSmallestBits = 3.75;
+
+// What a target, or a budget of as many bits, becomes where statistics spend them: `codec` (without
+// one entropy_v1) for all that they know. What they do not know (the embedding, unless it is the
+// head, too) stays close to the source. For estimates: the bits of a matrix are found by trying.
+RolePreset LearnedPreset(const codecs::RecipeOptions& codec, double bits, bool tied);
 
 // The preset that `--codec` with its options stands for: linear weights get it as it is. Embedding
 // and head get the same where it is fine enough for them (8 bits or more, Recipe::fine), else 8-bit

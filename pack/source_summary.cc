@@ -9,9 +9,12 @@
 #include "model/families/known_keys.h"
 #include "model/source/checkpoint_note.h"
 #include "model/source/tensor_names.h"
-#include "model/text/json_text.h"
 #include "model/source/tokenizer_status.h"
+#include "model/text/json_text.h"
 #include "model/tokenizer/tokenizer.h"
+#include "pack/name_pattern.h"
+#include "pack/own_text.h"
+#include "pack/size_estimate.h"
 
 namespace ingot::pack {
 namespace {
@@ -21,22 +24,6 @@ ParameterSum& operator+=(ParameterSum& sum, const model::TensorInfo& tensor) {
   sum.weights += tensor.elements();
   sum.source_bytes += tensor.stored_bytes;
   return sum;
-}
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-// Numbers that are whole parts of the name become '*'.
-std::string PatternOf(const std::string& name) {
-  std::string pattern;
-  std::size_t begin = 0;
-  while (begin <= name.size()) {
-    const std::size_t end = std::min(name.find('.', begin), name.size());
-    const std::string part = name.substr(begin, end - begin);
-    const bool number = !part.empty() && std::all_of(part.begin(), part.end(), IsDigit);
-    pattern += (begin > 0 ? "." : "") + (number ? "*" : part);
-    begin = end + 1;
-  }
-  return pattern;
 }
 
 std::string TokenizerText(const model::Checkpoint& checkpoint, std::vector<std::string>& problems) {
@@ -72,54 +59,94 @@ std::uint64_t IdleWeights(const model::MlpSpec& mlp) {
          (mlp.experts.size() - std::min<std::uint64_t>(mlp.experts_per_token, mlp.experts.size()));
 }
 
-Result<PackPlan> PlanOf(const model::Checkpoint& checkpoint, RolePreset preset) {
+// `learned`: statistics are taken first.
+Result<PackPlan> PlanOf(const model::Checkpoint& checkpoint, RolePreset preset, bool learned) {
   PlanOptions options;
   options.preset = std::move(preset);
   options.allow_unused = true;
   options.require_tokenizer = false;
-  options.statistics_to_come = true;
+  options.statistics_to_come = learned;
   return MakePlan(checkpoint, options);
 }
 
-PresetSummary SummarizePreset(const model::Checkpoint& checkpoint, const std::string& name,
-                              bool is_target, const RolePreset& preset) {
-  PresetSummary summary;
-  summary.name = name;
-  summary.is_target = is_target;
-  summary.linear = RecipeText(preset.linear);
-  summary.embedding = RecipeText(preset.embedding);
-  summary.head = RecipeText(preset.head);
-  const auto plan = PlanOf(checkpoint, preset);
+void SummarizePreset(const model::Checkpoint& checkpoint, const RolePreset& preset,
+                     double learned_bits, PresetSummary& summary) {
+  const auto text = [&](codecs::RecipeOptions recipe) {
+    if (learned_bits > 0) recipe.rate = 0;  // an estimate's, not an option
+    return RecipeText(recipe);
+  };
+  summary.linear = text(preset.linear);
+  summary.embedding = text(preset.embedding);
+  summary.head = text(preset.head);
+  const auto plan = PlanOf(checkpoint, preset, summary.learned);
   if (!plan.ok()) {
     summary.problem = plan.status().message();
-    return summary;
+    return;
   }
-  std::uint64_t linear_bytes = 0, linear_weights = 0;
-  for (const PlannedTensor& tensor : plan->tensors) {
+  // Where rows cannot be read, what is compressed counts as it is.
+  auto estimates = EstimateBytes(checkpoint, *plan);
+  if (estimates.ok() && learned_bits > 0) SpendBits(*plan, learned_bits, *estimates);
+  double linear_bytes = 0, linear_weights = 0;
+  for (std::size_t t = 0; t < plan->tensors.size(); ++t) {
+    const PlannedTensor& tensor = plan->tensors[t];
     summary.bytes.exact += tensor.bytes.exact;
     summary.bytes.at_most += tensor.bytes.at_most;
     summary.bytes.data_dependent |= tensor.bytes.data_dependent;
+    summary.resident_bytes += tensor.resident_bytes;
+    const double bytes = estimates.ok()
+                             ? static_cast<double>((*estimates)[t])
+                             : static_cast<double>(tensor.bytes.exact + tensor.bytes.at_most);
+    summary.estimated_bytes += static_cast<std::uint64_t>(bytes);
     if (tensor.role != model::TensorRole::kLinear) continue;
-    linear_bytes += tensor.bytes.exact + tensor.bytes.at_most;
-    linear_weights += tensor.weights();
+    linear_bytes += bytes;
+    linear_weights += static_cast<double>(tensor.weights());
   }
-  if (linear_weights > 0)
-    summary.bits_per_linear_weight =
-        8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
-  return summary;
+  if (linear_weights > 0) summary.bits_per_linear_weight = 8 * linear_bytes / linear_weights;
 }
 
 void AddPresets(const model::Checkpoint& checkpoint, SourceSummary& summary) {
+  const model::Architecture& a = summary.architecture;
+  const bool tied = a.head.weight == a.embedding, learns = summary.cannot_learn.empty();
+  const auto add = [&](std::string_view name, PresetSummary::Option option, double learned_bits,
+                       const RolePreset& preset, bool learned) {
+    PresetSummary& made = summary.presets.emplace_back();
+    made.name = name;
+    made.option = option;
+    made.learned = learned;
+    SummarizePreset(checkpoint, preset, learned_bits, made);
+  };
+  using Option = PresetSummary::Option;
   for (const TargetInfo& target : Targets())
-    if (const auto preset = TargetPreset(target.name); preset.ok())
-      summary.presets.push_back(
-          SummarizePreset(checkpoint, std::string(target.name), true, *preset));
+    if (learns)
+      add(target.name, Option::kTarget, target.learned_bits,
+          LearnedPreset({.codec = "entropy_v1"}, target.learned_bits, tied), true);
+  if (learns)
+    add("smallest", Option::kSmallest, kSmallestBits,
+        LearnedPreset({.codec = "entropy_v2"}, kSmallestBits, tied), true);
+  // Three bits by nearest rounding are refused.
+  for (const TargetInfo& target : Targets())
+    if (const auto preset = TargetPreset(target.name); preset.ok() && target.name != "size")
+      add(target.name, Option::kTarget, 0, *preset, false);
   for (const codecs::Recipe& info : codecs::Recipes()) {
     codecs::RecipeOptions recipe;
     recipe.codec = info.name;
-    summary.presets.push_back(
-        SummarizePreset(checkpoint, recipe.codec, false, CodecPreset(recipe)));
+    add(info.name, Option::kCodec, 0, CodecPreset(recipe), info.needs_statistics);
   }
+}
+
+// What pack takes when nothing is said.
+RolePreset DefaultPreset(const SourceSummary& summary) {
+  const model::Architecture& a = summary.architecture;
+  for (const TargetInfo& target : Targets())
+    if (target.name == kDefaultTarget && summary.cannot_learn.empty())
+      return LearnedPreset({.codec = "entropy_v1"}, target.learned_bits,
+                           a.head.weight == a.embedding);
+  return *TargetPreset(kDefaultTarget);
+}
+
+std::string CodecText(codecs::RecipeOptions recipe, const SourceSummary& summary) {
+  if (summary.cannot_learn.empty()) recipe.rate = 0;  // an estimate's, not an option
+  return RecipeText(recipe);
 }
 
 // How each tensor of the file is used, by name; those that are in no plan are unused.
@@ -147,6 +174,12 @@ void AddTensors(const model::Checkpoint& checkpoint, const Uses& uses, bool know
           {pattern, tensor.shape, tensor.stored_type, found.role, found.codec, {}});
     summary.groups[it->second].sum += tensor;
   }
+}
+
+std::string_view OptionName(PresetSummary::Option option) {
+  return option == PresetSummary::Option::kTarget     ? "target"
+         : option == PresetSummary::Option::kSmallest ? "smallest"
+                                                      : "codec";
 }
 
 Json SumJson(const ParameterSum& sum) {
@@ -279,7 +312,6 @@ SourceSummary SummarizeSource(const model::Checkpoint& checkpoint) {
     summary.model_type = type->get<std::string>();
   const auto has = [&](std::string_view name) { return checkpoint.Find(name) != nullptr; };
   auto built = model::BuildArchitecture(checkpoint.config(), has);
-  const auto preset = TargetPreset(kDefaultTarget);
   Uses uses;
   bool known = false;
   if (!built.ok()) {
@@ -289,7 +321,9 @@ SourceSummary SummarizeSource(const model::Checkpoint& checkpoint) {
     for (std::string note :
          {model::NoteOf(checkpoint), model::NoteOnKeys(checkpoint.config(), has)})
       if (!note.empty()) summary.notes.push_back(std::move(note));
-    const auto plan = PlanOf(checkpoint, *preset);
+    summary.cannot_learn = WhyNoOwnText(checkpoint, summary.architecture);
+    summary.overhead_bytes = EstimateOverhead(checkpoint);
+    const auto plan = PlanOf(checkpoint, DefaultPreset(summary), summary.cannot_learn.empty());
     known = true;
     if (!plan.ok()) {
       summary.problems.push_back(plan.status().message());
@@ -304,7 +338,7 @@ SourceSummary SummarizeSource(const model::Checkpoint& checkpoint) {
       uses[use.name] = {std::string(RoleName(use.role)), ""};
     if (plan.ok())
       for (const PlannedTensor& tensor : plan->tensors)
-        uses[tensor.source.name].codec = RecipeText(tensor.recipe);
+        uses[tensor.source.name].codec = CodecText(tensor.recipe, summary);
     if (plan.ok()) AddPresets(checkpoint, summary);
   }
   summary.tokenizer = TokenizerText(checkpoint, summary.problems);
@@ -328,15 +362,17 @@ Json SourceJson(const SourceSummary& s) {
     groups.push_back(std::move(json));
   }
   for (const PresetSummary& preset : s.presets) {
-    Json json = {{"name", preset.name},
-                 {"option", preset.is_target ? "target" : "codec"},
-                 {"linear", preset.linear},
-                 {"embedding", preset.embedding},
-                 {"head", preset.head}};
+    Json json = {{"name", preset.name},           {"option", OptionName(preset.option)},
+                 {"learned", preset.learned},     {"linear", preset.linear},
+                 {"embedding", preset.embedding}, {"head", preset.head}};
     if (preset.problem.empty())
       json.update({{"exact_bytes", preset.bytes.exact},
                    {"at_most_bytes", preset.bytes.at_most},
                    {"data_dependent", preset.bytes.data_dependent},
+                   {"estimated_bytes", preset.estimated_bytes},
+                   {"estimated_file_bytes",
+                    preset.estimated_bytes + static_cast<std::uint64_t>(s.overhead_bytes)},
+                   {"resident_bytes", preset.resident_bytes},
                    {"bits_per_linear_weight", preset.bits_per_linear_weight}});
     else
       json["problem"] = preset.problem;
@@ -359,7 +395,8 @@ Json SourceJson(const SourceSummary& s) {
           {"tensor_groups", groups},
           {"unused", s.unused},
           {"presets", presets},
-          {"default_target", kDefaultTarget}};
+          {"default_target", kDefaultTarget},
+          {"learns", s.cannot_learn.empty()}};
 }
 
 }  // namespace ingot::pack

@@ -28,18 +28,22 @@ struct TensorGroup {
   std::vector<std::uint64_t> shape;  // as the source has it
   std::string stored_type;
   std::string role;   // as RoleName; "unused" where the architecture has no use for them
-  std::string codec;  // under the default target; "raw": kept in the source's own format
+  std::string codec;  // that pack takes by default; "raw": kept in the source's own format
   ParameterSum sum;
 };
 
 // What a target or codec would make of the model.
 struct PresetSummary {
-  std::string name;                     // "balanced", "int4_rtn"
-  bool is_target = false;               // of --target, else of --codec
+  enum class Option { kTarget, kSmallest, kCodec };
+  std::string name;  // "balanced", "int4_rtn"
+  Option option = Option::kCodec;
+  bool learned = false;  // statistics spend its bits, taken first where none are given
   std::string linear, embedding, head;  // recipes as --rule takes them
   PlannedBytes bytes;
-  double bits_per_linear_weight = 0;
-  std::string problem;  // why it cannot be planned; empty: it can
+  std::uint64_t resident_bytes = 0;   // in memory, at most
+  std::uint64_t estimated_bytes = 0;  // of the tensors in the file
+  double bits_per_linear_weight = 0;  // as estimated
+  std::string problem;                // why it cannot be planned; empty: it can
 };
 
 struct SourceSummary {
@@ -54,7 +58,9 @@ struct SourceSummary {
   std::string tokenizer;  // "BPE, 32000 tokens", or "none"
   std::vector<TensorGroup> groups;
   std::vector<PresetSummary> presets;
-  std::vector<std::string> unused;    // tensors
+  double overhead_bytes = 0;        // of an artifact, beside its tensors; about
+  std::string cannot_learn;         // why the model cannot be learned from its own text; else empty
+  std::vector<std::string> unused;  // tensors
   std::vector<std::string> problems;  // what keeps the model from being packed or run
   std::vector<std::string> notes;     // what was ignored
 
@@ -64,8 +70,8 @@ struct SourceSummary {
 // The target that `codec` of the groups is for, pack's default.
 inline constexpr std::string_view kDefaultTarget = "balanced";
 
-// Reads names and shapes, the configuration and the tokenizer; no weights. What is not understood
-// is in `problems`, never an error.
+// Reads names and shapes, the configuration, the tokenizer and, for the sizes of what is
+// compressed, some rows of weights. What is not understood is in `problems`, never an error.
 SourceSummary SummarizeSource(const model::Checkpoint& checkpoint);
 
 // One object; its fields' names are part of the interface.

@@ -174,7 +174,7 @@ class Run {
 Status CheckCanCalibrateForward(const model::Architecture& /*architecture*/) { return OkStatus(); }
 
 ForwardPlan PlanForward(const model::Architecture& architecture, std::size_t windows,
-                        std::size_t context, std::size_t probe_tokens, bool own_text) {
+                        std::size_t context, std::size_t probe_tokens, std::size_t own_windows) {
   ForwardPlan plan;
   plan.cost = EstimateCost(architecture, {windows, 0, context, kPlainProcessBytes});
   if (probe_tokens > 0) {
@@ -184,7 +184,7 @@ ForwardPlan PlanForward(const model::Architecture& architecture, std::size_t win
                             BorderWidth(architecture);
   }
   double work = plan.cost.multiply_adds * (1 + kOtherWork);
-  if (own_text) {
+  if (own_windows > 0) {
     double weights = 0;
     for (std::size_t stage = 0; stage < StageCount(architecture); ++stage)
       VisitStage(
@@ -193,7 +193,7 @@ ForwardPlan PlanForward(const model::Architecture& architecture, std::size_t win
             weights += static_cast<double>(ref.rows) * static_cast<double>(ref.cols);
           },
           [](const model::NormSpec&) {});
-    work += kWritingWork * weights * static_cast<double>(windows * context);
+    work += kWritingWork * weights * static_cast<double>(own_windows * context);
   }
   plan.seconds =
       work / (MeasureSpeed() * static_cast<double>(std::max<std::size_t>(Threads(), 1)));
@@ -211,7 +211,7 @@ Status CalibrateForward(const model::Checkpoint& checkpoint,
   INGOT_TRY(CheckAgainst(checkpoint, architecture).At(checkpoint.path()));
   if (options.prefix != nullptr) INGOT_TRY(CheckPrefix(checkpoint, architecture, *options.prefix));
   const auto [cost, seconds] = PlanForward(architecture, text.windows.size(), text.context,
-                                           options.probe_tokens, /*own_text=*/false);
+                                           options.probe_tokens, /*own_windows=*/0);
   const std::uint64_t memory = options.memory_bytes > 0 ? options.memory_bytes : UINT64_MAX / 2;
   // One window at a time: all threads are inside it.
   INGOT_ASSIGN(Concurrency fit, FitConcurrency(cost, memory, 1, text.windows.size()));

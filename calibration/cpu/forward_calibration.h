@@ -17,14 +17,14 @@ namespace ingot::calibration {
 // The loader runs every layer that can be described.
 Status CheckCanCalibrateForward(const model::Architecture& architecture);
 
-// What a run over `windows` windows of `context` tokens takes. `own_text`: the model writes them
-// first.
+// What a run over `windows` windows of `context` tokens takes, of which the model writes
+// `own_windows` first.
 struct ForwardPlan {
   CalibrationCost cost;
   double seconds = 0;
 };
 ForwardPlan PlanForward(const model::Architecture& architecture, std::size_t windows,
-                        std::size_t context, std::size_t probe_tokens, bool own_text);
+                        std::size_t context, std::size_t probe_tokens, std::size_t own_windows);
 
 // As calibration::Calibrate, with the same file, parts and errors, but for what takes gradients:
 // Unsupported for backward_windows or gradients_from, which says what to install.

@@ -44,6 +44,7 @@ class EntropyEncoder : public TensorEncoder {
   }
   std::uint64_t guide_bytes() const override { return Compensation::MakingBytes(cols_); }
   bool takes_guide() const override { return true; }
+  double rate() const override { return step_ > 0 ? 0 : rate_ > 0 ? rate_ : kDefaultRate; }
 
   Result<std::shared_ptr<const PreparedTensor>> Prepare(const TensorGuide& guide,
                                                         RowSource&) const override {

@@ -51,6 +51,10 @@ class TensorEncoder {
   virtual std::uint64_t scratch_bytes(std::uint64_t slab_rows) const;
   virtual std::uint64_t guide_bytes() const { return 0; }
 
+  // Stored bits of a weight that it is made to take, all streams of a matrix of some size together;
+  // 0: what its streams' sizes say.
+  virtual double rate() const { return 0; }
+
   // Recipes that round by a guide. Without one they must still encode (EncodeSlab: identity
   // Hessian).
   virtual bool takes_guide() const { return false; }

@@ -86,6 +86,12 @@ class Calibrate(Case):
             files.append(target.read_bytes())
         self.assertEqual(files[0], files[1])
         self.assertNotEqual(files[0], files[2])
+        # Beside a text, by weight.
+        target = self.work / "mixed.safetensors"
+        self.run_ok("calibrate", model, "-o", target, "--text", "self:1", "--text", f"{self.text}:3", "--tokens", 256,
+                    "--backward-tokens", 64, "--context", 32, "-q")
+        self.assertRegex(header(target)["__metadata__"]["text"], r"\A.*2 windows.*; text\.txt: 6 of \d+ windows\Z")
+        self.fails(USAGE, "'self' is given twice", "calibrate", model, "-o", self.work / "no", "--text", "self", "self:2")
 
     def test_killed_at_any_time_it_goes_on_and_ends_the_same(self):
         whole, _ = self.calibrate("whole.safetensors")

@@ -83,20 +83,20 @@ class Chat(Case):
 
     def test_what_fails_is_named(self):
         bad = self.other("bad", "a\n{% for m in messages %}{{ m.content | shout }}{% endfor %}")
-        self.fails(USAGE, r"chat template: line 2: no filter named 'shout'", "run", bad, "--chat", "-p", "x")
+        self.fails(USAGE, r"chat template: line 2: no filter named 'shout'; --no-template", "run", bad, "--chat", "-p", "x")
         broken = self.other("broken", "{% if %}")
-        self.fails(USAGE, r"tokenizer_config.json: line 1: .*expression", "run", broken, "--chat", "-p", "x")
+        self.fails(USAGE, r"tokenizer_config.json: line 1: .*expression.*; --no-template", "run", broken, "--chat", "-p", "x")
         self.run_ok("run", broken, "--chat", "-p", "x", "-n", "1", "--no-template")
         none = tiny_model.write(self.work / "none")
         self.fails(NOT_FOUND, r"no chat template: --no-template", "run", none, "--chat", "-p", "x")
         self.fails(USAGE, r"--prompt TEXT, or --chat", "run", self.model)
         self.fails(USAGE, r"go with --chat", "run", self.model, "-p", "x", "--system", "y")
 
-    def test_interrupt_ends_the_answer_and_not_the_conversation(self):
-        endless = self.other("endless", "{{ messages[-1].content }}")
+    def conversation(self, model, *options):
+        """A person's terminal: the process, its side of it, and a wait for what is shown."""
         master, slave = pty.openpty()
-        process = subprocess.Popen([INGOT, "run", endless, "--chat", "--greedy", "--ignore-eos", "-n", "100000000"],
-                                   stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        process = subprocess.Popen([INGOT, "run", model, "--chat", "--greedy", *options], stdin=slave, stdout=slave,
+                                   stderr=slave, start_new_session=True, env={**os.environ, "TERM": "xterm"})
         self.addCleanup(process.kill)
         os.close(slave)
 
@@ -107,6 +107,26 @@ class Chat(Case):
                 shown += os.read(master, 65536)
             return shown
 
+        return process, master, wait_for
+
+    def test_lines_are_edited_and_brought_back(self):
+        echo = self.other("echo", "{{ raise_exception('said ' ~ messages[-1].content) }}")
+        process, master, wait_for = self.conversation(echo)
+        self.addCleanup(os.close, master)
+        if b"Up brings lines back" not in wait_for(lambda shown: shown.endswith(b"> ")):
+            process.kill()
+            self.skipTest("built without libedit")
+        os.write(master, "Hällo\n".encode())
+        wait_for(lambda shown: "says: said Hällo".encode() in shown and shown.endswith(b"> "))
+        # Up, then the last three characters are others: one is of two bytes.
+        os.write(master, b"\x1b[A" + b"\x7f" * 4 + b"i\n")
+        wait_for(lambda shown: b"says: said Hi" in shown and shown.endswith(b"> "))
+        os.write(master, b"\x04")
+        self.assertEqual(process.wait(timeout=60), 0)
+
+    def test_interrupt_ends_the_answer_and_not_the_conversation(self):
+        endless = self.other("endless", "{{ messages[-1].content }}")
+        process, master, wait_for = self.conversation(endless, "--ignore-eos", "-n", "100000000")
         wait_for(lambda shown: shown.endswith(b"> "))
         process.send_signal(signal.SIGINT)
         wait_for(lambda shown: b"/exit or Ctrl-D ends" in shown and shown.endswith(b"> "))

@@ -6,11 +6,12 @@ usage: INGOT=path/to/ingot commands_cli_test.py [CLASS...]
 import json
 import math
 import re
+import shutil
 import subprocess
 import unittest
 
 import tiny_model
-from cli_case import NOT_FOUND, USAGE, Case, ingot
+from cli_case import INGOT, NOT_FOUND, OK, USAGE, Case
 
 
 class Commands(Case):
@@ -73,6 +74,33 @@ class Commands(Case):
         config.write_text('quiet = "perhaps"\n')
         self.fails(USAGE, "'quiet' is true or false", "pack", self.model, "--config", config)
         self.fails(NOT_FOUND, "no-such.toml", "pack", self.model, "--config", self.work / "no-such.toml")
+
+    def test_programs_of_libtorch_say_their_options_without_it(self):
+        alone = self.work / "alone"
+        alone.mkdir()
+        shutil.copy(shutil.which(INGOT) or INGOT, alone / "ingot")
+
+        def said(*words):
+            run = subprocess.run([str(w) for w in (alone / "ingot", *words)], capture_output=True, text=True)
+            return run.returncode, run.stdout, run.stderr
+
+        for words, option in ((("calibrate",), "--probe-tokens"), (("tune",), "--epochs"),
+                              (("calibrate", "--routers", "x"), "--min-layers")):
+            code, out, error = said(*words, "--help")
+            self.assertEqual((code, error), (OK, ""))
+            self.assertRegex(out, rf"(?m)^ +(-\w,)?{option} ")
+        self.assertIn("--epochs", said("help", "completion", "bash")[1])
+        self.assertIn("\\-\\-epochs", said("help", "man", "tune")[1])
+        for words, meant in ((("tune", "m", "--reference", "r", "--text", "t", "-o", "x", "--epoch", 1), "--epochs"),
+                             (("calibrate", "m", "-o", "x", "--token", 1), "--tokens")):
+            self.assertRegex(said(*words)[2], rf"\Aingot: .*did you mean '{meant}'\? \(see ingot {words[0]} --help\)\n\Z")
+        config = self.work / "calibrate.toml"
+        config.write_text('tokens = 64\ncontxt = 32\n')
+        self.assertRegex(said("calibrate", self.model, "-o", "x", "--config", config)[2],
+                         "'contxt' is no option of `ingot calibrate`; did you mean 'context'")
+        code, _, error = said("tune", "m", "--reference", "r", "--text", "t", "-o", "x")
+        self.assertEqual(code, NOT_FOUND)
+        self.assertRegex(error, r"ingot-calibrate is not built: .*--torch")
 
     def test_usage_errors(self):
         self.fails(USAGE, "frobnicate", "frobnicate")

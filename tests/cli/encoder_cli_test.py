@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import unittest
 
+import json_schema
+
 INGOT = os.environ.get("INGOT", "ingot")
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "models"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -60,6 +62,9 @@ class Encoders(unittest.TestCase):
                 target = self.pack(name, "--codec", "int4_rtn", "--group", "64")
                 self.run_ok("verify", target)
                 text = self.run_ok("run", target, "-p", "A [MASK] c, [MASK].")
+                found = json.loads(self.run_ok("run", target, "-p", "A [MASK] c, [MASK].", "--json").stdout)
+                json_schema.check(self, "run-encoder", found)
+                self.assertEqual(len(found["masks"]), 2)
                 self.assertNotIn(b"[MASK]", text.stdout)
                 self.assertRegex(text.stdout.decode(), r"\AA.* c,.*\.\Z")
                 self.assertRegex(text.stderr.decode(), r"2 masks filled")

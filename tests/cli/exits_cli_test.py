@@ -6,6 +6,7 @@ import re
 import sys
 import unittest
 
+import json_schema
 from cli_case import INGOT, Case, NOT_FOUND, USAGE
 
 CALIBRATE = pathlib.Path(INGOT).parent / "ingot-calibrate"
@@ -70,6 +71,7 @@ class Exits(Case):
     def test_a_threshold_that_keeps_a_divergence(self):
         options = ("tune-exits", self.exits, "--text", self.text, "--context", 32, "--tokens", 512)
         got = json.loads(self.run_ok(*options, "--json", "--thresholds", "0,1000", "--max-kl", "1e-9").stdout)
+        json_schema.check(self, "tune-exits", got)
         self.assertEqual([point["rule"] for point in got["points"]], ["routers", "by chance", "at one depth"] * 2)
         first, last = got["points"][0], got["points"][3]
         self.assertEqual((first["kl"], first["kept_layers"], first["top1"]), (0, 2, 1))
@@ -120,6 +122,7 @@ class Exits(Case):
         self.assertEqual([(v["name"], v["kept_layers"]) for v in got["variants"]], [("exits", 1), ("by chance", 1)])
         self.assertEqual(got["variants"][0]["kl"], got["variants"][1]["kl"])
         bench = json.loads(self.run_ok("bench", self.exits, "--exits", "--json").stdout)
+        json_schema.check(self, "bench-exits", bench)
         self.assertEqual((bench["layers"], bench["exits"]), (2, 1))
         self.assertRegex(self.run_ok("bench", self.exits, "--exits").stdout.decode(), r"batch of 8, some leave +1\.\d\d layers kept")
         self.fails(USAGE, "has no exits", "bench", self.plain, "--exits")

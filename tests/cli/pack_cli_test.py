@@ -6,12 +6,13 @@ usage: INGOT=path/to/ingot pack_cli_test.py [CLASS...]
 import json
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import time
 import unittest
 
-from cli_case import FAILED, INGOT, NOT_FOUND, USAGE, Case, ingot
+from cli_case import FAILED, INGOT, NOT_FOUND, OK, USAGE, Case, ingot
 
 
 class Pack(Case):
@@ -71,6 +72,36 @@ class Pack(Case):
         for planned, made in zip(plan["tensors"], summary["tensors"], strict=True):
             self.assertEqual((planned["name"], planned["exact_bytes"]), (made["name"], made["bytes"]))
             self.assertEqual(planned["codec"].split(":")[0], made["codec"])
+
+    def test_dry_run_of_a_pack_that_learns_says_what_that_takes(self):
+        # Alone, `ingot` learns forward by itself.
+        alone = self.work / "alone"
+        alone.mkdir()
+        shutil.copy(shutil.which(INGOT) or INGOT, alone / "ingot")
+        text = self.work / "text.txt"
+        text.write_text("the cat sat on the mat and looked at the dog\n" * 60)
+        before = sorted(self.work.iterdir())
+
+        def dry_run(*args):
+            run = subprocess.run([str(a) for a in (alone / "ingot", "pack", self.model, "--dry-run", *args)],
+                                 capture_output=True, text=True)
+            self.assertEqual(run.returncode, OK, run.stderr)
+            return run
+
+        run = dry_run("--calib", text, "--calib-tokens", 512)
+        self.assertRegex(run.stderr, r"first 512 tokens of your text go through the model: about \d+ s, .* of memory, .* of disk")
+        self.assertRegex(run.stdout, r"self_attn\.q_proj\.weight +64x64 +BF16 +entropy_v1 +2048 +4\.000 +about")
+        self.assertRegex(run.stdout, r"4 bits a weight one with another: which matrix gets more")
+        found = json.loads(dry_run("--calib", text, "--calib-tokens", 512, "--target", "size", "--json").stdout)
+        self.assertEqual((found["learns"], found["learned_bits_per_weight"]), (True, 3))
+        self.assertGreater(found["learning"]["seconds"], 0)
+        self.assertGreater(found["learning"]["memory_bytes"], 1 << 20)
+        found = json.loads(dry_run("--calib", text, "--codec", "int4_gptq", "--json").stdout)
+        self.assertEqual((found["learns"], found["learned_bits_per_weight"]), (True, 0))
+        self.assertIn("int4_gptq:transform=hadamard", {t["codec"] for t in found["tensors"]})
+        found = json.loads(dry_run("--fast", "--json").stdout)
+        self.assertEqual((found["learns"], found["learning"]), (False, None))
+        self.assertEqual(sorted(self.work.iterdir()), before)
 
     def test_same_bytes_whatever_threads_and_memory(self):
         for codec in ("int4_rtn", "fp8_hybrid_v1", "nested_v1", "lossless_v1"):

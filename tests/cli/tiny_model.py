@@ -33,22 +33,22 @@ def config():
             "tie_word_embeddings": False, "torch_dtype": "bfloat16"}
 
 
-def shapes(vocab=VOCAB):
-    head = HIDDEN // HEADS
-    out = {"model.embed_tokens.weight": (vocab, HIDDEN)}
-    for i in range(LAYERS):
+def shapes(vocab=VOCAB, hidden=HIDDEN, mlp=MLP, layers=LAYERS):
+    kv = hidden // HEADS * KV
+    out = {"model.embed_tokens.weight": (vocab, hidden)}
+    for i in range(layers):
         p = f"model.layers.{i}."
-        out[p + "input_layernorm.weight"] = (HIDDEN,)
-        out[p + "self_attn.q_proj.weight"] = (HEADS * head, HIDDEN)
-        out[p + "self_attn.k_proj.weight"] = (KV * head, HIDDEN)
-        out[p + "self_attn.v_proj.weight"] = (KV * head, HIDDEN)
-        out[p + "self_attn.o_proj.weight"] = (HIDDEN, HEADS * head)
-        out[p + "post_attention_layernorm.weight"] = (HIDDEN,)
-        out[p + "mlp.gate_proj.weight"] = (MLP, HIDDEN)
-        out[p + "mlp.up_proj.weight"] = (MLP, HIDDEN)
-        out[p + "mlp.down_proj.weight"] = (HIDDEN, MLP)
-    out["model.norm.weight"] = (HIDDEN,)
-    out["lm_head.weight"] = (vocab, HIDDEN)
+        out[p + "input_layernorm.weight"] = (hidden,)
+        out[p + "self_attn.q_proj.weight"] = (hidden, hidden)
+        out[p + "self_attn.k_proj.weight"] = (kv, hidden)
+        out[p + "self_attn.v_proj.weight"] = (kv, hidden)
+        out[p + "self_attn.o_proj.weight"] = (hidden, hidden)
+        out[p + "post_attention_layernorm.weight"] = (hidden,)
+        out[p + "mlp.gate_proj.weight"] = (mlp, hidden)
+        out[p + "mlp.up_proj.weight"] = (mlp, hidden)
+        out[p + "mlp.down_proj.weight"] = (hidden, mlp)
+    out["model.norm.weight"] = (hidden,)
+    out["lm_head.weight"] = (vocab, hidden)
     return out
 
 
@@ -56,10 +56,10 @@ def bf16(value):
     return struct.unpack("<I", struct.pack("<f", value))[0] >> 16
 
 
-def tensors(vocab=VOCAB):
+def tensors(vocab=VOCAB, **sizes):
     rng = random.Random(1)
     out = {}
-    for name, shape in shapes(vocab).items():
+    for name, shape in shapes(vocab, **sizes).items():
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
         values = [1.0] * count if len(shape) == 1 else [rng.gauss(0, 0.15) for _ in range(count)]
         out[name] = (shape, struct.pack(f"<{count}H", *map(bf16, values)))

@@ -107,7 +107,7 @@ class Tune(Case):
         alone = self.work / "alone"
         alone.mkdir()
         shutil.copy(shutil.which(INGOT) or INGOT, alone / "ingot")
-        for command in (["tune", "m"], ["pack", self.model, "-o", alone / "m.ingot", "--tune", self.text]):
+        for command in (["tune", "m", "--reference", "r", "--text", "t", "-o", "x"], ["pack", self.model, "-o", alone / "m.ingot", "--tune", self.text]):
             run = subprocess.run([alone / "ingot", *command], capture_output=True)
             self.assertEqual(run.returncode, NOT_FOUND)
             self.assertRegex(run.stderr.decode(),

@@ -28,5 +28,40 @@ TEST(TextFormat, TablesAlignTextLeftAndNumbersRight) {
   EXPECT_EQ(AlignTable({{"only"}, {}}, ""), "only\n\n");
 }
 
+TEST(TextFormat, TablesBreakTheirWidestTextsToFit) {
+  EXPECT_EQ(AlignTable({{"where", "planes", "bytes"}, {"layer 0", "int4 g128 + int2 g16", "12"}},
+                       "  ", 31),
+            "  where    planes         bytes\n"
+            "  layer 0  int4 g128 +       12\n"
+            "           int2 g16\n");
+  // The first column last, and headings before numbers.
+  EXPECT_EQ(
+      AlignTable({{"name", "what it is", "how many"}, {"a.long.name", "some words of it", "1"}}, "",
+                 35),
+      "name         what it is        how\n"
+      "                              many\n"
+      "a.long.name  some words of it    1\n");
+  EXPECT_EQ(AlignTable({{"name"}, {"model.layers.0.mlp.up_proj"}}, "", 16),
+            "name\nmodel.layers.0.\nmlp.up_proj\n");
+  // Numbers stay whole, whatever is left for them.
+  EXPECT_EQ(AlignTable({{"a", "b"}, {"x", "1234567890123"}}, "", 10), "a  b\nx  1234567890123\n");
+  EXPECT_EQ(BreakText("ééééé", 2), (std::vector<std::string>{"éé", "éé", "é"}));
+  EXPECT_EQ(BreakText("層層層a", 4), (std::vector<std::string>{"層層", "層a"}));
+  EXPECT_EQ(BreakText("層", 1), (std::vector<std::string>{"層"}));
+  EXPECT_EQ(FirstColumns("a層b", 2), "a");
+  EXPECT_EQ(FirstColumns("a層b", 3), "a層");
+}
+
+TEST(TextFormat, FactsGoOnBelowTheirText) {
+  EXPECT_EQ(FactLine("file", "67.7 MB", 40), "  file      67.7 MB\n");
+  EXPECT_EQ(FactLine("stored", "4.135 bpw over linear weights, 4.3 bpw over all", 40),
+            "  stored    4.135 bpw over linear\n"
+            "            weights, 4.3 bpw over all\n");
+  const std::string digest(60, 'f');
+  EXPECT_EQ(FactLine("root", digest + "; not signed", 70),
+            "  root\n    " + digest + ";\n            not signed\n");
+  EXPECT_EQ(FactLine("file", "a b", 0), "  file      a b\n");
+}
+
 }  // namespace
 }  // namespace ingot::inspect

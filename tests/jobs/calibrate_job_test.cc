@@ -67,7 +67,7 @@ TEST_F(CalibrateJob, OptionsThatExcludeEachOtherAreRefused) {
   options.backward_tokens.reset();
   EXPECT_FALSE(refused(options));
   EXPECT_EQ(given.backward_windows, 0u);
-  options.texts = {text_, "self"};
+  options.texts = {"self", text_, "self:2"};
   EXPECT_TRUE(refused(options));
 }
 

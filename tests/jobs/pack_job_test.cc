@@ -165,7 +165,8 @@ TEST_F(PackJob, AMeasuredBoundIsPackedForAgainOrRefused) {
 TEST_F(PackJob, PlansAndSweepsWriteNothing) {
   const auto plan = RunPlanJob(Options("m.ingot"), {});
   ASSERT_TRUE(plan.ok()) << plan.status().message();
-  EXPECT_EQ(plan->family, "llama");
+  EXPECT_EQ(plan->plan.family, "llama");
+  EXPECT_FALSE(plan->unlearned);
   EXPECT_TRUE(Leftovers().empty());
   const auto points = RunSweepJob(Budget("m.ingot"), {});
   ASSERT_TRUE(points.ok()) << points.status().message();

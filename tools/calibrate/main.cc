@@ -4,21 +4,27 @@
 #include <string_view>
 
 #include "calibration/torch/calibrate.h"
-#include "tools/calibrate/train_routers.h"
-#include "tools/calibrate/tune_artifact.h"
+#include "calibration/torch/train_router.h"
+#include "calibration/torch/train_translator.h"
+#include "calibration/torch/tune.h"
 #include "tools/cli/calibrate_run.h"
 #include "tools/cli/common.h"
+#include "tools/cli/routers_run.h"
 #include "tools/cli/signals.h"
+#include "tools/cli/tune_run.h"
 
 namespace ingot::cli {
 namespace {
 
 int Main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "tune") return TuneMain(argc - 1, argv + 1);
-  if (WantsRouters(argc, argv)) return RoutersMain(argc, argv);
+  constexpr const char* kTool = "ingot-calibrate " INGOT_VERSION;
+  if (argc > 1 && std::string_view(argv[1]) == "tune")
+    return TuneMain(argc - 1, argv + 1, calibration::Tune, kTool, OkStatus());
+  if (WantsRouters(argc, argv))
+    return RoutersMain(argc, argv, {calibration::TrainRouter, calibration::TrainTranslator}, kTool,
+                       OkStatus());
   return CalibrateMain(argc, argv,
-                       {true, calibration::CheckCanCalibrate, calibration::Calibrate},
-                       "ingot-calibrate " INGOT_VERSION);
+                       {true, calibration::CheckCanCalibrate, calibration::Calibrate}, kTool);
 }
 
 }  // namespace

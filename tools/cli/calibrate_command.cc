@@ -16,18 +16,10 @@
 #include "base/parallel.h"
 #include "tools/cli/calibrate_run.h"
 #include "tools/cli/common.h"
+#include "tools/cli/tune_run.h"
 
 namespace ingot::cli {
 namespace {
-
-// `ingot tune --help` where the program that tunes is not there.
-constexpr const char* kTuneWithout =
-    "Moves the scales, zeros and norms of an artifact so that each layer puts out what the source's\n"
-    "does; codes stay. Kept where held-out text says that it helps.\n"
-    "Usage: ingot tune FILE --reference MODEL --text TEXT... -o OUT\n"
-    "\n"
-    "It needs gradients, and so LibTorch, which this build has not: tools/setup --torch (1.2 GB),\n"
-    "then configure and build again.\n";
 
 // Where it would be, and whether it is there.
 Result<std::string> CalibrateProgram() {
@@ -78,13 +70,9 @@ int RunCalibrateBeside(const std::vector<std::string>& words) {
   if (!found.ok() && words[0] == "calibrate")
     return CalibrateMain(static_cast<int>(arguments.size()), arguments.data(),
                          jobs::ForwardCalibrator(), "ingot " INGOT_VERSION);
-  if (!found.ok()) {
-    if (words.size() == 2 && (words[1] == "--help" || words[1] == "-h")) {
-      fmt::print("{}", kTuneWithout);
-      return kOk;
-    }
-    return Fail(found.status());
-  }
+  if (!found.ok())
+    return TuneMain(static_cast<int>(arguments.size()), arguments.data(), {},
+                    "ingot " INGOT_VERSION, found.status());
   std::string program = *found;
   // "calibrate" is what the program does without a word; "tune" it is told.
   if (words[0] == "tune")
@@ -123,14 +111,17 @@ Status TuneFor(const TuneRequest& request) {
   return RunProgram(std::move(words), "the artifact was not made");
 }
 
+// Both are listed, with their options for completions, pages and --config; main hands the words on
+// before they are parsed.
 void AddTuneCommand(CLI::App& app, Outcome& /*outcome*/) {
-  // For the list of commands; main hands the words on before they are parsed.
-  app.add_subcommand("tune", "fit an artifact's scales, zeros and norms by gradient (needs LibTorch)");
+  AddTuneOptions(app.add_subcommand(
+      "tune", "fit an artifact's scales, zeros and norms by gradient (needs LibTorch)"));
 }
 
 void AddCalibrateCommand(CLI::App& app, Outcome& /*outcome*/) {
-  // For the list of commands; main hands the words on before they are parsed.
-  app.add_subcommand("calibrate", "take the statistics that packing spends bits by");
+  AddCalibrateOptions(
+      app.add_subcommand("calibrate", "take the statistics that packing spends bits by"),
+      HasGradients());
 }
 
 }  // namespace ingot::cli

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
+#include "tools/cli/routers_run.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -83,8 +85,9 @@ void AddOptions(CLI::App& app, bool gradients, CalibrateCommand& command) {
   app.add_option("model", c.model, "a Hugging Face directory or a GGUF file")->required();
   app.add_option("-o,--output", c.output, "the statistics file")->required();
   app.add_option("--text", c.texts,
-                 "FILE[:WEIGHT], plain text or .jsonl, several; or 'self': sampled from the model "
-                 "(the default)");
+                 "plain text or .jsonl, or several by weight; 'self' is what the model writes (the "
+                 "default)")
+      ->type_name("FILE[:WEIGHT]");
   app.add_option("--tokens", c.tokens, "tokens forward")
       ->transform(WholeNumber(1))
       ->capture_default_str();
@@ -134,6 +137,12 @@ bool WantsRouters(int argc, char** argv) {
   });
 }
 
+void AddCalibrateOptions(CLI::App* command, bool gradients) {
+  auto options = std::make_shared<CalibrateCommand>();
+  AddOptions(*command, gradients, *options);
+  command->callback([options] {});  // which keeps what they are bound to
+}
+
 int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                   const std::string& tool) {
   CLI::App app(calibrator.gradients
@@ -144,9 +153,9 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                      "runs backward.",
                "ingot calibrate");
   if (WantsRouters(argc, argv))
-    return Fail(
-        Unsupported("--routers trains, and so needs LibTorch, which this build has not: "
-                    "tools/setup --torch, then configure and build again"));
+    return RoutersMain(argc, argv, {}, tool,
+                       Unsupported("--routers trains, and so needs LibTorch, which this build has "
+                                   "not: tools/setup --torch, then configure and build again"));
   if (WantsClasses(argc, argv)) return ClassesMain(argc, argv, tool);
   CalibrateCommand command;
   AddOptions(app, calibrator.gradients, command);

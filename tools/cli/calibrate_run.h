@@ -5,11 +5,15 @@
 #include <string>
 
 #include "jobs/calibrate_job.h"
+#include "tools/cli/common.h"
 
 namespace ingot::cli {
 
 // Whether the words have `--routers`: another command line, of whoever has LibTorch.
 bool WantsRouters(int argc, char** argv);
+
+// The options, for whoever lists them.
+void AddCalibrateOptions(CLI::App* command, bool gradients);
 
 // argv[0] is the program or "calibrate". Returns the exit code.
 int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,

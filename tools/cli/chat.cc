@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "tools/cli/common.h"
+#include "tools/cli/line_editor.h"
 #include "tools/cli/model_text.h"
 #include "tools/cli/policy_options.h"
 #include "tools/cli/signals.h"
@@ -18,7 +21,10 @@
 namespace ingot::cli {
 namespace {
 
-constexpr const char* kHelp = "/clear starts anew, /exit or Ctrl-D ends; Ctrl-C ends an answer\n";
+std::string Help() {
+  return fmt::format("/clear starts anew, /exit or Ctrl-D ends; Ctrl-C ends an answer{}\n",
+                     LineEditor::Edits() ? "; Up brings lines back" : "");
+}
 
 class Conversation {
  public:
@@ -27,13 +33,17 @@ class Conversation {
 
   Status Run() {
     const bool person = ::isatty(STDIN_FILENO) == 1;
-    if (person) fmt::print(stderr, "{}", kHelp);
-    for (std::string line; ReadLine(person, line);) {
+    std::optional<LineEditor> editor;  // a person's
+    if (person) {
+      fmt::print(stderr, "{}", Help());
+      editor.emplace("> ");
+    }
+    for (std::string line; ReadLine(editor, line);) {
       if (line.empty()) continue;
       if (line == "/exit" || line == "/quit") break;
       if (line == "/help" || line == "/clear") {
         if (line == "/clear") request_.messages = opening_;
-        fmt::print(stderr, "{}", line == "/help" ? kHelp : "the conversation starts anew\n");
+        fmt::print(stderr, "{}", line == "/help" ? Help() : "the conversation starts anew\n");
         continue;
       }
       INGOT_TRY(untrusted::CheckText(line));
@@ -50,13 +60,10 @@ class Conversation {
   }
 
  private:
-  bool ReadLine(bool person, std::string& line) {
-    if (person) {
-      fmt::print(stderr, "> ");
-      std::fflush(stderr);
-    }
+  bool ReadLine(std::optional<LineEditor>& editor, std::string& line) {
     interrupts_.SetHint("\n(/exit or Ctrl-D ends)\n> ");
-    const bool read = static_cast<bool>(std::getline(std::cin, line));
+    const bool read =
+        editor.has_value() ? editor->Read(line) : static_cast<bool>(std::getline(std::cin, line));
     interrupts_.SetHint(nullptr);
     return read;
   }
@@ -102,6 +109,11 @@ class Conversation {
 
 }  // namespace
 
+Status WithoutTemplate(const Status& status) {
+  if (status.message().find("--no-template") != std::string::npos) return status;
+  return {status.code(), status.message() + "; --no-template talks without it"};
+}
+
 Status PrepareChat(loader::Session& session, ChatRequest& request) {
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
   request.generate.ends = request.format->EndsOfTurn(*tokenizer);
@@ -112,8 +124,9 @@ Status PrepareChat(loader::Session& session, ChatRequest& request) {
 
 Result<std::vector<model::TokenId>> ChatIds(loader::Session& session, const ChatRequest& request) {
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
-  INGOT_ASSIGN(const std::string text,
-               request.format->Text(request.messages, /*answer_next=*/true));
+  auto rendered = request.format->Text(request.messages, /*answer_next=*/true);
+  if (!rendered.ok()) return WithoutTemplate(std::move(rendered).status());
+  const std::string text = *std::move(rendered);
   INGOT_ASSIGN(std::vector<model::TokenId> ids,
                tokenizer->Encode(text, /*add_special=*/!request.format->HasTemplate()));
   if (ids.empty()) return InvalidArgument("the chat template makes an empty text");

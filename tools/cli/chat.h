@@ -21,6 +21,9 @@ struct ChatRequest {
   bool stats = false;
 };
 
+// A template's error, with what does without it.
+Status WithoutTemplate(const Status& status);
+
 // Adds what ends an answer by the format.
 Status PrepareChat(loader::Session& session, ChatRequest& request);
 

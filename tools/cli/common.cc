@@ -13,20 +13,28 @@
 #include <exception>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <new>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "base/parallel.h"
 #include "inspect/text_format.h"
 #include "loader/processors.h"
+#include "tools/cli/help_format.h"
 #include "tools/cli/number_checks.h"
+#include "tools/cli/suggest.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
 namespace {
 
-constexpr std::size_t kUsualColumns = 79;
+// Of a terminal; 0 where it does not say.
+std::size_t ColumnsOf(int fd) {
+  struct winsize size {};
+  return ::isatty(fd) == 1 && ::ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
 
 std::string Minutes(double seconds) {
   return fmt::format("{}:{:02}", static_cast<long>(seconds) / 60, static_cast<long>(seconds) % 60);
@@ -113,21 +121,26 @@ void AddThreadsOption(CLI::App* command) {
       ->transform(WholeNumber(0, 4096));
 }
 
+namespace {
+
+// A key of a pair by `name`, or a shared secret by --hmac-key.
+void AddKeyOptions(CLI::App* command, const char* name, const char* type, const char* by_pair,
+                   const char* by_secret, KeyOption& key) {
+  CLI::Option* file = command->add_option(name, key.file, by_pair);
+  file->type_name(type);
+  command->add_option("--hmac-key", key.secret, by_secret)->type_name("FILE")->excludes(file);
+}
+
+}  // namespace
+
 void AddVerifyingKeyOptions(CLI::App* command, KeyOption& key) {
-  CLI::Option* file = command->add_option("--key", key.file, "require a signature by this key");
-  file->type_name("PUB");
-  command->add_option("--hmac-key", key.secret, "require a signature by this shared secret")
-      ->type_name("FILE")
-      ->excludes(file);
+  AddKeyOptions(command, "--key", "PUB", "require a signature by this key",
+                "require a signature by this shared secret", key);
 }
 
 void AddSigningKeyOptions(CLI::App* command, const char* name, KeyOption& key) {
-  CLI::Option* file =
-      command->add_option(name, key.file, "sign with this private key (see keygen)");
-  file->type_name("KEY");
-  command->add_option("--hmac-key", key.secret, "sign with this shared secret, 32 bytes at least")
-      ->type_name("FILE")
-      ->excludes(file);
+  AddKeyOptions(command, name, "KEY", "sign with this private key (see keygen)",
+                "sign with this shared secret, 32 bytes at least", key);
 }
 
 Result<std::optional<artifact::VerifyingKey>> LoadVerifyingKey(const KeyOption& option) {
@@ -151,13 +164,34 @@ void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes) {
       ->type_name("SIZE");
 }
 
+std::size_t OutputColumns() {
+  const std::size_t columns = ColumnsOf(STDOUT_FILENO);
+  return columns > 0 ? columns : inspect::kUsualColumns;
+}
+
+std::string OptionMeant(const CLI::App& command, const CLI::ParseError& error) {
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return {};
+  const std::string_view message = error.what();
+  const std::size_t at = message.find("--");
+  if (at == std::string_view::npos) return {};
+  std::string_view word = message.substr(at + 2);
+  word = word.substr(0, word.find_first_of(" =,\n"));
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) known.push_back(name);
+  const std::string nearest = Nearest(word, known);
+  return nearest.empty() || nearest == word ? "" : "; did you mean '--" + nearest + "'?";
+}
+
 int ParseAndRun(CLI::App& app, int argc, char** argv, const std::string& help,
                 const std::function<Status()>& body) {
+  app.formatter(std::make_shared<HelpFormat>());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    return Fail(InvalidArgument(fmt::format("{} (see {})", error.what(), help)));
+    return Fail(
+        InvalidArgument(fmt::format("{}{} (see {})", error.what(), OptionMeant(app, error), help)));
   }
   const Status status = body();
   return status.ok() ? kOk : Fail(status);
@@ -205,10 +239,10 @@ void ProgressLine::Draw(const std::string& line) {
     fmt::print(stderr, "ingot: {}\n", untrusted::Printable(line));
     return;
   }
-  struct winsize size {};
-  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  const std::size_t columns = ColumnsOf(STDERR_FILENO);
   const std::string shown = untrusted::Printable(line);
-  fmt::print(stderr, "\r\033[K{}", shown.substr(0, known ? size.ws_col - 1u : kUsualColumns));
+  fmt::print(stderr, "\r\033[K{}",
+             inspect::FirstColumns(shown, columns > 1 ? columns - 1 : inspect::kUsualColumns - 1));
   std::fflush(stderr);
   drawn_ = true;
 }

@@ -25,6 +25,9 @@ void Warn(const std::string& message);
 // or 1 with a line where it threw or what it printed could not be written.
 void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code);
 
+// "; did you mean '--target'?" where the error is about an option that the command has not.
+std::string OptionMeant(const CLI::App& command, const CLI::ParseError& error);
+
 // A program of one command: parses its words and runs `body`; the exit code. `help` prints what a
 // wrong word is told to look at.
 int ParseAndRun(CLI::App& app, int argc, char** argv, const std::string& help,
@@ -65,6 +68,8 @@ const T* PointerTo(const std::optional<T>& value) {
 
 // --max-decoded of commands that decode an artifact.
 void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes);
+// Columns of a page on stdout: the terminal's, or what is usual where it goes elsewhere.
+std::size_t OutputColumns();
 // A line on stderr that is rewritten in place: bytes, MB/s, time left, what is being done; where
 // stderr is no terminal, a line of its own every ten seconds. Silent with -q.
 class ProgressLine {

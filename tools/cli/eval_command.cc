@@ -231,9 +231,8 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("MODEL");
   c->add_option(
        "--text", o->job.texts,
-       "text to evaluate on, may be given several times; without it the reference writes one")
-      ->type_name("FILE")
-      ->allow_extra_args(false);
+       "text to evaluate on, or several; without it the reference writes one")
+      ->type_name("FILE");
   c->add_option("--choices", o->choices,
                 "instead of a text: multiple-choice questions, a JSON object a line (HellaSwag's, "
                 "MMLU's, ARC's, or context, options, answer)")

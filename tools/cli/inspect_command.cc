@@ -2,21 +2,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include "artifact/format.h"
 #include "artifact/reader.h"
-#include "base/file.h"
+#include "inspect/comparison.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "inspect/verification.h"
+#include "jobs/inspect_job.h"
+#include "jobs/run_memory.h"
 #include "jobs/verify_job.h"
 #include "model/source/checkpoint.h"
-#include "model/source/model_location.h"
 #include "pack/source_summary.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
@@ -28,7 +26,7 @@ namespace ingot::cli {
 namespace {
 
 struct InspectOptions {
-  std::string file, sort;
+  std::string file, other, sort;
   KeyOption key;
   bool json = false, tensors = false, verify = false;
 };
@@ -42,21 +40,6 @@ Status DamageStatus(const std::string& file,
                untrusted::Printable(fmt::format("{}: {}: {}", file, item.where, item.what)));
   return Corruption(fmt::format("{}: {} damaged part{}, first {}", file, damage.size(),
                                 damage.size() == 1 ? "" : "s", damage[0].where));
-}
-
-// A directory, or a file of weights that is no artifact.
-bool IsSource(const std::string& path) {
-  if (const auto located = model::LocateModel(path); located.ok() && *located != path) return true;
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return true;
-  const std::string extension = std::filesystem::path(path).extension();
-  const bool weights = extension == ".gguf" || extension == ".pth" || extension == ".pt" ||
-                       extension == ".bin" || extension == ".safetensors";
-  std::uint8_t head[4] = {};
-  const auto file = File::OpenRead(path);
-  if (!file.ok() || !file->ReadAt(0, head).ok()) return false;
-  const bool artifact = std::memcmp(head, artifact::kMagic.data(), sizeof head) == 0;
-  return AsText(head) == "GGUF" || (weights && !artifact);
 }
 
 // The worst first: by error, bits a weight or stored bytes; among equals as they stream.
@@ -77,35 +60,70 @@ Status InspectSource(const InspectOptions& options) {
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(options.file));
   const pack::SourceSummary summary = pack::SummarizeSource(*checkpoint);
   fmt::print("{}", options.json ? untrusted::PrintableJson(pack::SourceJson(summary)) + "\n"
-                                : SourceText(summary, options.tensors));
+                                : SourceText(summary, options.tensors, OutputColumns()));
   if (summary.understood()) return OkStatus();
   return Unsupported(fmt::format("{}: {}", options.file, summary.problems.front()));
 }
 
-Status RunInspect(const InspectOptions& options) {
-  if (IsSource(options.file)) return InspectSource(options);
+inspect::PairOrder OrderOf(const std::string& sort) {
+  return sort == "error"  ? inspect::PairOrder::kError
+         : sort == "bits" ? inspect::PairOrder::kBits
+         : sort == "size" ? inspect::PairOrder::kSize
+                          : inspect::PairOrder::kStream;
+}
+
+Status CompareTwo(const InspectOptions& options) {
+  if (options.verify) return InvalidArgument("--verify is for one artifact, not for two");
+  if (options.file == "-" && options.other == "-")
+    return InvalidArgument("one of two files can come from standard input, not both");
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(options.key));
-  artifact::OpenOptions open;
-  open.key = PointerTo(key);
-  open.allow_truncated = true;
-  open.allow_delta = true;
-  INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(options.file, open));
+  INGOT_ASSIGN(const inspect::Summary a, jobs::SummaryOf(options.file, PointerTo(key)));
+  INGOT_ASSIGN(const inspect::Summary b, jobs::SummaryOf(options.other, PointerTo(key)));
+  const inspect::Comparison comparison = inspect::Compare(a, b);
+  const std::string name_a = untrusted::TextName(options.file);
+  const std::string name_b = untrusted::TextName(options.other);
+  const inspect::PairOrder order = OrderOf(options.sort);
+  if (options.json)
+    fmt::print("{}\n", untrusted::PrintableJson(
+                           inspect::ComparisonJson(comparison, name_a, name_b, order)));
+  else
+    fmt::print("{}", inspect::ComparisonText(comparison, name_a, name_b, options.tensors, order,
+                                             OutputColumns()));
+  return OkStatus();
+}
+
+// What `run` takes, or empty where the file is not all of a model.
+std::string RunText(const inspect::Summary& summary) {
+  constexpr std::uint64_t kTokens = 2048;
+  if (!summary.base_root.empty()) return {};
+  return fmt::format("run takes about {} at {} tokens",
+                     inspect::HumanBytes(jobs::RunMemoryOf(summary, kTokens).total()), kTokens);
+}
+
+Status RunInspect(const InspectOptions& options) {
+  if (!options.other.empty()) return CompareTwo(options);
+  if (jobs::IsSource(options.file)) return InspectSource(options);
+  const bool piped = options.file == "-";
+  INGOT_ASSIGN(const auto key, LoadVerifyingKey(options.key));
+  INGOT_ASSIGN(const auto reader, jobs::OpenToInspect(options.file, PointerTo(key)));
   inspect::Summary summary = inspect::Summarize(*reader, PointerTo(key));
   if (!options.sort.empty()) SortTensors(options.sort, summary.tensors);
   inspect::Json json;
   if (options.json) json = inspect::SummaryJson(summary);
   std::vector<artifact::ArtifactReader::Damage> damage;
-  if (options.verify) {
+  // What comes from a pipe is checked on its way.
+  if (options.verify && !piped) {
     JobLine line({.progress = options.json});
     INGOT_ASSIGN(damage, jobs::RunVerifyJob(*reader, summary.file_bytes, line.monitor()));
-    if (options.json) json["verified"] = damage.empty();
   }
   if (options.json) {
+    if (options.verify || piped) json["verified"] = damage.empty();
     fmt::print("{}\n", untrusted::PrintableJson(json));
   } else {
-    fmt::print("{}", inspect::SummaryText(summary, options.file,
-                                          options.tensors || !options.sort.empty()));
-    if (options.verify && damage.empty()) fmt::print("\n  every byte verifies\n");
+    fmt::print("{}", inspect::SummaryText(summary, untrusted::TextName(options.file),
+                                          options.tensors || !options.sort.empty(), OutputColumns(),
+                                          RunText(summary)));
+    if ((options.verify || piped) && damage.empty()) fmt::print("\n  every byte verifies\n");
   }
   return DamageStatus(options.file, damage);
 }
@@ -148,15 +166,19 @@ void AddInspectCommand(CLI::App& app, Outcome& outcome) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand(
       "inspect",
-      "what an artifact is (model, origin, sizes, planes, signatures), or what packing a source "
-      "model would make of it");
-  command->add_option("FILE", options->file, "artifact, Hugging Face directory, .gguf or .pth file")
+      "what an artifact is (model, origin, sizes, planes, signatures), what packing a source model "
+      "would make of it, or how two differ");
+  command
+      ->add_option("FILE", options->file,
+                   "artifact (- for stdin), Hugging Face directory, .gguf or .pth file")
       ->required();
+  command->add_option("OTHER", options->other, "another: what differs between the two");
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--tensors", options->tensors, "a line a tensor");
   command
       ->add_option("--sort", options->sort,
-                   "a line a tensor, the largest error, bits a weight or size first")
+                   "a line a tensor, the largest error, bits a weight or size first; of two files, "
+                   "the largest difference")
       ->type_name("error|bits|size")
       ->check(CLI::IsMember({"error", "bits", "size"}));
   AddVerifyingKeyOptions(command, options->key);

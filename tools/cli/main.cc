@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "tools/cli/command_pages.h"
 #include "tools/cli/common.h"
 #include "tools/cli/config_file.h"
+#include "tools/cli/help_format.h"
 #include "tools/cli/signals.h"
 #include "tools/cli/suggest.h"
 #include "untrusted/printable.h"
@@ -20,7 +22,7 @@ namespace ingot::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "ingot COMMAND --help says more of each. Exit codes: 0 ok, 1 failed, 2 usage, 3 corrupt,\n"
+    "ingot COMMAND --help says more of each. Exit codes: 0 ok, 1 failed, 2 usage, 3 corrupt, "
     "4 untrusted, 5 not found.";
 
 std::vector<std::string> CommandNames(const CLI::App& app) {
@@ -35,19 +37,6 @@ const CLI::App* FindCommand(const CLI::App& app, std::string_view name) {
   return nullptr;
 }
 
-// The options that a mistyped one may stand for.
-std::string OptionMeant(const CLI::App& command, std::string_view message) {
-  const std::size_t at = message.find("--");
-  if (at == std::string_view::npos) return {};
-  std::string_view word = message.substr(at + 2);
-  word = word.substr(0, word.find_first_of(" =,\n"));
-  std::vector<std::string> known;
-  for (const CLI::Option* option : command.get_options())
-    for (const std::string& name : option->get_lnames()) known.push_back(name);
-  const std::string nearest = Nearest(word, known);
-  return nearest.empty() || nearest == word ? "" : "; did you mean '--" + nearest + "'?";
-}
-
 // The error of a command line in one line, which names the help of the command it is about.
 int OnParseError(const CLI::App& app, const CLI::ParseError& error,
                  const std::vector<std::string>& words) {
@@ -58,8 +47,7 @@ int OnParseError(const CLI::App& app, const CLI::ParseError& error,
   const std::string first = words.empty() ? "" : words[0];
   const CLI::App* command = FindCommand(app, first);
   if (command != nullptr) {
-    if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr)
-      message += OptionMeant(*command, message);
+    message += OptionMeant(*command, error);
   } else if (!first.empty() && first[0] != '-') {
     message = fmt::format("unknown command '{}'{}", first, DidYouMean(first, CommandNames(app)));
   }
@@ -111,9 +99,10 @@ int RunWords(const CLI::App& app, std::vector<std::string>& words) {
 int Main(int argc, char** argv) {
   CLI::App app(
       "Casts a large language model into one compact, verifiable file, and runs it.\n\n"
-      "  ingot pack MODEL -o m.ingot        learn the model, round it, write the artifact\n"
+      "  ingot pack MODEL -o m.ingot        learn the model, round it, write it down\n"
       "  ingot run m.ingot -p \"...\"         generate",
       "ingot");
+  app.formatter(std::make_shared<HelpFormat>());  // and of the commands
   app.set_version_flag("--version", VersionLine());
   app.require_subcommand(1);
   app.footer(kFooter);
@@ -140,10 +129,10 @@ int Main(int argc, char** argv) {
         ->group(command->get_name() == "pack" ? "Output and limits" : "Options");
   std::vector<std::string> words(argv + 1, argv + argc);
   if (const int printed = RunWords(app, words); printed >= 0) return printed;
-  if (IsCalibrate(words)) return RunCalibrateBeside(words);
   auto with_config = WithConfig(app, words);
   if (!with_config.ok()) return Fail(with_config.status());
   words = *std::move(with_config);
+  if (IsCalibrate(words)) return RunCalibrateBeside(words);
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(std::move(reversed));

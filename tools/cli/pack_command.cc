@@ -46,7 +46,7 @@ Status Report(const PackCommand& command, const pack::PackReport& report, double
   if (command.json)
     fmt::print(to, "{}\n", untrusted::PrintableJson(PackReportJson(summary, report, seconds)));
   else
-    fmt::print(to, "{}", PackReportText(command.output, summary, report, seconds));
+    fmt::print(to, "{}", PackReportText(command.output, summary, report, seconds, OutputColumns()));
   return OkStatus();
 }
 
@@ -73,13 +73,15 @@ void SayKnowledge(const jobs::PackJobOptions& job, jobs::Knowledge knowledge,
         "--fast: nearest rounding, at once; without it the model is learned first, which about "
         "halves the divergence at the same size";
   } else if (knowledge == jobs::Knowledge::kInputs) {
-    const bool own = job.learn.texts.empty() || job.learn.texts[0] == "self";
-    const std::uint64_t tokens = job.learn.tokens > 0 ? job.learn.tokens
-                                 : own                ? jobs::kSelfTokens
-                                                      : jobs::kTextTokens;
+    const auto mix = jobs::ParseTexts(job.learn.texts);  // read before
+    const bool own = mix.ok() && mix->files.empty();
     line = fmt::format(
-        "first {} tokens of {} go through the model: about {}, {} of memory, {} of disk; ", tokens,
-        own ? "its own text" : "your text", AboutTime(plan->seconds),
+        "first {} tokens of {} go through the model: about {}, {} of memory, {} of disk; ",
+        mix.ok() ? jobs::LearnTokens(job.learn, *mix) : 0,
+        own                      ? "its own text"
+        : mix.ok() && mix->own() ? "its own text and yours"
+                                 : "your text",
+        AboutTime(plan->seconds),
         inspect::HumanBytes(plan->cost.fixed_bytes + plan->cost.window_bytes),
         inspect::HumanBytes(plan->cost.work_bytes));
     if (plan->seconds > kLong)
@@ -99,16 +101,15 @@ Status ResolveStatistics(PackCommand& command) {
     return InvalidArgument("--fast takes no statistics: give it without --stats and --calib");
   if (!command.quiet && !command.json)
     job.on_knowledge = [&command, &job](jobs::Knowledge knowledge,
-                                        const jobs::CalibrationPlan* plan,
-                                        const std::string& why) {
+                                        const jobs::CalibrationPlan* plan, const std::string& why) {
       if (command.line != nullptr) command.line->Clear();
       SayKnowledge(job, knowledge, plan, why);
     };
   if (command.calib.empty()) return OkStatus();
   if (HasGradients()) {
     job.calibrate = [&command](const std::string& statistics) {
-      return CalibrateFor(command.job.model, command.calib, statistics,
-                          command.job.learn.tokens, command.quiet);
+      return CalibrateFor(command.job.model, command.calib, statistics, command.job.learn.tokens,
+                          command.quiet);
     };
     return OkStatus();
   }
@@ -168,7 +169,7 @@ Status RunPack(PackCommand& command) {
     return OkStatus();
   }
   if (command.dry_run) {
-    INGOT_ASSIGN(const pack::PackPlan plan, jobs::RunPlanJob(command.job, line.monitor()));
+    INGOT_ASSIGN(const jobs::PlanJobResult plan, jobs::RunPlanJob(command.job, line.monitor()));
     line.Clear();
     fmt::print("{}",
                command.json ? untrusted::PrintableJson(PlanJson(plan)) + "\n" : PlanText(plan));
@@ -221,9 +222,10 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
   add(c->add_option("--size", o.job.budget.size_text, "the same for the size of the file"), "SIZE");
   add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the divergence"), "NATS")
       ->check(AboveZero());
-  CLI::Option* codec = add(
-      c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
-  c->add_flag("--smallest", o.smallest, "few bits in the file, not in memory: entropy_v2 --bpw 3.75")
+  CLI::Option* codec =
+      add(c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
+  c->add_flag("--smallest", o.smallest,
+              "few bits in the file, not in memory: entropy_v2 --bpw 3.75")
       ->excludes(target)
       ->excludes(codec)
       ->group(kGroup);
@@ -251,11 +253,10 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       ->allow_extra_args(false);
 }
 
-// The codec of the fewest stored bits; where no budget says otherwise, some fewer than the default
-// target's, which cost about what they do.
+// The codec of the fewest stored bits, and how few, where no budget says otherwise.
 void AskForTheSmallest(jobs::PackJobOptions& job) {
   job.recipe.codec = "entropy_v2";
-  if (!job.budget.given() && !job.fast) job.budget.bits = 3.75;
+  if (!job.budget.given() && !job.fast) job.budget.bits = pack::kSmallestBits;
 }
 
 void AddKnowOptions(CLI::App* c, PackCommand& o) {
@@ -263,24 +264,25 @@ void AddKnowOptions(CLI::App* c, PackCommand& o) {
   const auto add = [&](CLI::Option* option, const char* type) {
     return option->type_name(type)->group(kGroup);
   };
-  CLI::Option* stats = add(
-      c->add_option("--stats", o.job.statistics, "statistics of this model (ingot calibrate)"),
-      "FILE");
+  CLI::Option* stats =
+      add(c->add_option("--stats", o.job.statistics, "statistics of this model (ingot calibrate)"),
+          "FILE");
   add(c->add_option("--calib", o.calib, "take them now over texts or 'self', and keep them"),
-      "TEXT...")
+      "TEXT")
       ->excludes(stats);
-  add(c->add_option("--calib-tokens", o.job.learn.tokens, "of those texts (own 16384, files 65536)"),
+  add(c->add_option("--calib-tokens", o.job.learn.tokens,
+                    "of those texts (own 16384, files 65536)"),
       "N")
       ->transform(WholeNumber(1));
   c->add_flag("--fast", o.job.fast, "learn nothing: nearest rounding, twice the divergence")
       ->group(kGroup);
   CLI::Option* measure =
       add(c->add_option("--measure", o.job.measure.texts, "measure the cost over texts, record it"),
-          "TEXT...");
+          "TEXT");
   add(c->add_option("--measure-tokens", o.job.measure.tokens, "of those texts, at most (8192)"),
       "N")
       ->transform(WholeNumber(1));
-  add(c->add_option("--tune", o.tune, "then fit scales and norms over texts (LibTorch)"), "TEXT...")
+  add(c->add_option("--tune", o.tune, "then fit scales and norms over texts (LibTorch)"), "TEXT")
       ->excludes(measure);
 }
 
@@ -295,10 +297,9 @@ void AddOutputOptions(CLI::App* c, PackCommand& o) {
       ->group(kGroup);
   AddThreadsOption(c);
   AddSigningKeyOptions(c, "--sign", o.sign);
-  for (const char* name : {"--threads", "--sign", "--hmac-key"})
-    c->get_option(name)->group(kGroup);
+  for (const char* name : {"--threads", "--sign", "--hmac-key"}) c->get_option(name)->group(kGroup);
   flag("--force", o.job.force, "replace an existing FILE");
-  flag("--dry-run", o.dry_run, "print the plan and its sizes, write nothing");
+  flag("--dry-run", o.dry_run, "print what would be done: codecs, sizes, time; write nothing");
   flag("--plan-only", o.plan_only, "print size and predicted loss over budgets");
   flag("--allow-nonfinite", o.job.allow_nonfinite, "keep tensors with NaN or infinity as they are");
   flag("--allow-unused", o.job.allow_unused, "leave out tensors that the model does not use");
@@ -310,7 +311,8 @@ void AddOutputOptions(CLI::App* c, PackCommand& o) {
 }  // namespace
 
 std::string CodecsHelp() {
-  std::string text = "Codecs of linear weights; embedding and head get 8 bits where one is coarser.\n";
+  std::string text =
+      "Codecs of linear weights; embedding and head get 8 bits where one is coarser.\n";
   for (const codecs::Recipe& recipe : codecs::Recipes())
     text += fmt::format("  {:<18} {}{}\n", recipe.name, recipe.summary,
                         recipe.needs_statistics ? " (needs statistics)" : "");
@@ -338,9 +340,8 @@ void AddPackCommand(CLI::App& app, Outcome& outcome) {
     if (output->count() == 0 && !o->dry_run && !o->plan_only)
       return InvalidArgument("-o FILE is required (or --dry-run)");
     o->job.output = o->output;
-    if (output->count() == 0 && !o->calib.empty())
+    if (output->count() == 0 && !o->calib.empty() && !o->dry_run)
       return InvalidArgument("--calib keeps its statistics beside the artifact: give -o FILE");
-    o->job.output = o->output;
     INGOT_TRY(CheckNames(o->job));
     if (o->smallest) AskForTheSmallest(o->job);
     return RunPack(*o);

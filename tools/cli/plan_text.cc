@@ -14,96 +14,132 @@ namespace {
 using Rows = std::vector<std::vector<std::string>>;
 
 struct Sum {
-  std::uint64_t tensors = 0, weights = 0, source = 0, exact = 0, at_most = 0;
-  bool data_dependent = false;
+  std::uint64_t tensors = 0, weights = 0, source = 0, exact = 0, at_most = 0, about = 0;
+  bool data_dependent = false, open = false;
 
-  void Add(const pack::PlannedTensor& tensor) {
+  void Add(const pack::PlannedTensor& tensor, std::uint64_t bytes) {
     ++tensors;
     weights += tensor.weights();
     source += tensor.source_bytes();
     exact += tensor.bytes.exact;
     at_most += tensor.bytes.at_most;
+    about += bytes;
     data_dependent |= tensor.bytes.data_dependent;
+    open |= tensor.bytes.at_most > 0 || tensor.bytes.data_dependent;
   }
 };
-
-std::string SizeText(std::uint64_t exact, std::uint64_t at_most, bool data_dependent) {
-  return fmt::format("{}{}{}", exact + at_most, data_dependent ? "+" : "",
-                     at_most > 0 ? " at most" : "");
-}
 
 std::string BitsText(std::uint64_t bytes, std::uint64_t weights) {
   if (weights == 0) return "-";
   return fmt::format("{:.3f}", 8.0 * static_cast<double>(bytes) / static_cast<double>(weights));
 }
 
-std::vector<std::string> SumRow(const std::string& name, const Sum& sum) {
+std::vector<std::string> Row(const std::string& name, const std::string& shape,
+                             const std::string& from, const std::string& codec, const Sum& sum) {
   return {name,
-          fmt::format("{} tensors", sum.tensors),
-          "",
-          "",
-          SizeText(sum.exact, sum.at_most, sum.data_dependent),
-          BitsText(sum.exact + sum.at_most, sum.weights)};
+          shape,
+          from,
+          codec,
+          std::to_string(sum.about),
+          BitsText(sum.about, sum.weights),
+          sum.open ? "about" : ""};
 }
 
 pack::Json SumJson(const Sum& sum) {
   return {{"tensors", sum.tensors},       {"weights", sum.weights},
           {"source_bytes", sum.source},   {"exact_bytes", sum.exact},
-          {"at_most_bytes", sum.at_most}, {"data_dependent", sum.data_dependent}};
+          {"at_most_bytes", sum.at_most}, {"data_dependent", sum.data_dependent},
+          {"estimated_bytes", sum.about}};
 }
 
-std::pair<Sum, std::map<std::string, Sum>> SumUp(const pack::PackPlan& plan) {
+std::pair<Sum, std::map<std::string, Sum>> SumUp(const jobs::PlanJobResult& result) {
   Sum total;
   std::map<std::string, Sum> roles;
-  for (const pack::PlannedTensor& tensor : plan.tensors) {
-    total.Add(tensor);
-    roles[std::string(pack::RoleName(tensor.role))].Add(tensor);
+  for (std::size_t t = 0; t < result.plan.tensors.size(); ++t) {
+    const pack::PlannedTensor& tensor = result.plan.tensors[t];
+    total.Add(tensor, result.bytes[t]);
+    roles[std::string(pack::RoleName(tensor.role))].Add(tensor, result.bytes[t]);
   }
   return {total, roles};
 }
 
+// The recipe, but for a rate that stands for bits that are yet to be spent.
+std::string CodecOf(const jobs::PlanJobResult& result, const pack::PlannedTensor& tensor) {
+  codecs::RecipeOptions recipe = tensor.recipe;
+  if (result.learned_bits > 0 && recipe.codec == result.plan.preset.linear.codec) recipe.rate = 0;
+  return pack::RecipeText(recipe);
+}
+
+std::uint64_t FileBytes(const jobs::PlanJobResult& result, const Sum& total) {
+  return total.about + static_cast<std::uint64_t>(result.overhead_bytes);
+}
+
 }  // namespace
 
-std::string PlanText(const pack::PackPlan& plan) {
-  Rows rows = {{"tensor", "shape", "from", "codec", "bytes", "bpw"}};
-  for (const pack::PlannedTensor& tensor : plan.tensors)
-    rows.push_back({tensor.source.name, fmt::format("{}", fmt::join(tensor.shape, "x")),
-                    tensor.source.stored_type, pack::RecipeText(tensor.recipe),
-                    SizeText(tensor.bytes.exact, tensor.bytes.at_most, tensor.bytes.data_dependent),
-                    BitsText(tensor.bytes.exact + tensor.bytes.at_most, tensor.weights())});
-  const auto [total, roles] = SumUp(plan);
-  for (const auto& [role, sum] : roles) rows.push_back(SumRow("all of kind " + role, sum));
-  rows.push_back(SumRow("all", total));
+std::string PlanText(const jobs::PlanJobResult& result) {
+  const pack::PackPlan& plan = result.plan;
+  Rows rows = {{"tensor", "shape", "from", "codec", "bytes", "bpw", ""}};
+  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
+    const pack::PlannedTensor& tensor = plan.tensors[t];
+    Sum one;
+    one.Add(tensor, result.bytes[t]);
+    rows.push_back(Row(tensor.source.name, fmt::format("{}", fmt::join(tensor.shape, "x")),
+                       tensor.source.stored_type, CodecOf(result, tensor), one));
+  }
+  const auto [total, roles] = SumUp(result);
+  for (const auto& [role, sum] : roles)
+    rows.push_back(Row("all of kind " + role, fmt::format("{} tensors", sum.tensors), "", "", sum));
+  rows.push_back(Row("all", fmt::format("{} tensors", total.tensors), "", "", total));
   std::string text = inspect::AlignTable(rows, "");
   text += fmt::format(
-      "{} of weights from {} of source; tokenizer, manifest and index come on top\n",
-      inspect::HumanBytes(total.exact + total.at_most), inspect::HumanBytes(total.source));
+      "{} of weights from {} of source; the file about {}, with tokenizer, manifest "
+      "and index\n",
+      inspect::HumanBytes(total.about), inspect::HumanBytes(total.source),
+      inspect::HumanBytes(FileBytes(result, total)));
+  if (result.learned_bits > 0)
+    text += fmt::format(
+        "{:.3g} bits a weight one with another: which matrix gets more, the model "
+        "tells when it is learned\n",
+        result.learned_bits);
   for (const std::string& name : plan.unused)
     text += fmt::format("left out, not used by the model: {}\n", untrusted::Printable(name));
   return text;
 }
 
-pack::Json PlanJson(const pack::PackPlan& plan) {
+pack::Json PlanJson(const jobs::PlanJobResult& result) {
+  const pack::PackPlan& plan = result.plan;
   pack::Json tensors = pack::Json::array();
-  for (const pack::PlannedTensor& tensor : plan.tensors)
+  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
+    const pack::PlannedTensor& tensor = plan.tensors[t];
     tensors.push_back({{"name", tensor.source.name},
                        {"shape", tensor.shape},
                        {"dtype", DTypeName(tensor.source.dtype)},
                        {"role", pack::RoleName(tensor.role)},
                        {"layer", tensor.layer},
-                       {"codec", pack::RecipeText(tensor.recipe)},
+                       {"codec", CodecOf(result, tensor)},
                        {"exact_bytes", tensor.bytes.exact},
                        {"at_most_bytes", tensor.bytes.at_most},
                        {"data_dependent", tensor.bytes.data_dependent},
+                       {"estimated_bytes", result.bytes[t]},
                        {"resident_bytes", tensor.resident_bytes}});
-  const auto [total, roles] = SumUp(plan);
-  pack::Json kinds = pack::Json::object();
+  }
+  const auto [total, roles] = SumUp(result);
+  pack::Json kinds = pack::Json::object(), learning;
   for (const auto& [role, sum] : roles) kinds[role] = SumJson(sum);
+  if (result.learning.has_value())
+    learning = {
+        {"seconds", result.learning->seconds},
+        {"memory_bytes", result.learning->cost.fixed_bytes + result.learning->cost.window_bytes},
+        {"disk_bytes", result.learning->cost.work_bytes}};
   return {{"family", plan.family},
           {"tensors", tensors},
           {"unused", plan.unused},
           {"kinds", kinds},
-          {"total", SumJson(total)}};
+          {"total", SumJson(total)},
+          {"estimated_file_bytes", FileBytes(result, total)},
+          {"learns", result.unlearned},
+          {"learning", learning},
+          {"learned_bits_per_weight", result.learned_bits}};
 }
 
 std::string SweepText(const std::vector<jobs::BudgetPoint>& points) {

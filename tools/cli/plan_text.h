@@ -6,15 +6,14 @@
 #include <vector>
 
 #include "jobs/budget_search.h"
-#include "pack/plan.h"
+#include "jobs/pack_job.h"
 
 namespace ingot::cli {
 
-// "--dry-run": a line a tensor, then sums. Sizes are exact, or "at most" where streams are
-// compressed;
-// "+" marks streams whose length depends on the data.
-std::string PlanText(const pack::PackPlan& plan);
-pack::Json PlanJson(const pack::PackPlan& plan);
+// "--dry-run": a line a tensor, then sums. Sizes are exact, or "about" where streams are compressed
+// or bits are yet to be spent.
+std::string PlanText(const jobs::PlanJobResult& result);
+pack::Json PlanJson(const jobs::PlanJobResult& result);
 
 // `--plan-only`: size and predicted loss, a line a budget.
 std::string SweepText(const std::vector<jobs::BudgetPoint>& points);

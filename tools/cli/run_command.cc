@@ -186,6 +186,17 @@ std::vector<model::ChatMessage> Opening(const RunCommand& command) {
 Status RunEncoder(const RunCommand& command, loader::Session& session, std::string_view prompt,
                   double load_seconds) {
   INGOT_ASSIGN(const loader::FillResult result, loader::FillMasks(session, prompt));
+  if (command.json) {
+    nlohmann::json masks = nlohmann::json::array();
+    for (const loader::FilledMask& mask : result.masks)
+      masks.push_back({{"position", mask.position}, {"probability", mask.probability}});
+    fmt::print("{}\n", untrusted::PrintableJson({{"text", result.text},
+                                                 {"masks", masks},
+                                                 {"tokens", result.tokens},
+                                                 {"seconds", result.seconds},
+                                                 {"load_seconds", load_seconds}}));
+    return OkStatus();
+  }
   if (!WriteText(result.text) || !WriteText(OnTerminal() ? "\n" : ""))
     return IoError("cannot write to standard output");
   if (command.quiet) return OkStatus();
@@ -288,7 +299,9 @@ Status RunModel(const RunCommand& command) {
   std::vector<std::string> stops = command.stops;
   std::vector<model::TokenId> ids;
   if (command.chat) {
-    INGOT_ASSIGN(const model::ChatFormat format, FormatOf(command, *model));
+    auto chosen = FormatOf(command, *model);
+    if (!chosen.ok()) return WithoutTemplate(std::move(chosen).status());
+    const model::ChatFormat format = *std::move(chosen);
     ChatRequest chat{&format, Opening(command), generate, stops, command.stats};
     INGOT_TRY(PrepareChat(session, chat));
     if (talks) return Chat(session, chat);

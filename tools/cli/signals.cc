@@ -1,6 +1,7 @@
 #include "tools/cli/signals.h"
 
 #include <fmt/format.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -26,10 +27,16 @@ std::string LineOf(const files::SignalEvent& event) {
 enum class Interrupt { kEnds, kStops, kAsked };
 std::atomic<Interrupt> g_interrupt{Interrupt::kEnds};
 std::atomic<const char*> g_hint{nullptr};
+// As it was before lines were edited in it.
+struct termios g_terminal;
+std::atomic<bool> g_has_terminal{false};
 
 }  // namespace
 
-StopOnInterrupt::StopOnInterrupt() { g_interrupt = Interrupt::kStops; }
+StopOnInterrupt::StopOnInterrupt() {
+  g_has_terminal = ::tcgetattr(STDIN_FILENO, &g_terminal) == 0;
+  g_interrupt = Interrupt::kStops;
+}
 StopOnInterrupt::~StopOnInterrupt() {
   g_interrupt = Interrupt::kEnds;
   g_hint = nullptr;
@@ -46,6 +53,7 @@ void EndBySignal(const files::SignalEvent& event) {
     return;
   }
   const std::string line = LineOf(event);
+  if (g_has_terminal) (void)::tcsetattr(STDIN_FILENO, TCSANOW, &g_terminal);
   files::RemoveTemporaries();
   if (::isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\r\033[K");  // where progress stood
   Fail(IoError(line));

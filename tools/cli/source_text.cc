@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "inspect/text_format.h"
@@ -49,9 +51,8 @@ std::string RoleTable(const pack::SourceSummary& s) {
   return "\n" + inspect::AlignTable(rows, "  ");
 }
 
-std::string GroupTable(const pack::SourceSummary& s, bool with_tensors) {
-  Rows rows = {{fmt::format("tensors under --target {}", pack::kDefaultTarget), "count", "shape",
-                "from", "codec"}};
+std::string GroupTable(const pack::SourceSummary& s, bool with_tensors, std::size_t columns) {
+  Rows rows = {{"tensors", "count", "shape", "from", "codec"}};
   pack::ParameterSum vectors;
   for (const pack::TensorGroup& group : s.groups) {
     if (group.role == "vector" && !with_tensors) {
@@ -66,40 +67,64 @@ std::string GroupTable(const pack::SourceSummary& s, bool with_tensors) {
                                           : group.codec});
   }
   if (vectors.tensors > 0)
-    rows.push_back({"norms, biases and other vectors", std::to_string(vectors.tensors), "", "",
-                    "kept as they are; --tensors names them"});
-  return "\n" + inspect::AlignTable(rows, "  ");
+    rows.push_back(
+        {"norms, biases and other vectors", std::to_string(vectors.tensors), "", "", "kept"});
+  return "\n" + inspect::AlignTable(rows, "  ", with_tensors ? 0 : columns);
 }
 
-std::string PresetTable(const pack::SourceSummary& s) {
+std::string OptionText(const pack::SourceSummary& s, const pack::PresetSummary& preset) {
+  using Option = pack::PresetSummary::Option;
+  if (preset.option == Option::kSmallest) return "--smallest";
+  if (preset.option == Option::kCodec) return "--codec " + preset.name;
+  const bool fast = !preset.learned && s.cannot_learn.empty();
+  return fmt::format("{}--target {}", fast ? "--fast " : "", preset.name);
+}
+
+// What the options give; `*`: the default.
+std::string PresetTable(const pack::SourceSummary& s, std::size_t columns) {
   if (s.presets.empty()) return {};
-  Rows rows = {{"pack with", "linear weights", "embedding, head", "bpw linear", "weights"}};
+  Rows rows = {{"pack with", "made of", "bpw linear", "file about", "in memory"}};
+  bool first = true;
   for (const pack::PresetSummary& preset : s.presets) {
-    const std::string option =
-        fmt::format("--{} {}", preset.is_target ? "target" : "codec", preset.name);
+    const bool by_default = preset.option == pack::PresetSummary::Option::kTarget &&
+                            preset.name == pack::kDefaultTarget && std::exchange(first, false);
+    // A codec's own name stands in the option.
+    const bool named = preset.option == pack::PresetSummary::Option::kCodec;
+    std::string makes = named && preset.linear == preset.name ? "" : preset.linear,
+                last = preset.linear;
+    for (const std::string& other : {preset.embedding, preset.head})
+      if (std::exchange(last, other) != other)
+        makes += fmt::format("{}+ {}", makes.empty() ? "" : " ", other);
+    const std::string option = OptionText(s, preset) + (by_default ? " *" : "");
     if (!preset.problem.empty()) {
-      rows.push_back({option, preset.linear, "", "", "cannot: " + preset.problem});
+      rows.push_back({option, "cannot: " + preset.problem, "", "", ""});
       continue;
     }
-    // "+": outliers and the like come on top; "at most": the rest is compressed where it pays.
     rows.push_back(
-        {option, preset.linear,
-         preset.embedding == preset.head ? preset.embedding : preset.embedding + ", " + preset.head,
-         fmt::format("{:.3f}", preset.bits_per_linear_weight),
-         fmt::format("{}{}{}", HumanBytes(preset.bytes.exact + preset.bytes.at_most),
-                     preset.bytes.data_dependent ? "+" : "",
-                     preset.bytes.at_most > 0 ? " at most" : "")});
+        {option, makes, fmt::format("{:.2f}", preset.bits_per_linear_weight),
+         HumanBytes(preset.estimated_bytes + static_cast<std::uint64_t>(s.overhead_bytes)),
+         HumanBytes(preset.resident_bytes)});
   }
-  return "\n" + inspect::AlignTable(rows, "  ");
+  std::string text = "\n" + inspect::AlignTable(rows, "  ", columns);
+  const std::string note =
+      s.cannot_learn.empty()
+          ? "* the default. Without --fast, targets read text that the model writes first."
+          : fmt::format("* the default: {}. With --calib TEXT, bits are spent by statistics.",
+                        s.cannot_learn);
+  for (const std::string& line : inspect::BreakText(note, std::max<std::size_t>(columns, 20) - 2))
+    text += fmt::format("  {}\n", line);
+  return text;
 }
 
 }  // namespace
 
-std::string SourceText(const pack::SourceSummary& summary, bool with_tensors) {
+std::string SourceText(const pack::SourceSummary& summary, bool with_tensors, std::size_t columns) {
   Rows rows;
   AddModel(summary, rows);
-  std::string text = untrusted::Printable(summary.path) + "\n" + inspect::AlignTable(rows, "  ");
-  text += RoleTable(summary) + GroupTable(summary, with_tensors) + PresetTable(summary);
+  std::string text = untrusted::Printable(summary.path) + "\n";
+  for (const auto& row : rows) text += inspect::FactLine(row[0], row[1], columns);
+  text += RoleTable(summary) + GroupTable(summary, with_tensors, columns) +
+          PresetTable(summary, columns);
   if (!summary.problems.empty() || !summary.notes.empty()) text += "\n";
   for (const std::string& note : summary.notes)
     text += fmt::format("  ignored: {}\n", untrusted::Printable(note));

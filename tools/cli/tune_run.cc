@@ -1,11 +1,11 @@
-#include "tools/calibrate/tune_artifact.h"
+#include "tools/cli/tune_run.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 
-#include "calibration/torch/tune.h"
 #include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/tune_job.h"
@@ -42,7 +42,7 @@ void PrintReport(const std::string& output, const jobs::TuneJobResult& result) {
       result.report.root_hex);
 }
 
-Status RunTune(const TuneCommand& command) {
+Status RunTune(const TuneCommand& command, const jobs::Tuner& tuner, const std::string& tool) {
   jobs::TuneJobOptions options = command.options;
   if (!command.memory.empty()) {
     INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory).At("--memory"));
@@ -52,10 +52,9 @@ Status RunTune(const TuneCommand& command) {
   options.output = output.path();
   INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
   options.sign = PointerTo(key);
-  options.tool = "ingot-calibrate " INGOT_VERSION;
+  options.tool = tool;
   JobLine line({.progress = command.quiet});
-  INGOT_ASSIGN(const jobs::TuneJobResult result,
-               jobs::RunTuneJob(options, calibration::Tune, line.monitor()));
+  INGOT_ASSIGN(const jobs::TuneJobResult result, jobs::RunTuneJob(options, tuner, line.monitor()));
   line.Clear();
   if (!command.quiet) PrintReport(options.output, result);
   return OkStatus();
@@ -65,7 +64,9 @@ void AddOptions(CLI::App& app, TuneCommand& command) {
   jobs::TuneJobOptions& c = command.options;
   app.add_option("FILE", c.artifact, "the artifact")->required();
   app.add_option("--reference", c.reference, "the model it was made from")->required();
-  app.add_option("--text", c.texts, "FILE[:WEIGHT], plain text or .jsonl, several")->required();
+  app.add_option("--text", c.texts, "plain text or .jsonl, or several by weight")
+      ->type_name("FILE[:WEIGHT]")
+      ->required();
   app.add_option("-o,--output", c.output, "the tuned artifact")->required();
   app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
       ->transform(WholeNumber(1))
@@ -91,14 +92,26 @@ void AddOptions(CLI::App& app, TuneCommand& command) {
 
 }  // namespace
 
-int TuneMain(int argc, char** argv) {
-  CLI::App app(
+void AddTuneOptions(CLI::App* command) {
+  auto options = std::make_shared<TuneCommand>();
+  AddOptions(*command, *options);
+  command->callback([options] {});  // which keeps what they are bound to
+}
+
+int TuneMain(int argc, char** argv, const jobs::Tuner& tuner, const std::string& tool,
+             const Status& absent) {
+  std::string about =
       "Moves the scales, zeros and norms of an artifact so that each layer puts out what the "
-      "source's does; codes stay. Kept where held-out text says that it helps.",
-      "ingot tune");
+      "source's does; codes stay. Kept where held-out text says that it helps.";
+  if (!tuner)
+    about +=
+        " It needs gradients, and so LibTorch, which this build has not: tools/setup --torch "
+        "(1.2 GB), then configure and build again.";
+  CLI::App app(about, "ingot tune");
   TuneCommand command;
   AddOptions(app, command);
-  return ParseAndRun(app, argc, argv, "ingot tune --help", [&] { return RunTune(command); });
+  return ParseAndRun(app, argc, argv, "ingot tune --help",
+                     [&] { return tuner ? RunTune(command, tuner, tool) : absent; });
 }
 
 }  // namespace ingot::cli

@@ -1,4 +1,4 @@
-#include "tools/calibrate/train_routers.h"
+#include "tools/cli/routers_run.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "calibration/torch/train_router.h"
-#include "calibration/torch/train_translator.h"
 #include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/routers_job.h"
@@ -65,7 +63,8 @@ void PrintReport(const std::string& output, const RoutersCommand& command,
                        router.layer + 1));
 }
 
-Status RunRouters(RoutersCommand& command) {
+Status RunRouters(RoutersCommand& command, const RouterTrainers& trainers,
+                  const std::string& tool) {
   jobs::RoutersJobOptions options = command.options;
   options.label =
       command.label == "cosine" ? loader::RouterLabel::kCosine : loader::RouterLabel::kLogKl;
@@ -75,11 +74,11 @@ Status RunRouters(RoutersCommand& command) {
   options.output = output.path();
   INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
   options.sign = PointerTo(key);
-  options.tool = "ingot-calibrate " INGOT_VERSION;
-  if (command.strategy == "translator") options.translator = calibration::TrainTranslator;
+  options.tool = tool;
+  if (command.strategy == "translator") options.translator = trainers.translator;
   JobLine line({.progress = command.quiet});
   INGOT_ASSIGN(const jobs::RoutersJobResult result,
-               jobs::RunRoutersJob(options, calibration::TrainRouter, line.monitor()));
+               jobs::RunRoutersJob(options, trainers.router, line.monitor()));
   line.Clear();
   if (!command.quiet) PrintReport(options.output, command, result);
   return OkStatus();
@@ -90,7 +89,9 @@ void AddOptions(CLI::App& app, RoutersCommand& command) {
   app.add_option("--routers", c.artifact, "the artifact whose planes are run")
       ->type_name("FILE")
       ->required();
-  app.add_option("--text", c.texts, "FILE[:WEIGHT], plain text or .jsonl, several")->required();
+  app.add_option("--text", c.texts, "plain text or .jsonl, or several by weight")
+      ->type_name("FILE[:WEIGHT]")
+      ->required();
   app.add_option("-o,--output", c.output, "the artifact with exits")->required();
   app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
       ->transform(WholeNumber(1))
@@ -132,15 +133,17 @@ void AddOptions(CLI::App& app, RoutersCommand& command) {
 
 }  // namespace
 
-int RoutersMain(int argc, char** argv) {
+int RoutersMain(int argc, char** argv, const RouterTrainers& trainers, const std::string& tool,
+                const Status& absent) {
   CLI::App app(
       "Gives an artifact exits: small networks that say after which layer a token is told well "
       "enough.",
       "ingot calibrate");
   RoutersCommand command;
   AddOptions(app, command);
-  return ParseAndRun(app, argc, argv, "ingot calibrate --routers --help",
-                     [&] { return RunRouters(command); });
+  return ParseAndRun(app, argc, argv, "ingot calibrate --routers --help", [&] {
+    return trainers.router ? RunRouters(command, trainers, tool) : absent;
+  });
 }
 
 }  // namespace ingot::cli

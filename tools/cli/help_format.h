@@ -1,0 +1,23 @@
+// How help is laid out: in lines that the terminal holds, a description beside its option.
+//
+// Thread rule: immutable.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace ingot::cli {
+
+class HelpFormat final : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override;
+  std::string make_description(const CLI::App* app) const override;
+  std::string make_footer(const CLI::App* app) const override;
+  std::string make_subcommand(const CLI::App* command) const override;
+  std::string make_option(const CLI::Option* option, bool is_positional) const override;
+  // "FILE...=default": what it takes, and what it is where it is not given.
+  std::string make_option_opts(const CLI::Option* option) const override;
+};
+
+}  // namespace ingot::cli
