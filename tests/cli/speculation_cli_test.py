@@ -69,6 +69,24 @@ class Speculation(Case):
         text = self.run_ok(*options, "-q").stdout.decode()
         self.assertRegex(text, r"(?m)^ +planes +\d.*equal$")
 
+    def test_bench_continues_the_prompts_of_a_set(self):
+        prompts = self.work / "prompts.jsonl"
+        prompts.write_text("".join(json.dumps({"prompt": f"one two one two {i}"}) + "\n\n" for i in range(3)))
+        options = ("bench", self.nested, "--speculate", "planes", "--prompts", 2, "--tokens", 12, "--draft", 3)
+        got = json.loads(self.run_ok(*options, "--prompt-set", prompts, "--json").stdout)
+        self.assertEqual((got["plain"]["tokens"], got["modes"][0]["different"]), (24, 0))
+        # A verifier of fewer planes writes its own text, and its drafts do.
+        eight = json.loads(self.run_ok(*options, "--prompt-set", prompts, "--precision", "int8", "--json").stdout)
+        self.assertEqual(eight["modes"][0]["different"], 0)
+        self.assertGreater(eight["modes"][0]["planes"]["drafts"], 0)
+        self.fails(USAGE, "--text FILE or --prompt-set FILE", *options, "--prompt-set", prompts, "--text", self.text)
+        self.fails(USAGE, "goes with --speculate", "bench", self.nested, "--precision", "int8")
+        for bad in ("{", '{"text": "x"}', '{"prompt": 1}', "[]"):
+            prompts.write_text('{"prompt": "a b"}\n' + bad + "\n")
+            self.fails(USAGE, 'line 2: no JSON object with a "prompt"', *options, "--prompt-set", prompts)
+        prompts.write_text("\n")
+        self.fails(USAGE, "has no prompts", *options, "--prompt-set", prompts)
+
 
 if __name__ == "__main__":
     unittest.main()

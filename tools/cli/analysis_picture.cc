@@ -23,6 +23,7 @@ constexpr double kCell = 22, kLeft = 132, kTop = 92, kTrack = 46, kGap = 12, kLa
 // From few planes to all: light to dark, told apart without colour, too.
 constexpr std::array kClassColours = {"#cfe3f3", "#7fb2d9", "#2f77b4", "#123d66"};
 constexpr const char* kExitColour = "#2a9d4a";
+constexpr const char* kDraftColour = "#8e6bb0";
 constexpr const char* kKlColour = "#c0392b";
 // Divergences are drawn by their logarithm, between these.
 constexpr double kLeastKl = 1e-5, kMostKl = 10;
@@ -109,24 +110,27 @@ std::string DraftMark(const AnalyzedToken& token, double x, double bottom) {
   const double y = bottom - 7 - (kTrack - 14) * token.draft->probability;
   if (token.draft->accepted)
     return fmt::format(
-        R"(<circle cx="{:.1f}" cy="{:.1f}" r="5" fill="#1b6ca8"><title>{}</title></circle>)",
-        x + kCell / 2, y, title);
+        R"(<circle cx="{:.1f}" cy="{:.1f}" r="5" fill="{}"><title>{}</title></circle>)",
+        x + kCell / 2, y, kDraftColour, title);
   return fmt::format(
       R"(<path d="M{:.1f} {:.1f}l8 8m0 -8l-8 8" stroke="{}" stroke-width="2"><title>{}</title></path>)",
       x + kCell / 2 - 4, y - 4, kKlColour, title);
 }
 
 std::string KlBars(const AnalyzedToken& token, double x, double bottom) {
-  std::vector<std::pair<std::string, double>> of;
-  if (token.precision) of.emplace_back("with its classes", token.precision->kl);
-  if (token.exit) of.emplace_back("with its exit", token.exit->kl);
-  if (token.draft) of.emplace_back("of the draft", token.draft->kl);
-  static constexpr std::array kColours = {"#c0392b", "#e08e79", "#b9a29c"};
+  struct Of {
+    const char *what, *colour;
+    double kl;
+  };
+  std::vector<Of> of;
+  if (token.precision) of.push_back({"with its classes", kKlColour, token.precision->kl});
+  if (token.exit) of.push_back({"with its exit", kExitColour, token.exit->kl});
+  if (token.draft) of.push_back({"of the draft", kDraftColour, token.draft->kl});
   std::string out;
   const double part = 1.0 / static_cast<double>(std::max<std::size_t>(of.size(), 1));
   for (std::size_t i = 0; i < of.size(); ++i)
-    out += Bar(x, bottom, KlHeight(of[i].second), kColours[i],
-               fmt::format("KL {}: {:.4g} nats", of[i].first, of[i].second), part,
+    out += Bar(x, bottom, KlHeight(of[i].kl), of[i].colour,
+               fmt::format("KL {}: {:.4g} nats", of[i].what, of[i].kl), part,
                part * static_cast<double>(i));
   return out;
 }
@@ -172,14 +176,18 @@ std::string Legend(double x, double y, const AnalyzeJobResult& result) {
     for (std::size_t c = 0; c < kClassColours.size(); ++c)
       add(square(kClassColours[c]), fmt::format("class {}", c));
   if (result.draft_planes > 0) {
-    add(fmt::format(R"(<circle cx="{:.0f}" cy="{:.0f}" r="5" fill="#1b6ca8"/>)", x + 6, y + 6),
+    add(fmt::format(R"(<circle cx="{:.0f}" cy="{:.0f}" r="5" fill="{}"/>)", x + 6, y + 6,
+                    kDraftColour),
         "draft accepted");
     add(fmt::format(R"(<path d="M{:.0f} {:.0f}l8 8m0 -8l-8 8" stroke="{}" stroke-width="2"/>)",
                     x + 2, y + 2, kKlColour),
         "rejected");
-    if (result.bits_a_weight) add(square("#c0392b"), "KL with classes");
-    add(square(result.bits_a_weight ? "#e08e79" : "#c0392b"), "KL of the next row's way");
   }
+  const auto has_exit = [](const AnalyzedToken& token) { return token.exit.has_value(); };
+  if (result.bits_a_weight) add(square(kKlColour), "KL with classes");
+  if (std::ranges::any_of(result.tokens, has_exit))
+    add(square(kExitColour), "layers, KL with exits");
+  if (result.draft_planes > 0) add(square(kDraftColour), "KL of the draft");
   return out;
 }
 
