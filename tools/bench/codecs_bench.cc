@@ -54,10 +54,10 @@ double StoredBits(const EncodedSlab& slab, std::uint64_t weights) {
   return 8 * bytes / static_cast<double>(weights);
 }
 
-void Encode(benchmark::State& state, const std::string& codec) {
+void Encode(benchmark::State& state, const RecipeOptions& recipe) {
   SetThreads(1);
   const std::vector<std::uint8_t> bytes = TrainedLike();
-  const auto encoder = *MakeEncoder({.codec = codec}, kCols, DType::kBf16);
+  const auto encoder = *MakeEncoder(recipe, kCols, DType::kBf16);
   const WeightSlab slab{DType::kBf16, kRows, kCols, bytes};
   EncodedSlab encoded;
   for (auto _ : state) {
@@ -192,12 +192,15 @@ void RealLossless(benchmark::State& state) {
 int Register() {
   for (const Recipe& recipe : Recipes()) {
     const std::string name(recipe.name);
-    benchmark::RegisterBenchmark(("Encode/" + name).c_str(), Encode, name);
+    benchmark::RegisterBenchmark(("Encode/" + name).c_str(), Encode, RecipeOptions{.codec = name});
     benchmark::RegisterBenchmark(("Decode/" + name).c_str(), Decode, name);
     benchmark::RegisterBenchmark(("RealError/" + name).c_str(), RealError,
                                  RecipeOptions{.codec = name})
         ->Iterations(1);
   }
+  benchmark::RegisterBenchmark(
+      "Encode/int4_rtn_asymmetric_g32_q8", Encode,
+      RecipeOptions{.codec = "int4_rtn", .group = 32, .levels = "asymmetric", .scales = "q8"});
   for (const char* levels : {"symmetric", "asymmetric", "log", "normal"})
     for (const std::int64_t group : {32, 64, 128})
       for (const char* scales : {"f16", "q8"})
