@@ -15,7 +15,7 @@ import math
 import sys
 
 COLORS = ["#1b6ca8", "#2a9d4a", "#b58900", "#7a3e9d", "#d1495b", "#999999", "#e08e45"]
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 860, 480, 76, 54, 20, 210
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 900, 480, 76, 54, 20, 240
 
 
 def svg(series, x_name, y_name):
