@@ -61,8 +61,10 @@ def main():
             rewritten(args.file, kind, source)
             Run([INGOT, "pack", source, "-o", artifact, "--codec", "lossless_v1", "-q"])
             ratios = {"decode": [], "prefill": []}
-            for _ in range(args.pairs):
-                direct, packed = speeds(source), speeds(artifact)
+            for pair in range(args.pairs):  # either one first
+                first, second = (source, artifact) if pair % 2 == 0 else (artifact, source)
+                by = {first: speeds(first), second: speeds(second)}
+                direct, packed = by[source], by[artifact]
                 for what, list_ in ratios.items():
                     list_.append(direct[what] / packed[what])
             for what, list_ in ratios.items():
