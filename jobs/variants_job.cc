@@ -39,7 +39,11 @@ class Variants {
     const Mode mode = options_.precision->mode;
     result.speed_of = mode == Mode::kInt8 ? "all planes" : "int8";
     INGOT_ASSIGN(PrecisionPolicy asked, PrecisionPolicy::Make(*model_, *options_.precision));
+    // What has no classes stands alone: a fixed artifact, to be held against others.
+    const bool has_classes = loader::CheckHasClasses(*model_).ok();
+    if (!has_classes) result.speed_of.clear();
     INGOT_TRY(AddPrecision(NameOf(mode), asked, result));
+    if (!has_classes) return OkStatus();
     if (mode == Mode::kAdaptive) {
       PrecisionPolicy chance = PrecisionPolicy::ByChance(asked, kSeed);
       INGOT_TRY(AddPrecision("by chance", chance, result));
@@ -89,7 +93,7 @@ class Variants {
     Variant& variant = result.variants.back();
     variant.classes = policy.stats();
     variant.kept_layers = static_cast<double>(model_->architecture().layers.size());
-    if (name == result.speed_of) return OkStatus();
+    if (name == result.speed_of || result.speed_of.empty()) return OkStatus();
     INGOT_ASSIGN(PrecisionPolicy other,
                  PrecisionPolicy::Make(
                      *model_, {.mode = result.speed_of == "int8" ? Mode::kInt8 : Mode::kFull}));

@@ -44,8 +44,9 @@ struct Variant {
 
 struct VariantsJobResult {
   std::size_t layers = 0;
-  std::string text;               // its origin
-  std::string speed_of;           // the name of what speeds are held against: "int8", "all layers"
+  std::string text;  // its origin
+  // The name of what speeds are held against: "int8", "all layers"; empty: there is nothing.
+  std::string speed_of;
   std::string energy;             // whose joules; empty: not measured
   std::vector<Variant> variants;  // what was asked for first
 };

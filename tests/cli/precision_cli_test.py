@@ -69,6 +69,10 @@ class Precision(Case):
         self.assertRegex(table, r"(?m)^ +full +0\.0000 ± 0\.0000 +100\.0 ± 0\.0 %")
         against = json.loads(self.run_ok(*options, "--precision", "int8", "--reference", self.model, "--json").stdout)
         self.assertGreater(against["variants"][0]["kl"], 0)
+        fixed = json.loads(self.run_ok("eval", self.whole, "--text", self.text, "--context", 32, "--tokens", 512, "--precision",
+                                       "full", "--reference", self.model, "--json").stdout)
+        self.assertEqual([v["name"] for v in fixed["variants"]], ["full"])
+        self.assertGreater(fixed["variants"][0]["kl"], 0)
         drafts = json.loads(self.run_ok("eval", self.classes, "--text", self.text, "--speculate", "lookup", "--json").stdout)
         self.assertEqual(drafts["modes"][0]["different"], 0)
 

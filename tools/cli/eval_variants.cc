@@ -62,9 +62,9 @@ void Print(const jobs::VariantsJobOptions& job, const jobs::VariantsJobResult& r
       job.reference.empty() ? "all of its planes and layers" : untrusted::Printable(job.reference));
   fmt::print("  {}; windows of {}, the first half a prompt, {} tokens decoded and scored\n",
              untrusted::Printable(result.text), first.context, first.tokens);
-  std::vector<std::vector<std::string>> rows = {{"", "KL", "top-1", "perplexity", "change",
-                                                 "bits read", "layers",
-                                                 "speed of " + result.speed_of, "classes"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"", "KL", "top-1", "perplexity", "change", "bits read", "layers", "speed", "classes"}};
+  if (!result.speed_of.empty()) rows[0][7] += " of " + result.speed_of;
   if (!result.energy.empty()) rows[0].push_back("J/token");
   for (const Variant& variant : result.variants) rows.push_back(Row(variant, result));
   fmt::print("{}", inspect::AlignTable(rows, "  "));
