@@ -39,8 +39,8 @@ TEST(TextFormat, TablesBreakTheirWidestTextsToFit) {
       AlignTable({{"name", "what it is", "how many"}, {"a.long.name", "some words of it", "1"}}, "",
                  35),
       "name         what it is        how\n"
-      "                              many\n"
-      "a.long.name  some words of it    1\n");
+      "                               many\n"
+      "a.long.name  some words of it     1\n");
   EXPECT_EQ(AlignTable({{"name"}, {"model.layers.0.mlp.up_proj"}}, "", 16),
             "name\nmodel.layers.0.\nmlp.up_proj\n");
   // Numbers stay whole, whatever is left for them.
