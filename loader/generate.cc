@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "loader/speculate/speculative_decoder.h"
+#include "loader/text_delivery.h"
 
 namespace ingot::loader {
 namespace {
@@ -13,22 +14,6 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Knows the token before the text, so that the first piece keeps the space it begins with.
-model::StreamDecoder DecoderAfter(const model::Tokenizer& tokenizer, model::TokenId last) {
-  model::StreamDecoder decoder(tokenizer, true);
-  if (!tokenizer.IsSpecial(last)) decoder.Push(last);
-  return decoder;
-}
-
-// Every token that ends the text.
-std::vector<model::TokenId> EndsOf(const model::Tokenizer& tokenizer,
-                                   const GenerateOptions& options) {
-  std::vector<model::TokenId> ends = options.ends;
-  if (options.stop_at_eos)
-    ends.insert(ends.end(), tokenizer.eos_ids().begin(), tokenizer.eos_ids().end());
-  return ends;
 }
 
 }  // namespace
@@ -67,31 +52,16 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   if (precision.watches_layers()) choosing.emplace(session.runner(), precision);
   const std::uint64_t recomputed_before = session.runner().recomputed();
   const CpuOps::WeightReads before = session.runner().ops().weight_reads();
-  model::StreamDecoder decoder = DecoderAfter(*tokenizer, ids.back());
+  TextDelivery delivery(*tokenizer, ids.back(), options, piece, result);
   INGOT_ASSIGN(auto decoding,
                SpeculativeDecoder::Make(session.runner(), session.sequence(), options.speculation,
                                         ids, result.prefill_seconds, &precision));
-  const std::vector<model::TokenId> ends = EndsOf(*tokenizer, options);
-  decoding.EndAt(ends);
-  // Whether the text goes on after the token.
-  const auto deliver = [&](model::TokenId id) {
-    if (std::ranges::find(ends, id) != ends.end()) {
-      result.stop = StopReason::kEndOfText;
-      return false;
-    }
-    result.tokens.push_back(id);
-    const std::string text = decoder.Push(id);
-    if (!text.empty() && !piece(text)) {
-      result.stop = StopReason::kCallback;
-      return false;
-    }
-    return result.tokens.size() < options.max_tokens;
-  };
+  decoding.EndAt(delivery.ends());
   start = Clock::now();
   bool goes_on = false;
   if (options.max_tokens > 0) {
     INGOT_ASSIGN(const model::TokenId first, decoding.First(logits));
-    goes_on = deliver(first);
+    goes_on = delivery.Take(first);
   }
   while (goes_on) {
     if (session.position() == session.context()) {
@@ -99,7 +69,7 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
       break;
     }
     INGOT_TRY(decoding.Next(options.max_tokens - result.tokens.size(), [&](model::TokenId id) {
-      goes_on = deliver(id);
+      goes_on = delivery.Take(id);
       return goes_on;
     }));
   }
@@ -115,19 +85,24 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   const std::uint64_t drawn = result.speculation.tokens;
   result.decode_tokens = drawn - std::min<std::uint64_t>(drawn, 1);
   result.decode_seconds = SecondsSince(start);
-  if (const std::string rest = decoder.Finish(); !rest.empty()) piece(rest);
+  delivery.Finish();
   result.beyond_trained_length = session.beyond_trained_length();
   return result;
+}
+
+Result<std::vector<model::TokenId>> PromptIds(const Model& model, std::string_view prompt) {
+  INGOT_ASSIGN(const model::Tokenizer* tokenizer, model.tokenizer());
+  INGOT_ASSIGN(std::vector<model::TokenId> ids, tokenizer->Encode(prompt, true));
+  if (ids.empty() && tokenizer->bos_id() >= 0) ids.push_back(tokenizer->bos_id());
+  if (ids.empty())
+    return InvalidArgument("the prompt is empty and the model has no BOS token to start from");
+  return ids;
 }
 
 Result<GenerateResult> Generate(Session& session, std::string_view prompt,
                                 const GenerateOptions& options,
                                 const std::function<bool(std::string_view)>& piece) {
-  INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
-  INGOT_ASSIGN(std::vector<model::TokenId> ids, tokenizer->Encode(prompt, true));
-  if (ids.empty() && tokenizer->bos_id() >= 0) ids.push_back(tokenizer->bos_id());
-  if (ids.empty())
-    return InvalidArgument("the prompt is empty and the model has no BOS token to start from");
+  INGOT_ASSIGN(const std::vector<model::TokenId> ids, PromptIds(session.model(), prompt));
   return GenerateFromIds(session, ids, options, piece);
 }
 

@@ -136,6 +136,10 @@ CudaRunner::CudaRunner(std::shared_ptr<const loader::Model> model, const CudaOpt
 
 CudaRunner::~CudaRunner() { WaitStream(stream_.get()); }
 
+std::uint64_t CudaRunner::context() const {
+  return std::min(options_.context, model_->bound().position_limit());
+}
+
 std::uint32_t CudaRunner::Open() {
   const auto free = std::find(open_.begin(), open_.end(), nullptr);
   const auto number = static_cast<std::uint32_t>(free - open_.begin());
@@ -179,11 +183,9 @@ Status CudaRunner::Check(const model::Batch& batch, std::span<const std::uint32_
     if (row.position < 0 || static_cast<std::uint64_t>(row.position) != wanted_position)
       return InvalidArgument(at + "position " + std::to_string(row.position) + ", " +
                              std::to_string(wanted_position) + " follows");
-    if (wanted_position >= std::min(options_.context, model_->bound().position_limit()))
-      return LimitExceeded(
-          at + "a context of " +
-          std::to_string(std::min(options_.context, model_->bound().position_limit())) +
-          " positions is full");
+    if (wanted_position >= context())
+      return LimitExceeded(at + "a context of " + std::to_string(context()) +
+                           " positions is full");
     if (model_->architecture().masked && open_[row.sequence]->length > 0)
       return InvalidArgument(at + "an encoder runs a sequence as a whole");
   }

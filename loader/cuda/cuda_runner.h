@@ -50,6 +50,11 @@ class CudaRunner {
   CudaRunner& operator=(const CudaRunner&) = delete;
   ~CudaRunner();
 
+  const loader::Model& model() const { return *model_; }
+  const CudaOptions& options() const { return options_; }
+  // Positions that a sequence may have.
+  std::uint64_t context() const;
+
   // An empty sequence: what a batch's rows call it.
   std::uint32_t Open();
   // Its pages serve others.

@@ -18,6 +18,7 @@
 
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
+#include "loader/cuda/cuda_text.h"
 #include "loader/energy_meter.h"
 #include "loader/ingot.h"
 #include "loader/memory_use.h"
@@ -27,6 +28,7 @@
 #include "tools/cli/bench_speculation.h"
 #include "tools/cli/chat.h"
 #include "tools/cli/common.h"
+#include "tools/cli/device_option.h"
 #include "tools/cli/model_text.h"
 #include "tools/cli/number_checks.h"
 #include "tools/cli/policy_options.h"
@@ -59,6 +61,7 @@ struct RunCommand {
   SamplingOptions sampling;
   bool greedy = false, exact = false, ignore_eos = false, quiet = false, stats = false;
   loader::SessionOptions::Cache cache = loader::SessionOptions::Cache::kAuto;
+  std::string device = "cpu";
   int levels = -1;
   std::uint64_t max_decoded = 0;
   std::uint64_t context = 0;
@@ -234,6 +237,36 @@ void PrintPrecision(const loader::GenerateResult& result) {
              classes.empty() ? "" : "; ", classes);
 }
 
+// What a GPU does not do yet is the processor's: said where a GPU was asked for, by name.
+Status CheckDevice(const RunCommand& command, const loader::Model& model) {
+  if (command.device == "cpu" || command.device == "auto") return OkStatus();
+  if (model.architecture().masked)
+    return Unsupported("an encoder on a GPU: leave --device out");
+  if (command.chat && !command.prompt.has_value())
+    return Unsupported("a conversation on a GPU: leave --device out, or give --prompt TEXT");
+  if (command.cache != loader::SessionOptions::Cache::kAuto)
+    return Unsupported("--kv on a GPU, which keeps f16, or f32 with --exact: leave --kv out");
+  return OkStatus();
+}
+
+// On the GPU that was asked for, with `ids` of the prompt; null for the processor.
+Result<std::unique_ptr<cuda::CudaRunner>> RunnerOf(
+    const RunCommand& command, const std::shared_ptr<const loader::Model>& model,
+    std::string_view prompt, std::vector<model::TokenId>& ids,
+    const loader::GenerateOptions& generate) {
+  if (command.device == "cpu") return std::unique_ptr<cuda::CudaRunner>();
+  if (ids.empty()) {
+    INGOT_ASSIGN(ids, loader::PromptIds(*model, prompt));
+  }
+  cuda::CudaOptions options;
+  options.exact = command.exact;
+  options.context = command.context > 0 ? command.context : ids.size() + generate.max_tokens;
+  std::string why;
+  INGOT_ASSIGN(auto runner, GpuRunner(command.device, model, options, why));
+  if (!why.empty() && !command.quiet) fmt::print(stderr, "on the processor: {}\n", why);
+  return runner;
+}
+
 // "memory: weights 75.1 MB, cache 3.2 MB, ...", and joules where a counter says how many.
 void PrintStats(loader::Session& session, const loader::GenerateResult& result,
                 loader::EnergyMeter* energy) {
@@ -288,6 +321,7 @@ Status RunModel(const RunCommand& command) {
   const auto energy = command.stats ? loader::MakePackageMeter() : nullptr;
   if (model->architecture().masked && command.chat)
     return InvalidArgument("an encoder fills masks, it does not talk: leave --chat out");
+  INGOT_TRY(CheckDevice(command, *model));
   if (model->architecture().masked) return RunEncoder(command, session, prompt, load_seconds);
   loader::GenerateOptions generate = command.generate;
   std::string said;
@@ -318,9 +352,11 @@ Status RunModel(const RunCommand& command) {
     return command.json || WriteText(piece);
   });
   const auto piece = [&](std::string_view one) { return until.Add(one); };
+  INGOT_ASSIGN(const auto gpu, RunnerOf(command, model, prompt, ids, generate));
   INGOT_ASSIGN(const loader::GenerateResult result,
-               ids.empty() ? loader::Generate(session, prompt, generate, piece)
-                           : loader::GenerateFromIds(session, ids, generate, piece));
+               gpu != nullptr ? cuda::GenerateFromIds(*gpu, ids, generate, piece)
+               : ids.empty()  ? loader::Generate(session, prompt, generate, piece)
+                              : loader::GenerateFromIds(session, ids, generate, piece));
   if (!until.Finish() || until.failed()) return IoError("cannot write to standard output");
   if (result.stop == loader::StopReason::kContextFull) Warn("the context is full");
   if (result.beyond_trained_length) Warn("the text is longer than the model was trained for");
@@ -342,7 +378,7 @@ Status RunModel(const RunCommand& command) {
     PrintSpeculation(result);
     if (generate.exits) fmt::print(stderr, "{}\n", ExitsLine(result.exits));
     if (precision) PrintPrecision(result);
-    PrintStats(session, result, energy.get());
+    if (gpu == nullptr) PrintStats(session, result, energy.get());
   }
   return OkStatus();
 }
@@ -431,6 +467,7 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("N")
       ->transform(WholeNumber())
       ->capture_default_str();
+  AddDeviceOption(c, o->device);
   c->add_option("--kv", o->cache,
                 "keys and values as f32, f16, int8 or int4; by default f16, with --exact f32")
       ->type_name("FORMAT")

@@ -1,0 +1,133 @@
+#include "loader/cuda/cuda_text.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "loader/text_delivery.h"
+
+namespace ingot::cuda {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsFrom(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// A sequence of a runner, for as long as somebody needs it.
+class OpenSequence {
+ public:
+  explicit OpenSequence(CudaRunner& runner) : runner_(runner), number_(runner.Open()) {}
+  OpenSequence(const OpenSequence&) = delete;
+  OpenSequence& operator=(const OpenSequence&) = delete;
+  ~OpenSequence() { runner_.Close(number_); }
+
+  std::uint64_t length() const { return runner_.length(number_); }
+  // Appends tokens in steps that the runner takes; logits of all from `first` of them on.
+  Result<std::vector<float>> Append(std::span<const model::TokenId> ids, std::size_t first) {
+    std::vector<float> logits;
+    const std::size_t most = runner_.model().architecture().masked
+                                 ? ids.size()
+                                 : static_cast<std::size_t>(runner_.options().rows);
+    for (std::size_t begin = 0; begin < ids.size(); begin += most) {
+      const std::size_t count = std::min(most, ids.size() - begin);
+      const std::uint64_t start = length();
+      std::vector<model::Row> rows(count);
+      std::vector<std::uint32_t> wanted;
+      for (std::size_t i = 0; i < count; ++i) {
+        rows[i] = {number_, static_cast<std::int32_t>(start + i)};
+        if (begin + i >= first) wanted.push_back(static_cast<std::uint32_t>(i));
+      }
+      INGOT_ASSIGN(std::vector<float> some,
+                   runner_.Step({ids.subspan(begin, count), rows}, wanted));
+      if (logits.empty())
+        logits = std::move(some);
+      else
+        logits.insert(logits.end(), some.begin(), some.end());
+    }
+    return logits;
+  }
+
+ private:
+  CudaRunner& runner_;
+  std::uint32_t number_;
+};
+
+Status CheckRequest(const model::Architecture& architecture,
+                    const loader::GenerateOptions& options) {
+  using Mode = loader::SpeculationOptions::Mode;
+  if (architecture.masked)
+    return Unsupported("an encoder predicts masked tokens, it does not continue a text");
+  if (options.exits) return Unsupported("exits on a GPU: leave them out, or use --device cpu");
+  if (options.precision.mode != loader::PrecisionOptions().mode)
+    return Unsupported("fewer planes on a GPU: leave --precision out, or use --device cpu");
+  if (options.speculation.mode != Mode::kOff && options.speculation.mode != Mode::kAuto)
+    return Unsupported("drafts on a GPU: leave --speculate out, or use --device cpu");
+  return OkStatus();
+}
+
+class DeviceLogits : public loader::LogitSource {
+ public:
+  explicit DeviceLogits(CudaRunner& runner) : runner_(runner) {}
+  std::size_t vocab_size() const override { return runner_.model().architecture().vocab_size; }
+  Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
+                                        std::size_t first) override {
+    OpenSequence sequence(runner_);
+    INGOT_ASSIGN(logits_, sequence.Append(window.first(window.size() - 1), first));
+    return std::span<const float>(logits_);
+  }
+
+ private:
+  CudaRunner& runner_;
+  std::vector<float> logits_;
+};
+
+}  // namespace
+
+Result<loader::GenerateResult> GenerateFromIds(CudaRunner& runner,
+                                               std::span<const model::TokenId> ids,
+                                               const loader::GenerateOptions& options,
+                                               const std::function<bool(std::string_view)>& piece) {
+  const model::Architecture& architecture = runner.model().architecture();
+  INGOT_TRY(CheckRequest(architecture, options));
+  INGOT_ASSIGN(const model::Tokenizer* tokenizer, runner.model().tokenizer());
+  INGOT_ASSIGN(loader::Sampler sampler, loader::Sampler::Make(options.sampler));
+  loader::GenerateResult result;
+  result.prompt_tokens = ids.size();
+  OpenSequence sequence(runner);
+  auto start = Clock::now();
+  INGOT_ASSIGN(std::vector<float> logits, sequence.Append(ids, ids.size() - 1).At("prompt"));
+  result.prefill_seconds = SecondsFrom(start);
+  loader::TextDelivery delivery(*tokenizer, ids.back(), options, piece, result);
+  std::vector<model::TokenId> seen(ids.begin(), ids.end());
+  start = Clock::now();
+  std::uint64_t drawn = 0;
+  bool goes_on = options.max_tokens > 0;
+  while (goes_on) {
+    INGOT_ASSIGN(const model::TokenId id, sampler.Sample(logits, seen));
+    ++drawn;
+    seen.push_back(id);
+    goes_on = delivery.Take(id);
+    if (!goes_on) break;
+    if (sequence.length() >= runner.context()) {
+      result.stop = loader::StopReason::kContextFull;
+      break;
+    }
+    INGOT_ASSIGN(logits, sequence.Append({&id, 1}, 0));
+    ++result.decode_steps;
+  }
+  delivery.Finish();
+  result.decode_tokens = drawn - std::min<std::uint64_t>(drawn, 1);
+  result.decode_seconds = SecondsFrom(start);
+  result.beyond_trained_length = sequence.length() > architecture.max_positions;
+  return result;
+}
+
+std::unique_ptr<loader::LogitSource> LogitsOf(CudaRunner& runner) {
+  return std::make_unique<DeviceLogits>(runner);
+}
+
+}  // namespace ingot::cuda

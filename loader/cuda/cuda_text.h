@@ -1,0 +1,30 @@
+// Text and logits from a model on a GPU: the loops of loader/generate.h and of evaluation over a
+// CudaRunner. Logits come to the host, where tokens are drawn as they are on the processor: the
+// same seed and logits give the same text.
+//
+// Thread rule: belongs to one thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "loader/cuda/cuda_runner.h"
+#include "loader/eval/evaluate.h"
+#include "loader/generate.h"
+
+namespace ingot::cuda {
+
+// Continues `ids` as loader::GenerateFromIds does, one token a step. Unsupported, by name, for what
+// only the processor does: exits, drafts that were asked for (kAuto drafts nothing here), encoders.
+// Errors of CudaRunner::Step.
+Result<loader::GenerateResult> GenerateFromIds(
+    CudaRunner& runner, std::span<const model::TokenId> ids, const loader::GenerateOptions& options,
+    const std::function<bool(std::string_view piece)>& piece);
+
+// Each window of tokens from an empty context, for evaluation. The runner must outlive it.
+std::unique_ptr<loader::LogitSource> LogitsOf(CudaRunner& runner);
+
+}  // namespace ingot::cuda

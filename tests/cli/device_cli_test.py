@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""`ingot run --device`: what is said without a GPU, what a GPU is not asked, and its text where one is."""
+import json
+import pathlib
+import unittest
+
+from cli_case import Case, NOT_FOUND, USAGE
+
+HAS_GPU = pathlib.Path("/dev/nvidia0").exists()
+
+
+class Device(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.target = cls.work / "model.ingot"
+        cls().pack("model.ingot", "--codec", "int4_rtn", "--group", "16", "--fast")
+        cls.options = ("-p", "the quick", "-n", 8, "--greedy", "--ignore-eos", "--exact")
+
+    def written(self, *args):
+        return json.loads(self.run_ok("run", self.target, *self.options, "--json", *args).stdout)
+
+    def test_names_of_devices(self):
+        for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "CUDA", ""):
+            self.fails(USAGE, "cpu, auto, cuda or cuda:N", "run", self.target, "-p", "x", f"--device={name}")
+        self.assertEqual(self.written("--device", "cpu")["tokens"], 8)
+
+    @unittest.skipIf(HAS_GPU, "there is a GPU")
+    def test_without_a_gpu(self):
+        for name in ("cuda", "cuda:1"):
+            self.fails(NOT_FOUND, "no GPU answers: ", "run", self.target, "-p", "x", "--device", name)
+        run = self.run_ok("run", self.target, *self.options, "--json", "--device", "auto")
+        self.assertRegex(run.stderr.decode(), r"\Aon the processor: no GPU answers: [^\n]+\n\Z")
+        self.assertEqual(json.loads(run.stdout)["text"], self.written()["text"])
+
+    @unittest.skipUnless(HAS_GPU, "no GPU")
+    def test_a_gpu_writes_the_same_text(self):
+        for name in ("cuda", "auto"):
+            got = self.written("--device", name)
+            self.assertEqual((got["text"], got["stop"]), (self.written()["text"], "max_tokens"))
+
+    def test_what_stays_with_the_processor_is_named(self):
+        self.fails(USAGE, "--kv on a GPU", "run", self.target, "-p", "x", "--device", "cuda", "--kv", "int8")
+        self.fails(USAGE, "a conversation on a GPU", "run", self.target, "--chat", "--device", "cuda")
+
+
+if __name__ == "__main__":
+    unittest.main()
