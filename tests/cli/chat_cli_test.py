@@ -9,6 +9,8 @@ import pty
 import select
 import signal
 import subprocess
+import termios
+import time
 import unittest
 
 import tiny_model
@@ -118,6 +120,9 @@ class Chat(Case):
             self.skipTest("built without libedit")
         os.write(master, "Hällo\n".encode())
         wait_for(lambda shown: "says: said Hällo".encode() in shown and shown.endswith(b"> "))
+        # The prompt is shown before keys are taken one by one.
+        while termios.tcgetattr(master)[3] & termios.ICANON:
+            time.sleep(0.01)
         # Up, then the last three characters are others: one is of two bytes.
         os.write(master, b"\x1b[A" + b"\x7f" * 4 + b"i\n")
         wait_for(lambda shown: b"says: said Hi" in shown and shown.endswith(b"> "))

@@ -148,7 +148,7 @@ class Outputs(Case):
         for name in ("-", "/dev/stdout", "/dev/fd/1"):
             run = self.run_ok("pack", self.model, "-o", name)
             self.assertEqual(run.stdout, self.packed.read_bytes(), name)
-            self.assertRegex(run.stderr, rb"root +blake3:")
+            self.assertRegex(run.stderr, rb"root\s+blake3:")
         self.assertFalse(pathlib.Path("-").exists())
         run = shell('"$0" pack "$1" -o /dev/stdout -q > "$2"; "$0" verify "$2"', self.model, self.work / "redirected.ingot")
         self.assertEqual(run.returncode, OK, run.stderr.decode())
@@ -208,7 +208,7 @@ class Numbers(Case):
             self.assertTrue({"run": {"--top-k", "--seed", "--context", "--tokens", "--threads"}, "eval": {"--tokens", "--stride", "--masked"},
                              "pack": {"--group", "--bits", "--bpw"}, "calibrate": {"--tokens"}, "tune": {"--epochs"}}[command[0]] <= options, options)
             for option in sorted(options):
-                real = option in ("--bpw", "--max-kl", "--rate", "--repeat-penalty", "--temperature", "--top-p", "--min-p")
+                real = option in ("--bpw", "--max-kl", "--precision-kl", "--rate", "--repeat-penalty", "--temperature", "--top-p", "--min-p")
                 for value in ("-1", "1" + "0" * (400 if real else 30), "nan", "x"):
                     self.fails(USAGE, f"{option}: ", *command, *rest, f"{option}={value}")
         self.fails(USAGE, "--tokens: '-1' is not a whole number", "run", packed, "-p", "a", "-n", "-1")

@@ -89,11 +89,12 @@ Status CheckCanTune() { return CalibrateProgram().status(); }
 bool HasGradients() { return CalibrateProgram().ok(); }
 
 Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
-                    const std::string& output, std::uint64_t tokens, bool quiet) {
+                    const std::string& output, std::uint64_t tokens, bool force, bool quiet) {
   std::vector<std::string> words = {model, "-o", output};
   if (tokens > 0) words.insert(words.end(), {"--tokens", std::to_string(tokens)});
   words.emplace_back("--text");
   words.insert(words.end(), texts.begin(), texts.end());
+  if (force) words.emplace_back("--force");
   if (quiet) words.emplace_back("-q");
   return RunProgram(std::move(words), "nothing was packed");
 }

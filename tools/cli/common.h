@@ -120,9 +120,9 @@ int RunCalibrateBeside(const std::vector<std::string>& words);
 // Whether that program is there.
 bool HasGradients();
 // The statistics of `model` over `texts` (files, or "self") into `output`, by that program; tokens
-// 0: as many as it takes by itself.
+// 0: as many as it takes by itself. force: what is there is replaced.
 Status CalibrateFor(const std::string& model, const std::vector<std::string>& texts,
-                    const std::string& output, std::uint64_t tokens, bool quiet);
+                    const std::string& output, std::uint64_t tokens, bool force, bool quiet);
 // Tunes an artifact made from `model` into `output`, by that program.
 struct TuneRequest {
   std::string artifact, model, output;

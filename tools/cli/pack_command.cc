@@ -109,7 +109,7 @@ Status ResolveStatistics(PackCommand& command) {
   if (HasGradients()) {
     job.calibrate = [&command](const std::string& statistics) {
       return CalibrateFor(command.job.model, command.calib, statistics, command.job.learn.tokens,
-                          command.quiet);
+                          command.job.force, command.quiet);
     };
     return OkStatus();
   }
