@@ -404,32 +404,6 @@ bool TakesHeads(PageForm form, int kv_heads, int head_dim) {
 
 }  // namespace
 
-std::size_t PageValuesAt(PageForm form, int head_dim) {
-  const auto dim = static_cast<std::size_t>(head_dim);
-  switch (form) {
-    case PageForm::kInt8:
-      return loader::PackedPage<8>::ValuesAt(dim);
-    case PageForm::kInt4:
-      return loader::PackedPage<4>::ValuesAt(dim);
-    default:
-      return (form == PageForm::kF32 ? 4 : 2) * dim * kPageTokens;
-  }
-}
-
-std::size_t PageHeadBytes(PageForm form, int head_dim) {
-  const auto dim = static_cast<std::size_t>(head_dim);
-  switch (form) {
-    case PageForm::kInt8:
-      return loader::PackedPage<8>::Bytes(dim);
-    case PageForm::kInt4:
-      return loader::PackedPage<4>::Bytes(dim);
-    default:
-      return PageValuesAt(form, head_dim) +
-             static_cast<std::size_t>(form == PageForm::kF32 ? 4 : 2) * kPageTokens *
-                 static_cast<std::size_t>(ValueStride(head_dim));
-  }
-}
-
 extern "C" int launch_write_keys(const WriteKeysArgs* args, void* stream) {
   if (args->rows < 0 || !TakesHeads(args->form, args->kv_heads, args->head_dim))
     return kBadArguments;

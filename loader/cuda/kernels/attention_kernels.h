@@ -9,6 +9,8 @@
 #include <cstdint>
 
 #include "loader/cuda/kernels/launch_types.h"
+#include "loader/cuda/kernels/page_sizes.h"
+#include "loader/kernels/packed_page.h"
 
 namespace ingot::cuda {
 
@@ -16,9 +18,32 @@ enum class PageForm : int { kF32, kF16, kInt8, kInt4 };
 
 inline constexpr int kMostHeadDim = 256;
 
-// Bytes of one head's part, and where its values begin.
-std::size_t PageHeadBytes(PageForm form, int head_dim);
-std::size_t PageValuesAt(PageForm form, int head_dim);
+// Where the values of one head's part begin, and its bytes.
+inline std::size_t PageValuesAt(PageForm form, int head_dim) {
+  const auto dim = static_cast<std::size_t>(head_dim);
+  switch (form) {
+    case PageForm::kInt8:
+      return loader::PackedPage<8>::ValuesAt(dim);
+    case PageForm::kInt4:
+      return loader::PackedPage<4>::ValuesAt(dim);
+    default:
+      return (form == PageForm::kF32 ? 4 : 2) * dim * kPageTokens;
+  }
+}
+
+inline std::size_t PageHeadBytes(PageForm form, int head_dim) {
+  const auto dim = static_cast<std::size_t>(head_dim);
+  switch (form) {
+    case PageForm::kInt8:
+      return loader::PackedPage<8>::Bytes(dim);
+    case PageForm::kInt4:
+      return loader::PackedPage<4>::Bytes(dim);
+    default:
+      return PageValuesAt(form, head_dim) +
+             static_cast<std::size_t>(form == PageForm::kF32 ? 4 : 2) * kPageTokens *
+                 static_cast<std::size_t>(ValueStride(head_dim));
+  }
+}
 
 // Stores rows' keys and values: row i into slot slots[i] of the page at pages[i].
 struct WriteKeysArgs {

@@ -8,17 +8,14 @@
 #pragma once
 
 #include "loader/cuda/grid.h"
+#include "loader/cuda/kernels/page_sizes.h"
 #include "loader/kernels/packed_page.h"
 
 namespace ingot::cuda {
 
-inline constexpr int kPageTokens = static_cast<int>(loader::kPackedTokens);
-
 struct Two {
   float first, second;
 };
-
-INGOT_BOTH int ValueStride(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
 // Where a lane's two numbers of every 64 of a value are.
 template <bool kSpread>
