@@ -33,9 +33,9 @@ class WaitingPassage {
       const std::vector<std::uint32_t> active = ActiveAt(layer);
       if (active.empty()) break;
       Begin(active);
-      all_ = ops_.PutRows(std::move(all_),
-                          model::RunLayer(ops_, architecture_, layer, ops_.Select(all_, active)),
-                          active);
+      const Tensor ran_rows =
+          model::RunLayer(ops_, architecture_, layer, ops_.Select(all_, active));
+      all_ = ops_.PutRows(std::move(all_), ran_rows, active);
       for (const std::uint32_t e : active) {
         ++entries_[e].row.next;
         ran += entries_[e].batch_row == kWaits ? 1 : 0;
