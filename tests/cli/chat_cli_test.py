@@ -120,12 +120,15 @@ class Chat(Case):
             self.skipTest("built without libedit")
         os.write(master, "Hällo\n".encode())
         wait_for(lambda shown: "says: said Hällo".encode() in shown and shown.endswith(b"> "))
-        # The prompt is shown before keys are taken one by one.
-        while termios.tcgetattr(master)[3] & termios.ICANON:
-            time.sleep(0.01)
+        def by_keys():  # the prompt is shown before keys are taken one by one
+            while termios.tcgetattr(master)[3] & termios.ICANON:
+                time.sleep(0.01)
+
+        by_keys()
         # Up, then the last three characters are others: one is of two bytes.
         os.write(master, b"\x1b[A" + b"\x7f" * 4 + b"i\n")
         wait_for(lambda shown: b"says: said Hi" in shown and shown.endswith(b"> "))
+        by_keys()
         os.write(master, b"\x04")
         self.assertEqual(process.wait(timeout=60), 0)
 
