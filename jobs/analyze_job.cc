@@ -90,7 +90,7 @@ class Analysis {
   Status PrepareExits(AnalyzeJobResult& result) {
     loader::ExitOptions exits;
     if (options_.exits) {
-      exits = *options_.exits;
+      INGOT_ASSIGN(exits, options_.exits(*model_));
     } else {
       auto tuned = loader::TunedExits(*model_);
       if (!tuned.ok()) {

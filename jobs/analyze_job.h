@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,8 +27,10 @@ struct AnalyzeJobOptions {
   std::uint64_t max_decoded_bytes = 0;
   const artifact::VerifyingKey* key = nullptr;
   std::array<double, model::kTokenClasses - 1> thresholds = {0.25, 0.5, 0.75};
-  std::optional<double> max_kl;              // as PrecisionOptions
-  std::optional<loader::ExitOptions> exits;  // absent: what the artifact was tuned to, if it was
+  std::optional<double> max_kl;  // as PrecisionOptions
+  // Of the artifact when it is open: which routers it has decides what was asked. Null: what it was
+  // tuned to, if it was.
+  std::function<Result<loader::ExitOptions>(const loader::Model& model)> exits;
 };
 
 // A token and what its step says of the next one. What the artifact lacks is absent.

@@ -10,6 +10,7 @@
 
 #include "artifact/reader.h"
 #include "base/parallel.h"
+#include "jobs/correlation.h"
 #include "jobs/held_out_text.h"
 #include "jobs/logit_divergence.h"
 #include "jobs/ridge.h"
@@ -30,7 +31,6 @@ using model::PlanesOfClass;
 using model::TokenId;
 
 constexpr std::size_t kLogitRows = 64;  // whose logits are there at once
-constexpr double kLeastKl = 1e-6;       // log of nothing
 constexpr double kPriorTokens = 4;      // the mean's weight in what is said of a token id
 constexpr double kFeatureRidge = 1e-4;
 constexpr double kProbeRidges[] = {1e-3, 1e-2, 1e-1, 1};
@@ -76,8 +76,8 @@ class Collector {
         out.contexts.push_back(
             loader::ContextOf({a.row(i - begin), a.cols()}, window[i + 1], i + 1));
       for (std::size_t i = std::max<std::size_t>(begin, 1); i < end; ++i)
-        out.targets.push_back(static_cast<float>(std::log(
-            std::max(Divergence(a.row(i - begin), b.row(i - begin), a.cols()), kLeastKl))));
+        out.targets.push_back(
+            static_cast<float>(LogDivergence(a.row(i - begin), b.row(i - begin), a.cols())));
     }
     for (std::size_t i = 1; i < window.size(); ++i) {
       const std::size_t at = out.states.size();
@@ -109,7 +109,7 @@ class Collector {
       const std::size_t end = std::min(begin + kLogitRows, window.size());
       const Tensor a = session.Logits(full, begin, end), b = session.Logits(*changed, begin, end);
       for (std::size_t i = 0; i < a.rows(); ++i)
-        sum += std::log(std::max(Divergence(a.row(i), b.row(i), a.cols()), kLeastKl));
+        sum += LogDivergence(a.row(i), b.row(i), a.cols());
     }
     return sum / static_cast<double>(window.size());
   }
@@ -131,21 +131,7 @@ class Collector {
   std::vector<float> states_;  // of the window at hand
 };
 
-double Correlation(std::span<const double> a, std::span<const float> b) {
-  const auto n = static_cast<double>(a.size());
-  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n;
-  const double mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
-  double ab = 0, aa = 0, bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += (a[i] - mean_a) * (b[i] - mean_b);
-    aa += (a[i] - mean_a) * (a[i] - mean_a);
-    bb += (b[i] - mean_b) * (b[i] - mean_b);
-  }
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
-}
-
-// What is said of each token id: the mean of its tokens, drawn to the mean of all. With `without`
-// the sum and number are those of all but one token, so that no token is told by itself.
+// What is said of each token id: the mean of its tokens, drawn to the mean of all.
 class TokenMeans {
  public:
   TokenMeans(const Examples& examples, std::size_t vocabulary)
@@ -157,6 +143,7 @@ class TokenMeans {
     }
   }
   double Of(std::size_t id) const { return Drawn(sums_[id], counts_[id]); }
+  // Of all tokens of its id but this one, so that no token is told by itself.
   double Without(const Examples& examples, std::size_t i) const {
     const std::size_t id = Id(examples, i);
     return Drawn(sums_[id] - examples.targets[i], counts_[id] - 1);
@@ -187,6 +174,10 @@ std::vector<float> QuantilesOf(std::vector<double> values) {
   for (std::size_t i = 0; i < kQuantiles; ++i)
     quantiles.push_back(static_cast<float>(values[i * (values.size() - 1) / (kQuantiles - 1)]));
   return quantiles;
+}
+
+double CorrelationWith(const Examples& held, const std::vector<double>& said) {
+  return Correlation(std::span<const double>(said), std::span<const float>(held.targets));
 }
 
 // A row of features: what precedes, and with `probe` the state.
@@ -224,18 +215,19 @@ loader::ImportanceValues Learn(const Examples& learned, const Examples& held,
     of_held.push_back(means.Of(TokenMeans::Id(held, i)));
   loader::ImportanceValues values;
   values.token = means.All();
-  result.id_correlation = Correlation(of_held, held.targets);
+  result.id_correlation = CorrelationWith(held, of_held);
   const std::vector<float> before = RowsOf(learned, of_learned, false);
-  const auto weights = FitRidge(before, learned.targets, kFeatures, kFeatureRidge);
+  const auto weights = Ridge(before, learned.targets, kFeatures).Fit(kFeatureRidge);
   values.weights = Floats(weights);
   values.quantiles = QuantilesOf(Say(before, weights));
-  result.before_correlation = Correlation(Say(RowsOf(held, of_held, false), weights), held.targets);
+  result.before_correlation = CorrelationWith(held, Say(RowsOf(held, of_held, false), weights));
   const std::vector<float> probed = RowsOf(learned, of_learned, true),
                            judged = RowsOf(held, of_held, true);
+  const Ridge fit(probed, learned.targets, probed.size() / learned.size());
   result.probe_correlation = -2;
   for (const double ridge : kProbeRidges) {
-    const auto probe = FitRidge(probed, learned.targets, probed.size() / learned.size(), ridge);
-    const double correlation = Correlation(Say(judged, probe), held.targets);
+    const auto probe = fit.Fit(ridge);
+    const double correlation = CorrelationWith(held, Say(judged, probe));
     if (correlation <= result.probe_correlation) continue;
     result.probe_correlation = correlation;
     values.probe = Floats(probe);

@@ -12,6 +12,7 @@
 #include "artifact/reader.h"
 #include "base/parallel.h"
 #include "calibration/text_source.h"
+#include "jobs/correlation.h"
 #include "jobs/held_out_text.h"
 #include "jobs/logit_divergence.h"
 #include "loader/exit_translator.h"
@@ -29,7 +30,6 @@ using model::TokenId;
 
 // Rows whose logits are there at once.
 constexpr std::size_t kLogitRows = 64;
-constexpr double kLeastKl = 1e-6;  // log of nothing
 constexpr std::size_t kFifths = 5;
 
 struct Exit {
@@ -162,8 +162,7 @@ class Collector {
       const Tensor a = session_.Logits(last, begin, end), b = session_.Logits(here, begin, end);
       ParallelFor(end - begin, 1, [&](std::size_t from, std::size_t to) {
         for (std::size_t r = from; r < to; ++r)
-          logs[begin + r] = static_cast<float>(
-              std::log(std::max(Divergence(a.row(r), b.row(r), a.cols()), kLeastKl)));
+          logs[begin + r] = static_cast<float>(LogDivergence(a.row(r), b.row(r), a.cols()));
       });
     }
     double sum = 0;
@@ -178,19 +177,6 @@ class Collector {
   std::vector<std::vector<float>> states_;  // of the window at hand
 };
 
-double Correlation(std::span<const float> a, std::span<const float> b) {
-  const auto n = static_cast<double>(a.size());
-  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n;
-  const double mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
-  double ab = 0, aa = 0, bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += (a[i] - mean_a) * (b[i] - mean_b);
-    aa += (a[i] - mean_a) * (a[i] - mean_a);
-    bb += (b[i] - mean_b) * (b[i] - mean_b);
-  }
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
-}
-
 RouterReport ReportOf(const Exit& exit, const calibration::TrainedRouter& router, bool classify) {
   const std::size_t held = router.held_out.size();
   const auto measured = std::span(exit.targets).last(held);
@@ -202,7 +188,7 @@ RouterReport ReportOf(const Exit& exit, const calibration::TrainedRouter& router
   report.identity_kl = exit.identity_kl / static_cast<double>(held);
   report.translated_kl = exit.translated_kl / static_cast<double>(held);
   report.constant_loss = router.constant_loss;
-  report.correlation = Correlation(router.held_out, measured);
+  report.correlation = Correlation(std::span<const float>(router.held_out), measured);
   std::vector<std::size_t> order(held);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::sort(order, {}, [&](std::size_t i) { return router.held_out[i]; });

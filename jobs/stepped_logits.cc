@@ -1,7 +1,6 @@
 #include "jobs/stepped_logits.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <utility>
 
@@ -98,9 +97,7 @@ Status SteppedLogits::RunGroup() {
   if (policies_.precision != nullptr && policies_.precision->watches_layers())
     choosing.emplace(runner_, *policies_.precision);
   const loader::CpuOps::WeightReads before = runner_.ops().weight_reads();
-  const auto start = std::chrono::steady_clock::now();
   while (!going.empty()) INGOT_TRY(Step(going));
-  seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const loader::CpuOps::WeightReads& after = runner_.ops().weight_reads();
   reads_.bytes += after.bytes - before.bytes;
   reads_.row_bytes += after.row_bytes - before.row_bytes;

@@ -39,7 +39,6 @@ class SteppedLogits : public loader::LogitSource {
   // What the rows after prompts read, and how many they were.
   const loader::CpuOps::WeightReads& reads() const { return reads_; }
   std::uint64_t rows() const { return rows_; }
-  double seconds() const { return seconds_; }
 
  private:
   // A window under way.
@@ -61,7 +60,6 @@ class SteppedLogits : public loader::LogitSource {
   std::size_t next_ = 0, ready_ = 0;  // the next window asked for; those run so far
   loader::CpuOps::WeightReads reads_;
   std::uint64_t rows_ = 0;
-  double seconds_ = 0;
 };
 
 }  // namespace ingot::jobs

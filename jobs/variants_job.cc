@@ -58,14 +58,15 @@ class Variants {
 
   Status AddExits(VariantsJobResult& result) {
     result.speed_of = "all layers";
-    INGOT_ASSIGN(ExitPolicy asked, ExitPolicy::Make(*model_, *options_.exits));
+    INGOT_ASSIGN(const loader::ExitOptions exits, options_.exits(*model_));
+    INGOT_ASSIGN(ExitPolicy asked, ExitPolicy::Make(*model_, exits));
     INGOT_TRY(Add("exits", {.exits = &asked}, result));
     result.variants.back().kept_layers = asked.stats().kept_layers();
-    INGOT_ASSIGN(ExitPolicy timed, ExitPolicy::Make(*model_, *options_.exits));
+    INGOT_ASSIGN(ExitPolicy timed, ExitPolicy::Make(*model_, exits));
     INGOT_ASSIGN(result.variants.back().speed,
                  PairedSpeed(model_, text_.tokens, {.exits = &timed}, {}));
     ExitPolicy chance =
-        ExitPolicy::ByChance(*model_, asked.stats().chances(), kSeed, options_.exits->kv);
+        ExitPolicy::ByChance(*model_, asked.stats().chances(), kSeed, exits.kv);
     INGOT_TRY(Add("by chance", {.exits = &chance}, result));
     result.variants.back().kept_layers = chance.stats().kept_layers();
     return OkStatus();
@@ -141,7 +142,7 @@ Result<std::shared_ptr<const loader::Model>> OpenReference(const VariantsJobOpti
 
 Result<VariantsJobResult> RunVariantsJob(const VariantsJobOptions& job, const Monitor& monitor) {
   INGOT_TRY(monitor.Check());
-  if (job.precision.has_value() == job.exits.has_value())
+  if (job.precision.has_value() == (job.exits != nullptr))
     return InvalidArgument("--precision or --exit: one of them is measured at a time");
   if (job.texts.empty()) return InvalidArgument("this is measured on a text: --text FILE");
   loader::ModelOptions open;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ struct VariantsJobOptions {
   const artifact::VerifyingKey* key = nullptr;
   // One of the two.
   std::optional<loader::PrecisionOptions> precision;
-  std::optional<loader::ExitOptions> exits;
+  // Of the artifact when it is open: which routers it has decides what was asked.
+  std::function<Result<loader::ExitOptions>(const loader::Model& model)> exits;
 };
 
 struct Variant {

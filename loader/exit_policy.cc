@@ -77,9 +77,7 @@ Result<ExitPolicy> ExitPolicy::Make(const Model& model, const ExitOptions& optio
                            (cosine ? ": these routers say probabilities, from 0 to 1"
                                    : ": these routers say divergences, 0 or more"));
   if (options.interval == 0) return InvalidArgument("exits after every 0 layers");
-  Status fits;
-  policy.TakeTranslators(model, fits);
-  INGOT_TRY(std::move(fits));
+  INGOT_TRY(policy.TakeTranslators(model));
   bool any = false;
   for (const model::ExitSpec& exit : policy.architecture_->exits) {
     const std::size_t run = exit.layer + 1;
@@ -95,16 +93,12 @@ Result<ExitPolicy> ExitPolicy::Make(const Model& model, const ExitOptions& optio
   return policy;
 }
 
-// Those that do not fit are no translators; Make says so.
-void ExitPolicy::TakeTranslators(const Model& model, Status& status) {
+Status ExitPolicy::TakeTranslators(const Model& model) {
   translators_.resize(exits_.size());
   for (const model::ExitSpec& exit : architecture_->exits) {
-    auto translator = ExitTranslator::Of(model, exit);
-    if (translator.ok())
-      translators_[exit.layer] = *std::move(translator);
-    else if (status.ok())
-      status = translator.status();
+    INGOT_ASSIGN(translators_[exit.layer], ExitTranslator::Of(model, exit));
   }
+  return OkStatus();
 }
 
 bool ExitPolicy::translates() const {
@@ -119,8 +113,7 @@ ExitPolicy ExitPolicy::ByChance(const Model& model, std::vector<double> chances,
                                 LeftRows kv) {
   ExitPolicy policy(model);
   policy.options_.kv = kv;
-  Status status;
-  policy.TakeTranslators(model, status);
+  INGOT_CHECK(policy.TakeTranslators(model).ok());
   INGOT_CHECK(chances.size() == policy.exits_.size());
   policy.chances_ = std::move(chances);
   policy.random_ = Random(seed);

@@ -55,8 +55,8 @@ class ExitPolicy {
   // min_layers and interval leave.
   static Result<ExitPolicy> Make(const Model& model, const ExitOptions& options);
   // For comparison: after each layer a row leaves by chance, chances[layer] of those that are still
-  // there. REQUIRES: as many chances as layers.
-  // Of the artifact's translators, too, where exits have some.
+  // there. Through the artifact's translators, where exits have some. REQUIRES: as many chances as
+  // layers; translators that fit, as Make finds.
   static ExitPolicy ByChance(const Model& model, std::vector<double> chances, std::uint64_t seed,
                              LeftRows kv = LeftRows::kPropagate);
 
@@ -72,7 +72,8 @@ class ExitPolicy {
  private:
   explicit ExitPolicy(const Model& model);
   bool Leaves(double said) const;
-  void TakeTranslators(const Model& model, Status& status);
+  // Corruption: one that does not fit the model.
+  Status TakeTranslators(const Model& model);
 
   const model::Architecture* architecture_;
   ExitOptions options_;

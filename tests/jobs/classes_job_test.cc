@@ -20,7 +20,7 @@ namespace {
 
 using Mode = loader::PrecisionOptions::Mode;
 
-TEST(Ridge, FindsWhatTheTargetsWereMadeOf) {
+TEST(RidgeTest, FindsWhatTheTargetsWereMadeOf) {
   Random random(5);
   constexpr std::size_t kWidth = 5;
   const double made[kWidth] = {0.5, 2, -1, 0, 3};
@@ -36,12 +36,12 @@ TEST(Ridge, FindsWhatTheTargetsWereMadeOf) {
     }
     targets.push_back(static_cast<float>(sum));
   }
-  const std::vector<double> found = FitRidge(examples, targets, kWidth, 1e-9);
+  const std::vector<double> found = Ridge(examples, targets, kWidth).Fit(1e-9);
   ASSERT_EQ(found.size(), kWidth);
   for (std::size_t i = 0; i + 1 < kWidth; ++i) EXPECT_NEAR(found[i], made[i], 1e-3) << i;
   EXPECT_EQ(found.back(), 0);
   // A ridge draws weights to nothing, and what is said to the mean.
-  const std::vector<double> flat = FitRidge(examples, targets, kWidth, 1e9);
+  const std::vector<double> flat = Ridge(examples, targets, kWidth).Fit(1e9);
   EXPECT_NEAR(flat[1], 0, 1e-6);
 }
 

@@ -129,12 +129,10 @@ Status Run(AnalyzeCommand& command) {
   INGOT_ASSIGN(const auto precision, ChoosePrecision(command.precision));
   job.thresholds = precision->thresholds;
   job.max_kl = precision->max_kl;
-  if (command.exits.given()) {
-    loader::ModelOptions open;
-    open.key = job.key;
-    INGOT_ASSIGN(const auto model, loader::Model::Open(job.artifact, open));
-    INGOT_ASSIGN(job.exits, ChooseExits(command.exits, *model));
-  }
+  if (command.exits.given())
+    job.exits = [&command](const loader::Model& model) {
+      return ChooseExits(command.exits, model);
+    };
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
   INGOT_ASSIGN(const jobs::AnalyzeJobResult result, jobs::RunAnalyzeJob(job, line.monitor()));
   line.Clear();

@@ -117,13 +117,8 @@ Status EvalVariants(const VariantsChoice& choice, jobs::VariantsJobOptions job, 
       return InvalidArgument("--speculate, --precision and --exit are measured one at a time");
     return EvalSpeculation(choice, job, json, line);
   }
-  if (choice.exits.given()) {
-    // Which routers there are decides what the options mean.
-    loader::ModelOptions open;
-    open.key = job.key;
-    INGOT_ASSIGN(const auto model, loader::Model::Open(job.artifact, open));
-    INGOT_ASSIGN(job.exits, ChooseExits(choice.exits, *model));
-  }
+  if (choice.exits.given())
+    job.exits = [&choice](const loader::Model& model) { return ChooseExits(choice.exits, model); };
   INGOT_ASSIGN(const jobs::VariantsJobResult result, jobs::RunVariantsJob(job, line.monitor()));
   line.Clear();
   if (!json) {

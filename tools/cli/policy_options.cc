@@ -44,9 +44,7 @@ void AddExitOptions(CLI::App* c, ExitChoice& o) {
                                                   {"recompute", loader::LeftRows::kRecompute}}));
 }
 
-Result<std::optional<loader::ExitOptions>> ChooseExits(const ExitChoice& choice,
-                                                       const loader::Model& model) {
-  if (!choice.given()) return std::optional<loader::ExitOptions>();
+Result<loader::ExitOptions> ChooseExits(const ExitChoice& choice, const loader::Model& model) {
   if (!choice.exit.empty() && choice.exit_threshold)
     return InvalidArgument("--exit and --exit-threshold are of different routers: one of them");
   loader::ExitOptions options;
@@ -65,7 +63,7 @@ Result<std::optional<loader::ExitOptions>> ChooseExits(const ExitChoice& choice,
   if (choice.min_layers) options.min_layers = *choice.min_layers;
   if (choice.interval) options.interval = *choice.interval;
   options.kv = choice.kv;
-  return std::optional(options);
+  return options;
 }
 
 std::string ExitsLine(const loader::ExitStats& stats) {

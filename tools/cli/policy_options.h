@@ -22,10 +22,9 @@ struct ExitChoice {
   bool given() const { return !exit.empty() || exit_threshold.has_value(); }
 };
 void AddExitOptions(CLI::App* command, ExitChoice& choice);
-// nullopt: all tokens run all layers. InvalidArgument where the choice is of other routers than the
-// model's, or it has none.
-Result<std::optional<loader::ExitOptions>> ChooseExits(const ExitChoice& choice,
-                                                       const loader::Model& model);
+// InvalidArgument where the choice is of other routers than the model's, or it has none.
+// REQUIRES: choice.given().
+Result<loader::ExitOptions> ChooseExits(const ExitChoice& choice, const loader::Model& model);
 // "exits: 21.4 of 30 layers a token; after 8: 12 %, after 16: 20 %"
 std::string ExitsLine(const loader::ExitStats& stats);
 

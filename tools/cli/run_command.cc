@@ -327,7 +327,9 @@ Status RunModel(const RunCommand& command) {
   std::string said;
   INGOT_TRY(ChooseSampling(command, *model, generate.sampler, said));
   if (!said.empty() && !command.quiet) fmt::print(stderr, "{}\n", said);
-  INGOT_ASSIGN(generate.exits, ChooseExits(command.exits, *model));
+  if (command.exits.given()) {
+    INGOT_ASSIGN(generate.exits, ChooseExits(command.exits, *model));
+  }
   INGOT_ASSIGN(const auto precision, ChoosePrecision(command.precision));
   if (precision) generate.precision = *precision;
   std::vector<std::string> stops = command.stops;
