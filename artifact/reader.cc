@@ -3,15 +3,30 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "artifact/coding.h"
 #include "artifact/payload.h"
 #include "artifact/prefix.h"
+#include "base/parallel.h"
 
 namespace ingot::artifact {
 
 namespace {
+
+// Calls `read(i)` for chunks 0 to count - 1 of a stream, several threads at once; the first one's
+// error.
+Status ReadChunks(std::size_t count, const std::function<Status(std::size_t i)>& read) {
+  std::vector<Status> results(count);
+  ParallelFor(count, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) results[i] = read(i);
+  });
+  for (Status& result : results) INGOT_TRY(std::move(result));
+  return OkStatus();
+}
 
 // Highest level before the first chunk that is not to be had.
 int CompleteLevel(const Prefix& prefix, const Payload& payload) {
@@ -70,16 +85,16 @@ Status ArtifactReader::CheckRange(const StreamRecord& stream) const {
 }
 
 Status ArtifactReader::DecodeInto(const StreamRecord& stream, MutableByteSpan out) const {
-  std::uint64_t position = 0;
-  for (std::uint32_t i = 0; i < stream.chunk_count; ++i) {
+  std::vector<std::uint64_t> places(stream.chunk_count);
+  for (std::uint32_t i = 1; i < stream.chunk_count; ++i)
+    places[i] = places[i - 1] + prefix_->chunks[stream.first_chunk + i - 1].decoded_bytes;
+  return ReadChunks(stream.chunk_count, [&](std::size_t i) -> Status {
     const std::size_t index = stream.first_chunk + i;
     const ChunkEntry& chunk = prefix_->chunks[index];
     INGOT_ASSIGN(const ByteSpan stored, payload_->Chunk(index));
-    INGOT_TRY(DecodeChunk(chunk.coding, stored, out.subspan(position, chunk.decoded_bytes))
-                  .At(fmt::format("chunk {}", index)));
-    position += chunk.decoded_bytes;
-  }
-  return OkStatus();
+    return DecodeChunk(chunk.coding, stored, out.subspan(places[i], chunk.decoded_bytes))
+        .At(fmt::format("chunk {}", index));
+  });
 }
 
 Result<StreamBytes> ArtifactReader::ReadStream(const StreamRecord& stream) const {
@@ -95,8 +110,9 @@ Result<StreamBytes> ArtifactReader::ReadStream(const StreamRecord& stream) const
     end = first[i].offset + first[i].stored_bytes;
   }
   if (mappable) {
-    for (std::uint32_t i = 0; i < stream.chunk_count; ++i)
-      INGOT_TRY(payload_->Chunk(stream.first_chunk + i).status());
+    INGOT_TRY(ReadChunks(stream.chunk_count, [&](std::size_t i) {
+      return payload_->Chunk(stream.first_chunk + i).status();
+    }));
     return StreamBytes(payload_->region().bytes().subspan(first->offset, stream.bytes));
   }
   // A small file may claim much: its chunks may really decode to that. Memory is the limit, not a

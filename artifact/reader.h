@@ -63,7 +63,8 @@ class ArtifactReader {
   int complete_level() const { return complete_level_; }
   int level_count() const;
 
-  // Delivers a stream. A chunk is verified, in the calling thread, when it is first read.
+  // Delivers a stream. A chunk is verified when it is first read; those of a stream by several
+  // threads.
   // Corruption names the chunk; the caller adds tensor and plane by At().
   Result<StreamBytes> ReadStream(const StreamRecord& stream) const;
   Result<std::string> ReadAsset(std::string_view name) const;  // NotFound

@@ -28,6 +28,7 @@ struct BenchJobOptions {
   const artifact::VerifyingKey* key = nullptr;
   int levels = -1;
   std::uint64_t max_decoded_bytes = 0;
+  loader::Verify verify = loader::Verify::kEager;
   bool exact = false;
   std::string cache;  // a name of PageFormats(); empty: the loader's choice
   // Sequences that generate together, and positions that each has behind it.
@@ -53,6 +54,7 @@ Spread SpreadOf(std::vector<double> values);
 struct LoadBench {
   Spread warm;                 // the file in the page cache
   std::optional<Spread> cold;  // nullopt: the system keeps the file's pages
+  Spread first_step;           // warm, with a first token through the model
   std::uint64_t file_bytes = 0;
 };
 
@@ -79,8 +81,8 @@ struct BenchJobResult {
   std::string energy;  // whose joules; empty: not measured
 };
 
-// The model as the options say it is opened; NotFound, Corruption, ... as Model::Open. Unsupported
-// for an encoder, which generates nothing.
+// The model as the options say, all of its weights read; NotFound, Corruption, ... as Model::Open.
+// Unsupported for an encoder, which generates nothing.
 Result<std::shared_ptr<const loader::Model>> OpenForBench(const BenchJobOptions& options);
 // The pages that they name, or null: the loader's choice. InvalidArgument for an unknown name.
 Result<const loader::PageFormat*> PagesOf(const BenchJobOptions& options);

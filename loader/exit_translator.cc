@@ -36,6 +36,8 @@ Result<std::optional<ExitTranslator>> ExitTranslator::Of(const Model& model,
     return Corruption(model.source() + ": the translator of the exit after layer " +
                       std::to_string(exit.layer + 1) + " does not fit a state of " +
                       std::to_string(width));
+  for (const ResidentMatrix* matrix : {down, up, bias})
+    INGOT_TRY(matrix->Ready().At(model.source()));
   ExitTranslator translator(Values(*down), Values(*up), Values(*bias));
   for (const auto* values : {&translator.down_, &translator.up_, &translator.bias_})
     if (!std::ranges::all_of(*values, [](float value) { return std::isfinite(value); }))

@@ -76,6 +76,7 @@ Result<FillResult> FillMasks(Session& session, std::string_view prompt) {
   for (FilledMask& one : result.masks) {
     const std::size_t row = one.position - first;
     const Tensor logits = session.Logits(hidden, row, row + 1);
+    INGOT_TRY(Status(session.runner().status()));
     const FilledMask best = Likeliest({logits.data(), logits.size()});
     one.id = best.id;
     one.probability = best.probability;

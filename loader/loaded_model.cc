@@ -59,8 +59,7 @@ Result<std::map<std::string, std::string>> ReadAssets(const artifact::ArtifactRe
 
 Result<std::shared_ptr<const Model>> Model::Finish(
     std::shared_ptr<Model> model, const std::map<std::string, std::string>& assets) {
-  INGOT_ASSIGN(model->bound_,
-               BoundWeights::Make(model->architecture_, *model->weights_).At(model->source_));
+  INGOT_ASSIGN(model->bound_, BoundWeights::Make(model->architecture_, *model->weights_));
   auto tokenizer = model::Tokenizer::FromAssets(assets);
   if (tokenizer.ok())
     model->tokenizer_ = *std::move(tokenizer);
@@ -69,10 +68,11 @@ Result<std::shared_ptr<const Model>> Model::Finish(
   return std::shared_ptr<const Model>(std::move(model));
 }
 
-Result<std::shared_ptr<const Model>> Model::FromArtifact(
-    std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options) {
+Result<std::shared_ptr<const Model>> Model::FromReader(
+    std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options,
+    const std::string& source) {
   std::shared_ptr<Model> model(new Model);
-  model->source_ = "artifact";
+  model->source_ = source;
   model->compute_ = options.compute;
   const artifact::Manifest& manifest = reader->manifest();
   std::set<std::string, std::less<>> names;
@@ -85,12 +85,17 @@ Result<std::shared_ptr<const Model>> Model::FromArtifact(
   AddExits(manifest, model->architecture_);
   stored::Selection selection = options.selection;
   if (!selection.tensors) selection.tensors = UsedTensors(model->architecture_, manifest);
-  INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, selection));
+  INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, selection, options.verify));
   INGOT_ASSIGN(const auto assets, ReadAssets(*reader));
   auto finished = Finish(model, model::TokenizerAssets(manifest.config, assets));
   model->artifact_ = std::move(reader);
   if (!finished.ok()) return BadArtifact(std::move(finished).status());
   return finished;
+}
+
+Result<std::shared_ptr<const Model>> Model::FromArtifact(
+    std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options) {
+  return FromReader(std::move(reader), options, "artifact");
 }
 
 Result<std::shared_ptr<const Model>> Model::FromCheckpoint(
@@ -108,7 +113,8 @@ Result<std::shared_ptr<const Model>> Model::FromCheckpoint(
   model->checkpoint_ = checkpoint;
   model->tokenizer_status_ = model::TokenizerStatus(*checkpoint).At(checkpoint->path());
   return Finish(std::move(model),
-                model::TokenizerAssets(checkpoint->config(), checkpoint->assets()));
+                model::TokenizerAssets(checkpoint->config(), checkpoint->assets()))
+      .At(checkpoint->path());
 }
 
 Result<std::shared_ptr<const Model>> Model::Open(const std::string& path,
@@ -119,7 +125,7 @@ Result<std::shared_ptr<const Model>> Model::Open(const std::string& path,
     open.allow_truncated = options.allow_truncated;
     INGOT_ASSIGN(std::shared_ptr<const artifact::ArtifactReader> reader,
                  artifact::ArtifactReader::Open(path, open));
-    return FromArtifact(std::move(reader), options).At(path);
+    return FromReader(std::move(reader), options, path).At(path);
   }
   if (options.key != nullptr)
     return Untrusted(path + ": is not an artifact, so no signature can be checked with the key");

@@ -1,7 +1,8 @@
 // A model that is ready to run: weights in memory, architecture, tokenizer. Opened from an
 // artifact, a Hugging Face directory, a GGUF file or a pipe.
 //
-// Thread rule: immutable once opened; any number of sessions may share one.
+// Thread rule: immutable once opened, but for weights that are read at their first use
+// (loader/weights/resident.h); any number of sessions may share one.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +25,9 @@ struct ModelOptions {
   const artifact::VerifyingKey* key = nullptr;  // with one, an artifact must be signed by it
   stored::Selection selection;                  // what of an artifact is loaded; by default all
   Compute compute = Compute::kFast;
+  // kLazy: of an artifact's weights a model opens with vectors alone (norms, biases), and a matrix
+  // is verified when a step first needs it. A step that meets damage fails as the open would have.
+  Verify verify = Verify::kEager;
   bool allow_truncated = false;         // an artifact cut short at a level border loads what it has
   std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
 };
@@ -53,6 +57,9 @@ class Model {
 
  private:
   Model() = default;
+  static Result<std::shared_ptr<const Model>> FromReader(
+      std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options,
+      const std::string& source);
   static Result<std::shared_ptr<const Model>> Finish(
       std::shared_ptr<Model> model, const std::map<std::string, std::string>& assets);
   std::string source_;

@@ -38,6 +38,7 @@ Runner::Runner(std::shared_ptr<const Model> model, const RunnerOptions& options)
       recurrent_(HasRecurrentLayers(model_->architecture())),
       pool_(model_->architecture(), Pages(*model_, options), options.most_pages),
       ops_(model_->architecture(), model_->bound(), pool_, states_, model_->compute()) {
+  ops_.source = model_->source();
   ops_.Fail(CheckPageFormat(pool_.format(), model_->architecture()).At(model_->source()));
 }
 

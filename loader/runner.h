@@ -69,9 +69,11 @@ class Runner {
   // (indices into the batch). InvalidArgument for an empty batch, an id outside the vocabulary,
   // rows that do not follow their sequence, or an encoder's second step; Limit when a context, a
   // position table or the pool is full; Unsupported for a delta: sequences are then as they were.
-  // What the op set could not report before (status()) comes back here too.
+  // What the op set could not report before (status()) comes back here too: damage of weights that
+  // are read at their first use.
   Result<Tensor> Hidden(const model::Batch& batch, std::span<const std::uint32_t> wanted);
-  // Logits of rows [begin, end) of such hidden states, (end - begin) x vocab_size.
+  // Logits of rows [begin, end) of such hidden states, (end - begin) x vocab_size; none that count
+  // where status() is an error afterwards.
   Tensor Logits(const Tensor& hidden, std::size_t begin, std::size_t end);
   // Both: wanted.size() x vocab_size.
   Result<Tensor> Step(const model::Batch& batch, std::span<const std::uint32_t> wanted);

@@ -21,27 +21,6 @@ struct StreamTask {
 
 std::string PlaceOf(const artifact::TensorRecord& tensor) { return "tensor '" + tensor.name + "'"; }
 
-// The tensor with its specs, and empty slots for its streams; nothing is read yet.
-Result<TensorPlanes> PlanTensor(const artifact::TensorRecord& record, int levels) {
-  TensorPlanes tensor;
-  INGOT_ASSIGN(const MatrixShape shape, ShapeOf(record));
-  tensor.rows = shape.rows;
-  tensor.cols = shape.cols;
-  std::size_t slots = 0;
-  for (std::size_t p = 0; p < record.planes.size(); ++p) {
-    const artifact::PlaneRecord& plane = record.planes[p];
-    if (plane.level >= levels) continue;
-    const std::string place = PlanePlace(p, plane.kind);
-    INGOT_ASSIGN(codecs::PlaneSpec spec, SpecOf(plane).At(place));
-    INGOT_TRY(CheckStreams(plane, spec, shape).At(place));
-    tensor.Add(std::move(spec), std::vector<ByteSpan>(plane.streams.size()));
-    slots += plane.streams.size();
-  }
-  if (tensor.planes.empty()) return Corruption("no plane at the levels that are read");
-  tensor.backing.resize(slots);
-  return tensor;
-}
-
 void AddTasks(const artifact::TensorRecord& record, int levels, TensorPlanes& tensor,
               std::vector<StreamTask>& tasks) {
   std::size_t slot = 0;
@@ -141,6 +120,26 @@ void IndexRows(TensorPlanes& tensor) {
     if ((*kind)->row_index == nullptr) continue;
     view.row_index = tensor.indices.emplace_back((*kind)->row_index(view));
   }
+}
+
+Result<TensorPlanes> PlanTensor(const artifact::TensorRecord& record, int levels) {
+  TensorPlanes tensor;
+  INGOT_ASSIGN(const MatrixShape shape, ShapeOf(record));
+  tensor.rows = shape.rows;
+  tensor.cols = shape.cols;
+  std::size_t slots = 0;
+  for (std::size_t p = 0; p < record.planes.size(); ++p) {
+    const artifact::PlaneRecord& plane = record.planes[p];
+    if (plane.level >= levels) continue;
+    const std::string place = PlanePlace(p, plane.kind);
+    INGOT_ASSIGN(codecs::PlaneSpec spec, SpecOf(plane).At(place));
+    INGOT_TRY(CheckStreams(plane, spec, shape).At(place));
+    tensor.Add(std::move(spec), std::vector<ByteSpan>(plane.streams.size()));
+    slots += plane.streams.size();
+  }
+  if (tensor.planes.empty()) return Corruption("no plane at the levels that are read");
+  tensor.backing.resize(slots);
+  return tensor;
 }
 
 Result<TensorPlanes> ReadTensor(const artifact::ArtifactReader& reader,

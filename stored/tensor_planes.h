@@ -46,6 +46,10 @@ void IndexRows(TensorPlanes& tensor);
 // Checks every plane's attributes, sizes and indices by its kind. Errors name the plane.
 Status Validate(const TensorPlanes& tensor);
 
+// The tensor's shape and the planes below a level, checked against what the manifest says of their
+// streams; nothing is read, and the streams are empty. Errors as of ReadTensor.
+Result<TensorPlanes> PlanTensor(const artifact::TensorRecord& record, int levels);
+
 inline constexpr int kAllLevels = std::numeric_limits<int>::max();
 
 // The planes of one tensor below `levels`, verified, validated. The reader must outlive them.

@@ -57,7 +57,8 @@ class Resolver : public model::PartVisitor {
     std::vector<std::int32_t> rows(matrix->rows);
     std::iota(rows.begin(), rows.end(), 0);
     AlignedBuffer<float> values(matrix->rows * matrix->cols);
-    GatherRows(*matrix, rows, values.data());
+    if (status_.ok()) status_ = matrix->Ready();
+    if (matrix->here()) GatherRows(*matrix, rows, values.data());
     return out_.vectors_.emplace(name, std::move(values)).first->second;
   }
 

@@ -90,9 +90,16 @@ const std::vector<float*>& CpuOps::States(std::size_t layer, std::size_t slot, s
   return states_;
 }
 
+bool CpuOps::Ready(const ResidentMatrix& matrix) {
+  if (matrix.here()) return true;
+  if (status_.ok()) Fail(matrix.Ready().At(source));
+  return matrix.here();
+}
+
 Tensor CpuOps::Embed(const std::string& table, std::span<const std::int32_t> ids) {
   const ResidentMatrix& matrix = weights_->Table(table);
   Tensor out = pool_.Make(ids.size(), matrix.cols);
+  if (!Ready(matrix)) return ZerosLike(out);
   if (row_planes_ == nullptr) {
     GatherRows(matrix, ids, out.data());
     return out;
@@ -185,6 +192,11 @@ std::vector<Tensor> CpuOps::LinearAs(Compute compute,
 
 // Runs jobs over x and counts what they read.
 void CpuOps::Multiply(const std::vector<LinearJob>& jobs, const Tensor& x, Compute compute) {
+  for (const LinearJob& job : jobs) {
+    if (Ready(*job.matrix)) continue;
+    for (const LinearJob& none : jobs) std::fill_n(none.y, x.rows() * none.y_stride, 0.0f);
+    return;
+  }
   for (const LinearJob& job : jobs) {
     const ResidentMatrix& matrix = *job.matrix;
     if (matrix.rows == 0) continue;

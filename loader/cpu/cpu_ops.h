@@ -58,6 +58,9 @@ class CpuOps {
     if (status_.ok()) status_ = std::move(status);
   }
 
+  // What holds the weights, as errors about them name it.
+  std::string source;
+
   // Rows that leave at layer borders (leaving_ops.cc); without a watcher all go on.
   std::function<model::GoingRows(std::size_t layer, Tensor& x, std::span<const std::uint32_t> rows)>
       after_layer;
@@ -153,6 +156,9 @@ class CpuOps {
         starts;  // of tiles among (row, head of the group) pairs, and their end
   };
 
+  // Whether the matrix is here, read now where it is not yet (Verify::kLazy); else status() says
+  // why, and nothing is read any more.
+  bool Ready(const ResidentMatrix& matrix);
   // A tensor for the same rows as x.
   Tensor Like(const Tensor& x, std::size_t cols);
   void NormRows(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,

@@ -112,6 +112,7 @@ Result<std::unique_ptr<CudaRunner>> CudaRunner::Make(std::shared_ptr<const loade
                                                      const CudaOptions& options) {
   INGOT_ASSIGN(const DeviceInfo info, CheckDevice(options.device));
   INGOT_TRY(CheckModel(model->architecture()).At(model->source()));
+  INGOT_TRY(model->weights().ReadAll().At(model->source()));
   INGOT_TRY(CheckMemory(*model, options, info).At(model->source()));
   void* stream = nullptr;
   int error = UseDevice(options.device);

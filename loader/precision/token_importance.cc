@@ -26,6 +26,7 @@ Result<std::vector<float>> Values(const Model& model, std::string_view name, std
     return Corruption(model.source() + ": tensor '" + std::string(name) + "' has " +
                       std::to_string(matrix->rows * matrix->cols) + " values, this model needs " +
                       std::to_string(size));
+  INGOT_TRY(matrix->Ready().At(model.source()));
   std::vector<std::int32_t> rows(matrix->rows);
   std::iota(rows.begin(), rows.end(), 0);
   std::vector<float> values(size);

@@ -30,6 +30,7 @@ std::size_t CountOf(const ResidentMatrix& matrix, std::size_t planes) {
 }  // namespace
 
 PlaneRange LivePlanes(const ResidentMatrix& matrix, std::size_t plane_count) {
+  INGOT_CHECK(matrix.here());
   plane_count = CountOf(matrix, plane_count);
   PlaneRange range;
   range.row_block = matrix.row_block;

@@ -14,8 +14,6 @@ Status PrepareMatrix(ResidentMatrix& matrix) {
 }
 
 void WeightSet::Add(std::unique_ptr<ResidentMatrix> matrix) {
-  for (const codecs::PlaneView& plane : matrix->planes)
-    for (const ByteSpan stream : plane.streams) resident_bytes_ += stream.size();
   std::string name = matrix->name;
   matrices_.emplace(std::move(name), std::move(matrix));
 }
@@ -23,6 +21,25 @@ void WeightSet::Add(std::unique_ptr<ResidentMatrix> matrix) {
 const ResidentMatrix* WeightSet::Find(std::string_view name) const {
   const auto it = matrices_.find(name);
   return it == matrices_.end() ? nullptr : it->second.get();
+}
+
+void WeightSet::ForEach(const std::function<void(const ResidentMatrix& matrix)>& visit) const {
+  for (const auto& [name, matrix] : matrices_)
+    if (matrix->here()) visit(*matrix);
+}
+
+Status WeightSet::ReadAll() const {
+  for (const auto& [name, matrix] : matrices_) INGOT_TRY(matrix->Ready());
+  return OkStatus();
+}
+
+std::uint64_t WeightSet::resident_bytes() const {
+  std::uint64_t bytes = 0;
+  ForEach([&](const ResidentMatrix& matrix) {
+    for (const codecs::PlaneView& plane : matrix.planes)
+      for (const ByteSpan stream : plane.streams) bytes += stream.size();
+  });
+  return bytes;
 }
 
 }  // namespace ingot::loader

@@ -1,5 +1,7 @@
 // Weights from an artifact: streams that were stored raw stay where the file is mapped, planes that
 // were stored to be small become planes that kernels read.
+#include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -46,19 +48,79 @@ Status ReadClasses(const artifact::TensorRecord& record, ResidentMatrix& matrix)
   return OkStatus();
 }
 
+std::string PlaceOf(const artifact::TensorRecord& record) { return "tensor '" + record.name + "'"; }
+
+// What was read of a matrix becomes what kernels read, in its place.
+Status MakeReady(ResidentMatrix& matrix) {
+  INGOT_TRY(Turn(matrix));
+  return PrepareMatrix(matrix);
+}
+
+// What matrices share that are read at their first use.
+struct LateSource {
+  std::shared_ptr<const artifact::ArtifactReader> reader;
+  int levels = 0;
+  std::mutex mutex;  // of the tables
+  stored::TransformTables transforms;
+};
+
+// Several threads may read the same planes; the first that is done keeps them.
+Status ReadLate(LateSource& source, const artifact::TensorRecord& record, ResidentMatrix& to) {
+  INGOT_ASSIGN(stored::TensorPlanes planes,
+               stored::ReadTensor(*source.reader, record, source.levels));
+  ResidentMatrix read(record.name, std::move(planes));
+  INGOT_TRY(MakeReady(read));
+  {
+    const std::lock_guard lock(source.mutex);
+    INGOT_TRY(AddTransforms(read, source.transforms));
+  }
+  const std::lock_guard lock(to.late->putting);
+  if (to.here()) return OkStatus();
+  static_cast<stored::TensorPlanes&>(to) = std::move(static_cast<stored::TensorPlanes&>(read));
+  to.prepared = std::move(read.prepared);  // what they point at moved with its vectors
+  to.row_block = read.row_block;
+  to.late->here.store(true, std::memory_order_release);
+  return OkStatus();
+}
+
+Result<std::unique_ptr<WeightSet>> PlanLate(std::shared_ptr<const artifact::ArtifactReader> reader,
+                                            const stored::Selection& selection) {
+  auto weights = std::make_unique<WeightSet>(reader);
+  auto source = std::make_shared<LateSource>();
+  INGOT_ASSIGN(source->levels, selection.LevelsOf(*reader));
+  source->reader = reader;
+  for (const artifact::TensorRecord& record : reader->manifest().tensors) {
+    if (!selection.Takes(record)) continue;
+    INGOT_ASSIGN(const stored::TensorPlanes plan,
+                 stored::PlanTensor(record, source->levels).At(PlaceOf(record)));
+    stored::TensorPlanes shape;
+    shape.rows = plan.rows;
+    shape.cols = plan.cols;
+    auto matrix = std::make_unique<ResidentMatrix>(record.name, std::move(shape));
+    INGOT_TRY(ReadClasses(record, *matrix).At(PlaceOf(record)));
+    matrix->late = std::make_unique<LatePlanes>();
+    matrix->late->read = [source, &record, to = matrix.get()]() {
+      return ReadLate(*source, record, *to).At(PlaceOf(record));
+    };
+    weights->Add(std::move(matrix));
+  }
+  return weights;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WeightSet>> WeightSet::FromArtifact(
-    std::shared_ptr<const artifact::ArtifactReader> reader, const stored::Selection& selection) {
+    std::shared_ptr<const artifact::ArtifactReader> reader, const stored::Selection& selection,
+    Verify verify) {
+  if (verify == Verify::kLazy) return PlanLate(std::move(reader), selection);
   INGOT_ASSIGN(auto tensors, stored::ReadTensors(*reader, selection));
   auto weights = std::make_unique<WeightSet>(reader);
   stored::TransformTables transforms;
   for (stored::SelectedTensor& tensor : tensors) {
     auto matrix = std::make_unique<ResidentMatrix>(tensor.record->name, std::move(tensor.planes));
-    const std::string place = "tensor '" + matrix->name + "'";
+    const std::string place = PlaceOf(*tensor.record);
     INGOT_TRY(ReadClasses(*tensor.record, *matrix).At(place));
-    INGOT_TRY(Turn(*matrix).At(place));
-    INGOT_TRY(PrepareMatrix(*matrix).At(place));
+    INGOT_TRY(MakeReady(*matrix).At(place));
     INGOT_TRY(AddTransforms(*matrix, transforms).At(place));
     weights->Add(std::move(matrix));
   }

@@ -25,10 +25,22 @@ class Bench(Case):
         self.assertGreater(got["limits"]["read_bytes_per_s"], 1e8)
         self.assertEqual(got["load"]["file_bytes"], target.stat().st_size)
         self.assertEqual(set(got["memory"]), {"weights", "cache", "activations", "other", "resident", "peak_resident"})
+        self.assertGreater(got["load"]["first_step"]["median_s"], 0)
         text = self.run_ok("bench", target, "--batch", "1", "--no-prefill", "--no-load", *self.SMALL).stdout.decode()
         self.assertRegex(text, r"machine +\d+ threads")
         self.assertRegex(text, r"decode +1 +4 ")
         self.assertRegex(text, r"energy ")
+
+    def test_verified_at_first_use(self):
+        target = self.pack("lazy.ingot")
+        texts = [self.run_ok("run", target, "-p", "Hello", "-n", 8, "--seed", 3, "-q", "--verify", verify).stdout
+                 for verify in ("eager", "lazy")]
+        self.assertEqual(texts[0], texts[1])
+        self.assertTrue(texts[0])
+        bench = ("bench", target, "--batch", "1", "--no-prefill", *self.SMALL, "--verify")
+        self.assertRegex(self.run_ok(*bench, "lazy").stdout.decode(), r"load .* warm .* with a first token ")
+        for command in (bench[:-1], ("run", target, "-p", "x")):
+            self.fails(USAGE, "--verify", *command, "--verify", "never")
 
     def test_bad_numbers(self):
         target = self.pack("numbers.ingot")

@@ -17,6 +17,7 @@
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
 #include "tools/cli/policy_options.h"
+#include "tools/cli/verify_option.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -95,6 +96,7 @@ inspect::Json ResultJson(const BenchCommand& command, const jobs::BenchJobResult
   if (result.load.has_value()) {
     json["load"]["file_bytes"] = result.load->file_bytes;
     json["load"]["warm"] = SpreadJson(result.load->warm);
+    json["load"]["first_step"] = SpreadJson(result.load->first_step);
     json["load"]["cold"] =
         result.load->cold.has_value() ? SpreadJson(*result.load->cold) : inspect::Json(nullptr);
   }
@@ -140,8 +142,9 @@ void PrintTable(const BenchCommand& command, const jobs::BenchJobResult& result)
              result.cache,
              inspect::HumanBytes(static_cast<std::uint64_t>(result.cache_bytes_a_token)));
   if (result.load.has_value())
-    fmt::print("  load      {}: warm {} ms, cold {}\n",
+    fmt::print("  load      {}: warm {} ms, with a first token {} ms, cold {}\n",
                inspect::HumanBytes(result.load->file_bytes), Milliseconds(result.load->warm.median),
+               Milliseconds(result.load->first_step.median),
                result.load->cold.has_value() ? Milliseconds(result.load->cold->median) + " ms"
                                              : "not measured: the system keeps the file in memory");
   const loader::MemoryUse& memory = result.memory;
@@ -304,6 +307,7 @@ void AddBenchCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--levels", o->job.levels, "refinement levels to load, by default all")
       ->type_name("N")
       ->transform(WholeNumber(1, 64));
+  AddVerifyOption(c, o->job.verify);
   AddMaxDecodedOption(c, o->job.max_decoded_bytes);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("--json", o->json, "one JSON object");

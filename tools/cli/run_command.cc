@@ -33,6 +33,7 @@
 #include "tools/cli/number_checks.h"
 #include "tools/cli/policy_options.h"
 #include "tools/cli/until_stop.h"
+#include "tools/cli/verify_option.h"
 #include "untrusted/printable.h"
 #include "untrusted/text_input.h"
 
@@ -64,6 +65,7 @@ struct RunCommand {
   std::string device = "cpu";
   int levels = -1;
   std::uint64_t max_decoded = 0;
+  loader::Verify verify = loader::Verify::kEager;
   std::uint64_t context = 0;
   std::optional<std::uint64_t> seed;
   std::vector<std::string> stops;
@@ -298,6 +300,7 @@ Status RunModel(const RunCommand& command) {
   options.key = PointerTo(key);
   options.selection.levels = command.levels;
   options.max_decoded_bytes = command.max_decoded;
+  options.verify = command.verify;
   options.compute = command.exact ? loader::Compute::kExact : loader::Compute::kFast;
   options.allow_truncated = true;
   const std::string name = untrusted::TextName(command.file);
@@ -491,6 +494,7 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   AddPrecisionOptions(c, o->precision);
   c->add_flag("--stats", o->stats,
               "say what memory and energy it took, and how far drafts were right");
+  AddVerifyOption(c, o->verify);
   AddMaxDecodedOption(c, o->max_decoded);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("-q,--quiet", o->quiet, "print no speeds");

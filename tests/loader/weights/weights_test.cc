@@ -165,6 +165,8 @@ TEST(WeightsTest, HostileTensorsAreRefused) {
     // The test keeps the reader.
     const std::shared_ptr<const artifact::ArtifactReader> shared(
         &reader, [](const artifact::ArtifactReader*) {});
+    const auto late = WeightSet::FromArtifact(shared, {}, Verify::kLazy);
+    EXPECT_FALSE(late.ok() && (*late)->ReadAll().ok());
     return WeightSet::FromArtifact(shared, {}).status();
   });
 }
