@@ -61,6 +61,7 @@ std::uint64_t WeightBytes(const WeightSet& weights) {
   std::vector<Mapping> mappings = FileMappings();
   std::uint64_t bytes = 0;
   weights.ForEach([&](const ResidentMatrix& matrix) {
+    for (const auto& prepared : matrix.prepared) bytes += prepared->own_bytes;
     for (const codecs::PlaneView& plane : matrix.planes)
       for (const ByteSpan stream : plane.streams) {
         const auto at = reinterpret_cast<std::uintptr_t>(stream.data());

@@ -13,12 +13,15 @@
 namespace ingot::loader {
 
 void CpuOps::WriteKeys(std::size_t layer, const Tensor& k, const Tensor& v) {
-  ParallelFor(k.rows(), std::max(kPageTokens, RowGrain(k.cols() * 4)),
-              [&](std::size_t begin, std::size_t end) {
-                for (std::size_t r = begin; r < end; ++r)
-                  runs_[run_of_row_[r]].sequence->pages.Write(
-                      layer, static_cast<std::uint64_t>(rows_[r].position), k.row(r), v.row(r));
-              });
+  // Positions of one sequence share cache lines; of a key every number is in another one.
+  const std::size_t grain = runs_.size() == k.rows()
+                                ? RowGrain(k.cols() * 64)
+                                : std::max(kPageTokens, RowGrain(k.cols() * 4));
+  ParallelFor(k.rows(), grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r)
+      runs_[run_of_row_[r]].sequence->pages.Write(
+          layer, static_cast<std::uint64_t>(rows_[r].position), k.row(r), v.row(r));
+  });
 }
 
 // Of formats with codes: pages before the one that a run's last row stands in are read as codes,
@@ -76,8 +79,20 @@ void CpuOps::FindPages(const model::AttentionSpec& spec,
   }
 }
 
+// Where a tile of a run begins to read.
+const void* CpuOps::FirstKeys(const model::AttentionSpec& spec, std::size_t run,
+                              std::size_t index) const {
+  const RunPages& pages = pages_[run];
+  const std::size_t row =
+      runs_[run].first + pages.starts[index % pages.tiles] / (spec.heads / spec.kv_heads);
+  const auto position = static_cast<std::uint64_t>(rows_[row].position);
+  const std::uint64_t begin =
+      spec.window > 0 && position + 1 > spec.window ? position + 1 - spec.window : 0;
+  return pages.keys[index / pages.tiles][begin / kPageTokens];
+}
+
 void CpuOps::AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::size_t run,
-                        std::size_t index, Tensor& out) const {
+                        std::size_t index, const void* next_keys, Tensor& out) const {
   const RunPages& pages = pages_[run];
   const std::size_t group = spec.heads / spec.kv_heads;
   const std::size_t kv_head = index / pages.tiles;
@@ -101,6 +116,7 @@ void CpuOps::AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::
   tile.end = end;
   tile.keys = pages.keys[kv_head].data();
   tile.values = pages.values[kv_head].data();
+  tile.next_keys = next_keys;
   tile.softcap = static_cast<float>(spec.softcap);
   tile.alibi = spec.alibi && !spec.alibi_bf16 ? slopes : nullptr;
   tile.bias = spec.alibi && spec.alibi_bf16 ? biases : nullptr;
@@ -162,7 +178,11 @@ Tensor CpuOps::Attention(const model::AttentionSpec& spec, std::size_t layer, Te
     std::size_t run = 0;
     for (std::size_t task = begin; task < end; ++task) {
       while (run + 1 < runs_.size() && task >= pages_[run + 1].first_tile) ++run;
-      AttendTile(spec, q, run, task - pages_[run].first_tile, out);
+      const std::size_t next =
+          run + 1 < runs_.size() && task + 1 >= pages_[run + 1].first_tile ? run + 1 : run;
+      const void* next_keys =
+          task + 1 < end ? FirstKeys(spec, next, task + 1 - pages_[next].first_tile) : nullptr;
+      AttendTile(spec, q, run, task - pages_[run].first_tile, next_keys, out);
     }
   });
   return out;

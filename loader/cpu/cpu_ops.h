@@ -174,8 +174,9 @@ class CpuOps {
   void ClosePages(std::size_t layer, std::size_t kv_heads);
   void CutTiles(const Run& run, std::size_t group, RunPages& pages) const;
   void FindPages(const model::AttentionSpec& spec, const std::vector<KvPool::Pinned>& pinned);
+  const void* FirstKeys(const model::AttentionSpec& spec, std::size_t run, std::size_t tile) const;
   void AttendTile(const model::AttentionSpec& spec, const Tensor& q, std::size_t run,
-                  std::size_t tile, Tensor& out) const;
+                  std::size_t tile, const void* next_keys, Tensor& out) const;
   // A state of every run's sequence, `size` floats each; valid until the next call.
   const std::vector<float*>& States(std::size_t layer, std::size_t slot, std::size_t size);
   void ScanHead(const model::RwkvSpec& spec, std::size_t head, const Run& run,

@@ -94,6 +94,7 @@ struct IntMatvecKernel {
   // x: cols floats. spans: 16, 8 and 4 or'ed, the sums that are wanted beside those of 32 inputs.
   void (*quantize)(const float* x, std::size_t cols, unsigned spans, InputLine* token);
   void (*run)(const IntMatvec& matvec);
+  bool takes_turned = false;  // PlaneOperand::turned
 };
 
 void QuantizeInputsScalar(const float* x, std::size_t cols, unsigned spans, InputLine* token);

@@ -44,10 +44,19 @@ inline void RunTiles(const IntMatvec& m) {
                m.scratch + 2 * kPanelFloats,
                m.scratch + 2 * kPanelFloats + kMatvecRows * PaddedGroups(plane.groups),
                nullptr,
-               plane.codes + plane.rows * plane.row_bytes};
+               nullptr,
+               0};
+  // A tile's lines over the spans of 32 inputs that its blocks of tokens meet.
+  const std::size_t blocks = (m.tokens + V::kTokens - 1) / V::kTokens;
+  if (m.tokens > 1)
+    tile.ahead_lines =
+        (static_cast<std::size_t>(plane.bits) * kMatvecRows / 16 + blocks - 1) / blocks;
+  const std::uint8_t* codes_end = plane.codes + plane.rows * plane.row_bytes;
   for (tile.first = 0; tile.first < m.rows; tile.first += kMatvecRows) {
     tile.rows = m.rows - tile.first < kMatvecRows ? m.rows - tile.first : kMatvecRows;
     tile.ahead = plane.codes + (m.row_begin + tile.first + tile.rows) * plane.row_bytes;
+    tile.ahead_end = tile.ahead + kMatvecRows * plane.row_bytes;
+    if (tile.ahead_end > codes_end) tile.ahead_end = codes_end;
     ExpandScales(tile, V::kSignedPanels && plane.bits == 8 ? 128.0f : 0.0f);
     for (std::size_t begin = 0; begin < plane.cols; begin += kChunkInputs) {
       const std::size_t n = plane.cols - begin < kChunkInputs ? plane.cols - begin : kChunkInputs;

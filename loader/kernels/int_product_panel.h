@@ -149,6 +149,7 @@ inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, co
       for (std::size_t v = 0; v < kRowVecs; ++v) sums[t][v] = V::ZeroFloat();
     }
     for (; at < end; at += kSpan) {
+      AskAhead(tile, 64 * tile.ahead_lines);
       typename V::Int dots[T][kRowVecs];
       for (std::size_t t = 0; t < T; ++t) {
         const typename V::Int start =
@@ -276,8 +277,10 @@ inline void TokensOfChunk(const RowTile& tile, std::size_t begin, std::size_t n)
       for (std::size_t r = tile.rows; r < kMatvecRows; ++r) partial[t][r] = 0;
       y[t] = partial[t];
     }
-    for (std::size_t t = done + tokens; t < m.tokens && t < done + 2 * tokens; ++t)
-      PrefetchToken(m, t, begin, n);
+    // A few tokens' inputs stay in the first-level cache.
+    if (m.tokens > 2 * V::kTokens)
+      for (std::size_t t = done + tokens; t < m.tokens && t < done + 2 * tokens; ++t)
+        PrefetchToken(m, t, begin, n);
     FindChunk<kForm>(*m.plane, m.span, tokens)(tile, begin, n, x, y);
     if (tile.rows < kMatvecRows)
       for (std::size_t t = 0; t < tokens; ++t)

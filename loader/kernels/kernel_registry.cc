@@ -4,9 +4,9 @@ namespace ingot::loader {
 namespace {
 
 constexpr IntMatvecKernel kIntMatvecs[] = {
-    {QuantizeInputsScalar, IntMatvecScalar},
-    {QuantizeInputsAvx2, IntMatvecAvx2},
-    {QuantizeInputsAvx512, IntMatvecAvx512},
+    {QuantizeInputsScalar, IntMatvecScalar, false},
+    {QuantizeInputsAvx2, IntMatvecAvx2, true},
+    {QuantizeInputsAvx512, IntMatvecAvx512, true},
 };
 constexpr RowDecodeKernel kRowDecodes[] = {
     {nullptr, nullptr},

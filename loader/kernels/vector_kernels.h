@@ -41,8 +41,9 @@ struct AttentionTile {
   const std::uint64_t* end = nullptr;
   const void* const* keys = nullptr;  // page p: positions [64 p, 64 p + 64)
   const void* const* values = nullptr;
-  float softcap = 0;             // cap * tanh(score / cap); 0: none
-  const float* alibi = nullptr;  // slope per row, times (position - last position seen)
+  const void* next_keys = nullptr;  // where the next tile begins to read; null: not known
+  float softcap = 0;                // cap * tanh(score / cap); 0: none
+  const float* alibi = nullptr;     // slope per row, times (position - last position seen)
   // By row, where not null: added to the score of each position.
   const float* const* bias = nullptr;
   float* out = nullptr;  // rows x value_stride

@@ -46,6 +46,7 @@ struct PreparedPlane {
   bool own_product = false;
   InputNeeds needs;
   std::size_t scratch_floats = 0;
+  std::size_t own_bytes = 0;  // that it keeps beside the plane's streams
 
   bool is_transform() const { return codecs::IsTransform(kind->role); }
   // Whether the plane's value takes the place of the sum before it.

@@ -1,8 +1,10 @@
 #include "loader/planes/resident_int.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "base/parallel.h"
 #include "codecs/planes/int_plane.h"
 #include "loader/kernels/kernel_registry.h"
 #include "loader/planes/resident_kind.h"
@@ -31,6 +33,52 @@ PlaneOperand OperandOf(const codecs::PlaneView& view, const codecs::IntLayout& l
   return operand;
 }
 
+// A second form of the scales must stay a small share of the codes' bytes: resident memory is
+// weights, cache and 10 %.
+constexpr std::size_t kLeastCodesOfTurned = 16;
+constexpr std::size_t kTurnedAtOnce = 64;  // kTurnedRows rows each
+
+// numbers[r][g] of `bytes` each -> out[g][r], rows [first, first + rows) of the plane.
+template <std::size_t kBytes>
+void TurnNumbers(const std::uint8_t* numbers, std::uint64_t first, std::size_t rows,
+                 std::uint64_t groups, std::uint8_t* out) {
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::uint64_t g = 0; g < groups; ++g)
+      std::memcpy(out + (g * kTurnedRows + r) * kBytes,
+                  numbers + ((first + r) * groups + g) * kBytes, kBytes);
+}
+
+void TurnOf(std::size_t bytes, const std::uint8_t* numbers, std::uint64_t first, std::size_t rows,
+            std::uint64_t groups, std::uint8_t* out) {
+  if (bytes == 1) return TurnNumbers<1>(numbers, first, rows, groups, out);
+  if (bytes == 2) return TurnNumbers<2>(numbers, first, rows, groups, out);
+  TurnNumbers<4>(numbers, first, rows, groups, out);
+}
+
+// Kernels would turn the same numbers with every product otherwise: as much work as a sixth of the
+// codes' at groups of 128.
+void TurnScales(PreparedInt& plane) {
+  PlaneOperand& operand = plane.operand;
+  const std::size_t each = operand.turned_bytes();
+  if (each * kLeastCodesOfTurned > kTurnedRows * operand.row_bytes) return;
+  const std::size_t blocks = CeilDiv(operand.rows, kTurnedRows);
+  plane.turned = ByteBuffer(blocks * each);
+  operand.turned = plane.turned.data();
+  ParallelFor(blocks, kTurnedAtOnce, [&](std::size_t begin, std::size_t end) {
+    std::memset(plane.turned.data() + begin * each, 0, (end - begin) * each);
+    for (std::size_t b = begin; b < end; ++b) {
+      const std::uint64_t first = b * kTurnedRows;
+      const std::size_t rows = std::min<std::uint64_t>(kTurnedRows, operand.rows - first);
+      std::uint8_t* scales = plane.turned.data() + b * each;
+      TurnOf(operand.scale_bytes(), operand.scales, first, rows, operand.groups, scales);
+      if (!operand.has_offsets()) continue;
+      TurnOf(operand.offset_bytes(), operand.minima != nullptr ? operand.minima : operand.zeros,
+             first, rows, operand.groups,
+             scales + kTurnedRows * operand.groups * operand.scale_bytes());
+    }
+  });
+}
+
 Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
   INGOT_ASSIGN(const codecs::IntLayout layout, codecs::IntLayout::Parse(*view.spec, view.cols));
   auto plane = std::make_unique<PreparedInt>();
@@ -43,6 +91,8 @@ Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
   plane->needs.records = plane->own_product;
   plane->needs.spans = static_cast<unsigned>(plane->span) & (kScaleInputs - 1);
   plane->scratch_floats = MatvecScratch(plane->operand);
+  if (plane->own_product && kIntMatvec.Best().takes_turned) TurnScales(*plane);
+  plane->own_bytes = plane->turned.size();
   return std::unique_ptr<PreparedPlane>(std::move(plane));
 }
 

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "base/bytes.h"
 #include "loader/kernels/plane_operand.h"
 #include "loader/planes/prepared_plane.h"
 
@@ -14,6 +15,7 @@ struct PreparedInt : PreparedPlane {
   PlaneOperand operand;
   std::vector<float> levels;
   std::size_t span = 0;  // IntSpan(operand)
+  ByteBuffer turned;     // PlaneOperand::turned; empty: it would take too much
 };
 
 }  // namespace ingot::loader

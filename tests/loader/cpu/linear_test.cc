@@ -234,6 +234,34 @@ TEST(LinearTest, RowRangesBiasStrideAndAccumulation) {
   }
 }
 
+// Scales that were turned at load serve rows from a multiple of 32 on; others take them as stored.
+TEST(LinearTest, RowsOfAnyBeginningAreThoseOfTheWhole) {
+  constexpr std::uint64_t kRows = 100, kCols = 320;
+  const codecs::RecipeOptions recipes[] = {
+      {"int4_rtn", 128, 0, "", ""},        {"int4_rtn", 128, 0, "asymmetric", ""},
+      {"int4_rtn", 128, 0, "", "q8"},      {"int4_rtn", 128, 0, "asymmetric", "q8"},
+      {"int4_rtn", 64, 0, "normal", "q8"}, {"int4_rtn", 64, 8, "", ""},
+      {"int4_rtn", 128, 3, "", ""},        {"int4_rtn", 32, 0, "asymmetric", ""}};
+  for (const codecs::RecipeOptions& recipe : recipes) {
+    const auto e = Encode(recipe, kRows, kCols);
+    for (const std::size_t tokens : {1u, 8u}) {
+      const std::vector<float> x = RandomFloats(tokens * kCols, 9);
+      const std::vector<float> whole = Multiply(*e, x, tokens, Compute::kFast);
+      for (const std::uint64_t begin : {0u, 5u, 32u, 64u, 69u}) {
+        const std::uint64_t rows = std::min<std::uint64_t>(40, kRows - begin);
+        std::vector<float> y(tokens * rows, NAN);
+        const LinearJob job{&e->matrix, begin, rows, nullptr, y.data(), rows};
+        RunLinear({&job, 1}, x.data(), kCols, tokens, kCols, Compute::kFast);
+        for (std::size_t t = 0; t < tokens; ++t)
+          for (std::uint64_t r = 0; r < rows; ++r)
+            ASSERT_EQ(y[t * rows + r], whole[t * kRows + begin + r])
+                << recipe.codec << ' ' << recipe.group << ' ' << recipe.levels << ' '
+                << recipe.scales << ": row " << begin + r << " of token " << t;
+      }
+    }
+  }
+}
+
 TEST(LinearTest, GatheredRowsAreTheDecodedOnes) {
   for (const codecs::RecipeOptions& recipe : kRecipes) {
     const auto e = Encode(recipe, 37, 200);
