@@ -4,10 +4,12 @@
 //     Floor/Fma         float FMAs in registers: GFLOP/s
 //     Decode/...        one token through a matrix of 64 MiB of weights: GB/s of stored bytes
 //     Prefill/...       512 tokens: GFLOP/s (two a product)
+//     error             of products against float32 activations, relative
 //     Dispatch/...      one token through a matrix of a 135M model, microseconds
 // INGOT_ISA=avx2|scalar lowers the kernels.
 #include <benchmark/benchmark.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -67,6 +69,20 @@ codecs::PlaneSpec Fp8() {
   return {"fp8", {{"format", std::string("e4m3")}, {"block", std::int64_t{128}}}, 0};
 }
 
+// Of products y against those of float32 activations.
+double RelativeError(const ResidentMatrix& matrix, const std::vector<float>& x, std::size_t tokens,
+                     const std::vector<float>& y) {
+  std::vector<float> exact(y.size());
+  const LinearJob job{&matrix, 0, matrix.rows, nullptr, exact.data(), matrix.rows};
+  RunLinear({&job, 1}, x.data(), matrix.cols, tokens, matrix.cols, Compute::kExact);
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    error += (double{y[i]} - exact[i]) * (double{y[i]} - exact[i]);
+    norm += double{exact[i]} * exact[i];
+  }
+  return std::sqrt(error / norm);
+}
+
 void RunOnce(benchmark::State& state, const codecs::PlaneSpec& spec, std::uint64_t rows,
              std::uint64_t cols, std::size_t tokens, Compute compute, std::size_t threads) {
   SetThreads(threads);
@@ -80,6 +96,7 @@ void RunOnce(benchmark::State& state, const codecs::PlaneSpec& spec, std::uint64
     benchmark::DoNotOptimize(y.data());
     benchmark::ClobberMemory();
   }
+  state.counters["error"] = RelativeError(made->matrix, x, tokens, y);
   const double runs = static_cast<double>(state.iterations());
   const double flops = 2.0 * static_cast<double>(rows * cols * tokens) * runs;
   state.counters["GB/s"] = benchmark::Counter(static_cast<double>(made->stored_bytes) * runs / 1e9,

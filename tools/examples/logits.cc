@@ -40,7 +40,10 @@ Status Run(int argc, char** argv) {
                         ? ingot::loader::Compute::kFast
                         : ingot::loader::Compute::kExact;
   INGOT_ASSIGN(auto model, ingot::loader::Model::Open(argv[1], options));
-  Session session(model);
+  // Keys and values are float32 either way: what differs is the products' own.
+  ingot::loader::SessionOptions session_options;
+  session_options.cache = ingot::loader::SessionOptions::Cache::kF32;
+  Session session(model, session_options);
   if (argc > 2) {
     std::vector<TokenId> ids;
     for (int i = 2; i < argc; ++i) ids.push_back(std::atoi(argv[i]));
