@@ -76,8 +76,12 @@ Status ReadLate(LateSource& source, const artifact::TensorRecord& record, Reside
   }
   const std::lock_guard lock(to.late->putting);
   if (to.here()) return OkStatus();
-  static_cast<stored::TensorPlanes&>(to) = std::move(static_cast<stored::TensorPlanes&>(read));
-  to.prepared = std::move(read.prepared);  // what they point at moved with its vectors
+  // Others may be looking at the shape, which stays; pointers at elements of vectors stay true.
+  to.specs = std::move(read.specs);
+  to.planes = std::move(read.planes);
+  to.backing = std::move(read.backing);
+  to.indices = std::move(read.indices);
+  to.prepared = std::move(read.prepared);
   to.row_block = read.row_block;
   to.late->here.store(true, std::memory_order_release);
   return OkStatus();
