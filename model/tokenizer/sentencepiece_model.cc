@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 constexpr float kUnknownPenalty = 10;
-constexpr float kUserDefinedMalus = 0.1F;  // of a score that no pieces reach together
+constexpr float kUserDefinedScore = 0.1F;  // a byte but the first
 
 std::size_t CharacterBytes(std::string_view text, std::size_t at) {
   return std::min(Utf8Length(static_cast<unsigned char>(text[at])), text.size() - at);
@@ -44,7 +44,6 @@ Status SentencePieceModel::Fill() {
   items.reserve(file_.pieces.size());
   std::optional<TokenId> unknown;
   lowest_ = std::numeric_limits<float>::max();
-  highest_ = std::numeric_limits<float>::lowest();
   byte_ids_.fill(-1);
   for (const ScoredPiece& piece : file_.pieces) {
     const auto id = static_cast<TokenId>(items.size());
@@ -55,7 +54,6 @@ Status SentencePieceModel::Fill() {
     switch (piece.type) {
       case PieceType::kNormal:
         lowest_ = std::min(lowest_, piece.score);
-        highest_ = std::max(highest_, piece.score);
         INGOT_TRY(pieces_.Add(piece.text, id));
         break;
       case PieceType::kUserDefined:
@@ -202,8 +200,9 @@ void SentencePieceModel::CutUnigram(std::string_view text, std::vector<Cut>& cut
     pieces_.ForEachPrefix(text, begin, [&](std::size_t end, TokenId id) {
       const ScoredPiece& piece = file_.pieces[static_cast<std::size_t>(id)];
       if (piece.type == PieceType::kUnused) return;
+      // A piece of the user's own has no score of the file's: as in sentencepiece 0.2.
       const float score = piece.type == PieceType::kUserDefined
-                              ? static_cast<float>(end - begin) * highest_ - kUserDefinedMalus
+                              ? static_cast<float>(end - begin - 1) * kUserDefinedScore
                               : piece.score;
       offer(begin, end, id, score + here);
       has_character = has_character || end - begin == character;

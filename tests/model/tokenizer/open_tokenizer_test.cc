@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -87,6 +88,57 @@ TEST(TokenizerForms, AddedTokensKeepTheirPlaces) {
   EXPECT_EQ(Encoded(**tokenizer, "a<|u|>b", false), (Ids{1, 7, 2}));
   EXPECT_EQ((*tokenizer)->Decode(Ids{1, 7, 2}, false), "a<|u|>b");
   EXPECT_EQ((*tokenizer)->vocab_size(), 8u);
+}
+
+// A SentencePiece file of a unigram model without normalization, by hand: fields of its protocol
+// buffer as they are written. Types: 1 normal, 2 unknown, 4 the user's own.
+struct HandPiece {
+  std::string text;
+  float score = 0;
+  int type = 1;
+};
+
+std::string Field(int number, const std::string& bytes) {
+  return {static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())};
+}
+
+std::string HandUnigram(const std::vector<HandPiece>& pieces) {
+  std::string file;
+  for (const HandPiece& piece : pieces) {
+    char score[4];
+    std::memcpy(score, &piece.score, 4);
+    const std::string body = Field(1, piece.text) + piece.text + '\x15' + std::string(score, 4) +
+                             '\x18' + static_cast<char>(piece.type);
+    file += Field(1, body) + body;
+  }
+  const std::string trainer("\x18\x01", 2);
+  const std::string normalizer("\x0a\x08identity\x18\x00\x20\x00\x28\x01", 16);
+  return file + Field(2, trainer) + trainer + Field(3, normalizer) + normalizer;
+}
+
+// What sentencepiece 0.2.3 makes of the same files: a piece of the user's own counts .1 for every
+// byte but its first, whatever score the file has for it.
+TEST(TokenizerForms, PiecesOfTheUsersOwnInUnigrams) {
+  const auto encoded = [](float a, float b, const char* text) {
+    const auto made = Tokenizer::FromAssets(
+        {{"tokenizer.model",
+          HandUnigram({{"<unk>", 0, 2}, {"a", a}, {"b", b}, {"c", -1}, {"ab", -20, 4}})}});
+    EXPECT_TRUE(made.ok()) << made.status().message();
+    return made.ok() ? Encoded(**made, text, false) : Ids();
+  };
+  EXPECT_EQ(encoded(-1.5F, -1.5F, "ab"), (Ids{4}));
+  EXPECT_EQ(encoded(-1.5F, -1.5F, "cabb"), (Ids{3, 4, 2}));
+  EXPECT_EQ(encoded(.0499F, .05F, "ab"), (Ids{4}));
+  EXPECT_EQ(encoded(.0501F, .05F, "ab"), (Ids{1, 2}));
+  const auto wide = [](float score) {  // two bytes, then one: counts .2
+    const auto made = Tokenizer::FromAssets(
+        {{"tokenizer.model",
+          HandUnigram({{"<unk>", 0, 2}, {"\xC3\xA9", score}, {"x", 0}, {"\xC3\xA9x", -20, 4}})}});
+    EXPECT_TRUE(made.ok()) << made.status().message();
+    return made.ok() ? Encoded(**made, "\xC3\xA9x", false) : Ids();
+  };
+  EXPECT_EQ(wide(.1999F), (Ids{3}));
+  EXPECT_EQ(wide(.2001F), (Ids{1, 2}));
 }
 
 TEST(TokenizerForms, DamagedFilesAreErrors) {
