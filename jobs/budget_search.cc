@@ -13,21 +13,6 @@ namespace {
 constexpr std::array kSweepBits = {2.0,  2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 4.0,
                                    4.25, 4.5,  5.0, 5.5,  6.0, 6.5,  7.0, 8.0};
 
-codecs::RecipeOptions LadderCodec(const codecs::RecipeOptions& codec) {
-  codecs::RecipeOptions ladder = codec;
-  if (ladder.codec.empty()) ladder.codec = "entropy_v1";
-  const auto recipe = codecs::FindRecipe(ladder.codec);
-  if (!recipe.ok()) return ladder;
-  if ((*recipe)->rotates && ladder.transform.empty()) ladder.transform = "hadamard";
-  if ((*recipe)->ladder != codecs::RecipeLadder::kBits || ladder.group != 0 ||
-      !ladder.scales.empty())
-    return ladder;
-  // For nearly the bits of group 128 with f16 scales, a finer grid.
-  ladder.group = 64;
-  ladder.scales = "q8";
-  return ladder;
-}
-
 // Bytes of the file that allocation does not choose: other tensors, tokenizer, index.
 double FixedBytes(const model::Checkpoint& checkpoint, const pack::PackPlan& plan,
                   const std::vector<pack::TensorCurve>& curves) {
@@ -80,7 +65,7 @@ Result<BudgetCurves> MeasureBudget(const model::Checkpoint& checkpoint,
         "--calib");
   INGOT_ASSIGN(const pack::PackPlan plan, pack::MakePlan(checkpoint, options));
   BudgetCurves known;
-  known.codec = LadderCodec(codec);
+  known.codec = pack::LadderCodec(codec);
   INGOT_ASSIGN(known.curves,
                pack::MeasureCurves(checkpoint, plan, known.codec, memory_bytes,
                                    [&](std::size_t done, std::size_t total) {

@@ -22,6 +22,7 @@ struct BudgetGoal {
   std::uint64_t size_bytes = 0;  // of the file
   std::string size_text;         // as it was given ("2GiB"), for the manifest; empty: no size
   double max_kl = 0;             // nats a token
+  std::string codec;             // whose ladder, where the recipe names none
   bool given() const { return bits > 0 || !size_text.empty() || max_kl > 0; }
 };
 

@@ -249,14 +249,18 @@ Result<Work> Prepare(const PackJobOptions& options, Purpose purpose, const Monit
     INGOT_TRY(PlanUnlearned(work, monitor));
   SpendTargetByStatistics(work.options);
   const bool by_budget = purpose == Purpose::kSweep || work.options.budget.given();
+  codecs::RecipeOptions ladder = options.recipe;
+  // Over all budgets it is what --bpw spends, unless a target says another.
+  if (ladder.codec.empty() && (purpose != Purpose::kSweep || !options.target.empty()))
+    ladder.codec = work.options.budget.codec;
   INGOT_ASSIGN(work.plan, PlanOptionsOf(work.options, by_budget));
   work.plan.statistics_to_come = work.plans_unlearned;
   if (work.learned_bits > 0) {
     INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*work.checkpoint));
-    work.plan.preset = pack::LearnedPreset(options.recipe, work.learned_bits,
+    work.plan.preset = pack::LearnedPreset(ladder, work.learned_bits,
                                            architecture.head.weight == architecture.embedding);
   } else if (by_budget) {
-    INGOT_ASSIGN(work.curves, MeasureBudget(*work.checkpoint, options.recipe, options.memory_bytes,
+    INGOT_ASSIGN(work.curves, MeasureBudget(*work.checkpoint, ladder, options.memory_bytes,
                                             work.plan, monitor));
   }
   return work;

@@ -69,6 +69,7 @@ void SpendTargetByStatistics(PackJobOptions& options) {
   for (const pack::TargetInfo& info : pack::Targets()) {
     if (target != info.name) continue;
     options.budget.bits = info.learned_bits;
+    options.budget.codec = info.learned_codec;
     options.target.clear();
   }
 }

@@ -29,9 +29,15 @@ codecs::RecipeOptions Int4Asymmetric(std::int64_t group) {
 }
 
 constexpr std::array kTargets = {
-    TargetInfo{"quality", "8 bits: at most 8.3 bits a linear weight, close to the source", 7.4},
-    TargetInfo{"balanced", "4 bits: at most 4.5 bits a linear weight; the default", 4},
-    TargetInfo{"size", "3 bits: at most 3.1 bits a linear weight; needs statistics", 3},
+    TargetInfo{"quality", "8 bits: at most 8.3 bits a linear weight, close to the source", 7.4,
+               "entropy_v1"},
+    TargetInfo{"balanced",
+               "4 bits: at most 4.5 bits a linear weight, in memory as in the file; the default",
+               4.2, "int4_gptq"},
+    TargetInfo{"size",
+               "3 bits: at most 3.1 bits a linear weight in the file, 8 in memory; needs "
+               "statistics",
+               3, "entropy_v2"},
 };
 
 Result<std::int64_t> ParseCount(std::string_view key, std::string_view value) {
@@ -148,9 +154,23 @@ Result<RolePreset> TargetPreset(std::string_view target) {
       fmt::format("unknown target '{}' (known: quality, balanced, size)", target));
 }
 
+codecs::RecipeOptions LadderCodec(const codecs::RecipeOptions& codec) {
+  codecs::RecipeOptions ladder = codec;
+  if (ladder.codec.empty()) ladder.codec = "entropy_v1";
+  const auto recipe = codecs::FindRecipe(ladder.codec);
+  if (!recipe.ok()) return ladder;
+  if ((*recipe)->rotates && ladder.transform.empty()) ladder.transform = "hadamard";
+  if ((*recipe)->ladder != codecs::RecipeLadder::kBits || ladder.group != 0 ||
+      !ladder.scales.empty())
+    return ladder;
+  // For nearly the bits of group 128 with f16 scales, a finer grid.
+  ladder.group = 64;
+  ladder.scales = "q8";
+  return ladder;
+}
+
 RolePreset LearnedPreset(const codecs::RecipeOptions& codec, double bits, bool tied) {
-  codecs::RecipeOptions chosen = codec;
-  if (chosen.codec.empty()) chosen.codec = "entropy_v1";
+  codecs::RecipeOptions chosen = LadderCodec(codec);
   const auto row = codecs::FindRecipe(chosen.codec);
   // A step takes what a rate of as many bits does; rates end at 7 bits.
   if (row.ok() && (*row)->keys.rate) chosen.rate = std::min(bits, 7.0);

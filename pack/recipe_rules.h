@@ -49,7 +49,9 @@ struct RolePreset {
 struct TargetInfo {
   std::string_view name;
   std::string_view summary;
-  double learned_bits = 0;  // of a linear weight, that statistics spend
+  // What statistics make of it: bits of a linear weight, on the ladder of this codec.
+  double learned_bits = 0;
+  std::string_view learned_codec;
 };
 // quality, balanced, size.
 std::span<const TargetInfo> Targets();
@@ -60,8 +62,12 @@ Result<RolePreset> TargetPreset(std::string_view target);
 // cost about what they do in entropy_v2.
 inline constexpr double kSmallestBits = 3.75;
 
-// What a target, or a budget of as many bits, becomes where statistics spend them: `codec` (without
-// one entropy_v1) for all that they know. What they do not know (the embedding, unless it is the
+// Whose ladder a budget is spent on: without a codec entropy_v1's, and what its options leave open
+// as allocation has it.
+codecs::RecipeOptions LadderCodec(const codecs::RecipeOptions& codec);
+
+// What a target, or a budget of as many bits, becomes where statistics spend them: LadderCodec of
+// `codec` for all that they know. What they do not know (the embedding, unless it is the
 // head, too) stays close to the source. For estimates: the bits of a matrix are found by trying.
 RolePreset LearnedPreset(const codecs::RecipeOptions& codec, double bits, bool tied);
 

@@ -119,7 +119,8 @@ void AddPresets(const model::Checkpoint& checkpoint, SourceSummary& summary) {
   for (const TargetInfo& target : Targets())
     if (learns)
       add(target.name, Option::kTarget, target.learned_bits,
-          LearnedPreset({.codec = "entropy_v1"}, target.learned_bits, tied), true);
+          LearnedPreset({.codec = std::string(target.learned_codec)}, target.learned_bits, tied),
+          true);
   if (learns)
     add("smallest", Option::kSmallest, kSmallestBits,
         LearnedPreset({.codec = "entropy_v2"}, kSmallestBits, tied), true);
@@ -139,7 +140,7 @@ RolePreset DefaultPreset(const SourceSummary& summary) {
   const model::Architecture& a = summary.architecture;
   for (const TargetInfo& target : Targets())
     if (target.name == kDefaultTarget && summary.cannot_learn.empty())
-      return LearnedPreset({.codec = "entropy_v1"}, target.learned_bits,
+      return LearnedPreset({.codec = std::string(target.learned_codec)}, target.learned_bits,
                            a.head.weight == a.embedding);
   return *TargetPreset(kDefaultTarget);
 }

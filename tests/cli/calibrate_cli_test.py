@@ -167,10 +167,16 @@ class Calibrate(Case):
             linear = {t["codec"] for t in info["tensors"] if t["role"] == "linear"}
             return info["provenance"].get("allocation", {}).get("budget"), linear
 
-        for options, bits in ((("--target", "quality"), 7.4), (("--target", "balanced"), 4),
-                              (("--target", "size"), 3), ((), 4)):
-            self.assertEqual(budget("--stats", stats, *options), (f"bpw {bits}", {"entropy_v1"}))
-        self.assertEqual(budget("--calib", self.text, "--target", "size"), ("bpw 3", {"entropy_v1"}))
+        for options, bits, codec in ((("--target", "quality"), 7.4, "entropy_v1"), (("--target", "size"), 3, "entropy_v2")):
+            self.assertEqual(budget("--stats", stats, *options), (f"bpw {bits}", {codec}))
+        for options in ((), ("--target", "balanced")):
+            said, codecs = budget("--stats", stats, *options)
+            self.assertEqual(said, "bpw 4.2")
+            self.assertLessEqual(codecs, {f"int{bits}_gptq" for bits in (2, 3, 4, 5, 6, 8)})
+            info = json.loads(self.run_ok("inspect", target, "--json").stdout)
+            self.assertEqual(info["bits_per_weight_linear_resident"], info["bits_per_weight_linear"])
+            self.assertLessEqual(info["bits_per_weight_linear_resident"], 4.5)
+        self.assertEqual(budget("--calib", self.text, "--target", "size"), ("bpw 3", {"entropy_v2"}))
         # This model's tokenizer has no token to begin a text of its own with.
         self.fails(USAGE, "need statistics: --calib", "pack", self.model, "-o", target, "--force", "--target", "size")
         self.assertEqual(budget("--stats", stats, "--group", 32), (None, {"int4_rtn"}))

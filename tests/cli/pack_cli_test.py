@@ -90,8 +90,8 @@ class Pack(Case):
 
         run = dry_run("--calib", text, "--calib-tokens", 512)
         self.assertRegex(run.stderr, r"first 512 tokens of your text go through the model: about \d+ s, .* of memory, .* of disk")
-        self.assertRegex(run.stdout, r"self_attn\.q_proj\.weight +64x64 +BF16 +entropy_v1 +2048 +4\.000 +about")
-        self.assertRegex(run.stdout, r"4 bits a weight one with another: which matrix gets more")
+        self.assertRegex(run.stdout, r"self_attn\.q_proj\.weight +64x64 +BF16 +int4_gptq:\S+ +2150 +4\.199 +about")
+        self.assertRegex(run.stdout, r"4\.2 bits a weight one with another: which matrix gets more")
         found = json.loads(dry_run("--calib", text, "--calib-tokens", 512, "--target", "size", "--json").stdout)
         self.assertEqual((found["learns"], found["learned_bits_per_weight"]), (True, 3))
         self.assertGreater(found["learning"]["seconds"], 0)

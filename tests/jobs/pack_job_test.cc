@@ -207,7 +207,7 @@ TEST_F(PackJob, CalibrationWritesTheStatisticsThatAreUsed) {
   };
   ASSERT_TRUE(RunPackJob(options, {}).ok());
   const auto reader = artifact::ArtifactReader::Open(Path("m.ingot"), {});
-  EXPECT_EQ((*reader)->manifest().provenance["allocation"]["budget"], "bpw 4");
+  EXPECT_EQ((*reader)->manifest().provenance["allocation"]["budget"], "bpw 4.2");
   options.calibrate = [](const std::string&) { return IoError("no room"); };
   options.force = true;
   EXPECT_EQ(RunPackJob(options, {}).status().message(), "no room");

@@ -76,7 +76,7 @@ TEST_F(PackLearned, ByDefaultItsOwnTextIsReadAndMeasuredBy) {
   EXPECT_EQ(provenance["calibration"]["tokens"], "160");
   EXPECT_EQ(provenance["calibration"]["backward_tokens"], "0");
   EXPECT_EQ(provenance["calibration"]["probe_tokens"], "20");
-  EXPECT_EQ(provenance["allocation"]["budget"], "bpw 4");
+  EXPECT_EQ(provenance["allocation"]["budget"], "bpw 4.2");
   EXPECT_TRUE(provenance["measured"]["kl_mean"].is_number());
   EXPECT_EQ(provenance["measured"]["text"], "its own text, seed 0");
   EXPECT_EQ(Leftovers(), std::vector<std::string>{"m.ingot"});

@@ -43,16 +43,17 @@ def main():
     ap.add_argument("--tokens", type=int, default=16384, help="that the model is learned from")
     ap.add_argument("--measure", type=int, default=4096, help="tokens of each text that are measured on")
     ap.add_argument("--mix", action="append")
-    ap.add_argument("--bpw", type=float, default=4)
+    ap.add_argument("--bpw", type=float, help="else the default target")
     args = ap.parse_args()
     work = scratch()
     # Alone: with ingot-calibrate beside it, `ingot` would take gradients.
     program = work / "ingot"
     shutil.copy(INGOT, program)
+    budget = ["--bpw", args.bpw] if args.bpw else []
     rows = []
     for mix in args.mix or MIXES:
         target = work / "m.ingot"
-        run = Run([program, "pack", args.model, "-o", target, "--force", "-q", "--bpw", args.bpw, "--calib-tokens", args.tokens,
+        run = Run([program, "pack", args.model, "-o", target, "--force", "-q", *budget, "--calib-tokens", args.tokens,
                    "--calib", *texts_of(mix, args.texts)])
         pathlib.Path(f"{target}.stats.safetensors").unlink()
         found = {}
@@ -63,8 +64,9 @@ def main():
         rows.append((mix, found))
         print(f"{mix}: {run.cpu:.0f} s of CPU time to pack, "
               + ", ".join(f"{kind} {kl:.4f} ± {error:.4f}" for kind, (kl, error) in found.items()), flush=True)
+    how = f"{args.bpw:g} bits a linear weight" if args.bpw else "packed as by default"
     best = {kind: min(found[kind][0] for _, found in rows) for kind in MEASURED}
-    print(f"\n{args.tokens} tokens learned, {args.measure} measured of each text, {args.bpw:g} bits a linear weight\n")
+    print(f"\n{args.tokens} tokens learned, {args.measure} measured of each text, {how}\n")
     print("| learned from | " + " | ".join(MEASURED) + " | worst against the best |")
     print("| --- |" + " --- |" * (len(MEASURED) + 1))
     for mix, found in rows:

@@ -17,6 +17,7 @@ struct Sum {
   std::uint64_t tensors = 0, weights = 0, source = 0, exact = 0, at_most = 0, about = 0;
   bool data_dependent = false, open = false;
 
+  // `bytes` are what the tensor comes to, about where they are not all `exact`.
   void Add(const pack::PlannedTensor& tensor, std::uint64_t bytes) {
     ++tensors;
     weights += tensor.weights();
@@ -25,7 +26,7 @@ struct Sum {
     at_most += tensor.bytes.at_most;
     about += bytes;
     data_dependent |= tensor.bytes.data_dependent;
-    open |= tensor.bytes.at_most > 0 || tensor.bytes.data_dependent;
+    open |= tensor.bytes.at_most > 0 || tensor.bytes.data_dependent || bytes != tensor.bytes.exact;
   }
 };
 
