@@ -33,7 +33,7 @@ if(INGOT_FUZZ)
 endif()
 
 # ingot_unity(TARGET): with INGOT_UNITY, as tools/test and tools/demo build, files of a room's folder are compiled about ten at
-# a time: two thirds of a file's compile time is headers that its neighbours read, too. Which files share a unit follows
+# a time: most of a file's compile time is headers that its neighbours read, too. Which files share a unit follows
 # from their folder and their name, so that a new one changes one unit. Without it each file is compiled alone, so that
 # it includes what it uses. Files whose local names another file of their folder has as well stay alone.
 option(INGOT_UNITY "Compile several files at a time" OFF)
@@ -43,7 +43,6 @@ set(INGOT_ALONE
     "calibration/imatrix_reader\\.cc$"
     "calibration/torch/(rwkv_torch_ops|torch_ops|train_router|tune_block)\\.cc$"
     "codecs/.*/(entropy_pack|entropy_rate|entropy_round|lowrank_fit|transform|trellis_search|vq_tile)\\.cc$"
-    "inspect/summary_text\\.cc$"
     "jobs/(routers_job|stepped_logits)\\.cc$"
     "loader/.*/(scan_kernels|speculative_decoder|step_times)\\.cc$"
     "loader/planes/resident_"

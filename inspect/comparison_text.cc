@@ -18,7 +18,7 @@ namespace {
 using Rows = std::vector<std::vector<std::string>>;
 
 constexpr std::size_t kNamed = 5;         // of tensors that one has alone
-constexpr std::size_t kShownBytes = 128;  // of a value of a configuration
+constexpr std::size_t kShownConfigBytes = 128;  // of a value of a configuration
 
 std::string Bits(const SizeSum& size) {
   return size.weights == 0 ? "" : fmt::format("{:.3f}", size.stored_bits_per_weight());
@@ -48,7 +48,7 @@ std::string TextOf(const Summary& summary, const char* pointer) {
   const Json::json_pointer at(pointer);
   if (!summary.provenance.is_object() || !summary.provenance.contains(at)) return {};
   const Json& value = summary.provenance.at(at);
-  return value.is_string() ? value.get<std::string>().substr(0, kShownBytes) : std::string();
+  return value.is_string() ? value.get<std::string>().substr(0, kShownConfigBytes) : std::string();
 }
 
 // Both beside each other; rows that neither has anything in are left out.
@@ -120,17 +120,13 @@ std::string LayerTable(const Comparison& c, std::size_t columns) {
   return "\n" + AlignTable(rows, "  ", columns);
 }
 
-std::string Error(double relative_error) {
-  return relative_error < 0 ? "" : fmt::format("{:.4f}", relative_error);
-}
-
 std::string TensorTable(const std::vector<TensorPair>& pairs) {
   Rows rows = {{"tensor", "A", "B", "bpw A", "bpw B", "B / A", "error A", "error B", "bytes"}};
   for (const TensorPair& pair : pairs)
     rows.push_back({pair.a->name, pair.a->codec, pair.b->codec, Bits(pair.a->size),
                     Bits(pair.b->size),
                     RatioOf(pair.a->size.stored_bytes, pair.b->size.stored_bytes),
-                    Error(pair.a->relative_error), Error(pair.b->relative_error),
+                    ErrorText(pair.a->relative_error), ErrorText(pair.b->relative_error),
                     pair.same_bytes ? "the same" : "differ"});
   return "\n" + AlignTable(rows, "  ");
 }
@@ -170,7 +166,7 @@ void SayAlone(const char* side, const std::vector<const TensorSummary*>& alone, 
 std::string ValueText(const Json& value) {
   if (value.is_null()) return "none";
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > kShownBytes) text = text.substr(0, kShownBytes) + "...";
+  if (text.size() > kShownConfigBytes) text = text.substr(0, kShownConfigBytes) + "...";
   return text;
 }
 

@@ -45,10 +45,6 @@ void DropEmptyColumn(Rows& rows, std::size_t column) {
   for (auto& row : rows) row.erase(row.begin() + static_cast<std::ptrdiff_t>(column));
 }
 
-std::string Error(double relative_error) {
-  return relative_error < 0 ? "" : fmt::format("{:.4f}", relative_error);
-}
-
 // Predicted, nats a token.
 std::string Loss(double predicted_loss) {
   return predicted_loss < 0 ? "" : fmt::format("{:.2e}", predicted_loss);
@@ -221,7 +217,7 @@ std::string LayerTable(const Summary& summary, std::size_t columns) {
                     line.making[2], std::to_string(line.size.tensors),
                     HumanBytes(line.size.stored_bytes),
                     fmt::format("{:.3f}", line.size.stored_bits_per_weight()),
-                    Error(line.worst_error)});
+                    ErrorText(line.worst_error)});
   DropEmptyColumn(rows, 2);
   return "\n" + AlignTable(rows, "  ", columns);
 }
@@ -233,7 +229,7 @@ std::string TensorTable(const Summary& summary) {
     rows.push_back({tensor.name, Shape(tensor.shape), tensor.dtype, tensor.codec,
                     PlanesText(tensor), ByClass(tensor), HumanBytes(tensor.size.stored_bytes),
                     fmt::format("{:.3f}", tensor.size.stored_bits_per_weight()),
-                    Error(tensor.relative_error), Loss(tensor.predicted_loss)});
+                    ErrorText(tensor.relative_error), Loss(tensor.predicted_loss)});
   DropEmptyColumn(rows, 9);
   DropEmptyColumn(rows, 5);
   return "\n" + AlignTable(rows, "  ");

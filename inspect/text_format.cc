@@ -135,6 +135,10 @@ void Narrow(const std::vector<std::vector<std::string>>& rows, std::size_t inden
 
 }  // namespace
 
+std::string ErrorText(double relative_error) {
+  return relative_error < 0 ? "" : fmt::format("{:.4f}", relative_error);
+}
+
 std::string HumanBytes(std::uint64_t bytes) { return Scaled(bytes, {"B", "kB", "MB", "GB", "TB"}); }
 
 std::string HumanCount(std::uint64_t count) {

@@ -14,6 +14,9 @@ std::string HumanBytes(std::uint64_t bytes);
 // "134.5 M", "1.1 G".
 std::string HumanCount(std::uint64_t count);
 
+// A relative error, "0.0412"; nothing where none was measured (below zero).
+std::string ErrorText(double relative_error);
+
 // What is asked for where nobody knows how wide a terminal is.
 inline constexpr std::size_t kUsualColumns = 80;
 

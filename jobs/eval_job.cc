@@ -127,6 +127,16 @@ loader::EvalOptions OptionsOf(const EvalJobOptions& job, bool masked, std::size_
   return options;
 }
 
+Result<std::unique_ptr<loader::LogitSource>> LogitsOn(const LogitDevice& device,
+                                                      const ModelPtr& model,
+                                                      std::size_t context) {
+  if (device) {
+    INGOT_ASSIGN(auto logits, device(model, context));
+    if (logits != nullptr) return logits;
+  }
+  return LogitsOf(model);
+}
+
 }  // namespace
 
 std::string_view WindowName(loader::WindowKind windows) {
@@ -162,13 +172,13 @@ Result<EvalJobResult> RunEvalJob(const EvalJobOptions& job, const Monitor& monit
   options.progress = [&](std::size_t done, std::size_t windows) {
     return monitor.Tell({"evaluating", done, windows, "windows"});
   };
-  const auto artifact_logits = LogitsOf(pair.artifact);
+  INGOT_ASSIGN(const auto artifact_logits, LogitsOn(job.device, pair.artifact, context));
   if (pair.reference == nullptr) {
     INGOT_ASSIGN(const loader::EvalResult measured,
                  loader::EvaluateAlone(*artifact_logits, text.tokens, options));
     return EvalJobResult{measured, options.windows, text.origin, true, pair.summary};
   }
-  const auto reference_logits = LogitsOf(pair.reference);
+  INGOT_ASSIGN(const auto reference_logits, LogitsOn(job.device, pair.reference, context));
   INGOT_ASSIGN(const loader::EvalResult measured,
                loader::Evaluate(*reference_logits, *artifact_logits, text.tokens, options));
   return EvalJobResult{measured, options.windows, text.origin, false, pair.summary};

@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,8 +17,14 @@
 #include "inspect/summary.h"
 #include "jobs/job.h"
 #include "loader/eval/evaluate.h"
+#include "loader/loaded_model.h"
 
 namespace ingot::jobs {
+
+// What runs a model in windows of `context` tokens in the processor's place; a null one leaves it
+// to the processor.
+using LogitDevice = std::function<Result<std::unique_ptr<loader::LogitSource>>(
+    std::shared_ptr<const loader::Model> model, std::size_t context)>;
 
 struct EvalJobOptions {
   std::string artifact;   // without a reference a model, too
@@ -33,6 +41,7 @@ struct EvalJobOptions {
   int levels = -1;                     // to use; -1: all
   std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
   const artifact::VerifyingKey* key = nullptr;
+  LogitDevice device;  // of both models; empty: the processor
 };
 
 struct EvalJobResult {

@@ -78,6 +78,32 @@ std::string PrintableBlock(std::string_view text) {
                 [](char32_t c, char32_t) { return c == '\n' || c == '\t' || !In(kCommands, c); });
 }
 
+std::string EscapeHtml(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
 std::string PrintableJson(const nlohmann::json& json) {
   using Json = nlohmann::json;
   return json.dump(1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);

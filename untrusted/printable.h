@@ -21,6 +21,10 @@ std::string Printable(std::string_view text);
 // controls and bidirectional overrides do not.
 std::string PrintableBlock(std::string_view text);
 
+// Text within HTML, XML or a quoted attribute of theirs, as markupsafe escapes it: & < > ' " as
+// references. Controls stay.
+std::string EscapeHtml(std::string_view text);
+
 // JSON in ASCII, indented by one, for a terminal as well as for a program.
 std::string PrintableJson(const nlohmann::json& json);
 

@@ -71,17 +71,17 @@ Status CheckRequest(const model::Architecture& architecture,
 
 class DeviceLogits : public loader::LogitSource {
  public:
-  explicit DeviceLogits(CudaRunner& runner) : runner_(runner) {}
-  std::size_t vocab_size() const override { return runner_.model().architecture().vocab_size; }
+  explicit DeviceLogits(std::unique_ptr<CudaRunner> runner) : runner_(std::move(runner)) {}
+  std::size_t vocab_size() const override { return runner_->model().architecture().vocab_size; }
   Result<std::span<const float>> Logits(std::span<const std::int32_t> window,
                                         std::size_t first) override {
-    OpenSequence sequence(runner_);
+    OpenSequence sequence(*runner_);
     INGOT_ASSIGN(logits_, sequence.Append(window.first(window.size() - 1), first));
     return std::span<const float>(logits_);
   }
 
  private:
-  CudaRunner& runner_;
+  std::unique_ptr<CudaRunner> runner_;
   std::vector<float> logits_;
 };
 
@@ -126,8 +126,8 @@ Result<loader::GenerateResult> GenerateFromIds(CudaRunner& runner,
   return result;
 }
 
-std::unique_ptr<loader::LogitSource> LogitsOf(CudaRunner& runner) {
-  return std::make_unique<DeviceLogits>(runner);
+std::unique_ptr<loader::LogitSource> LogitsOf(std::unique_ptr<CudaRunner> runner) {
+  return std::make_unique<DeviceLogits>(std::move(runner));
 }
 
 }  // namespace ingot::cuda

@@ -24,7 +24,7 @@ Result<loader::GenerateResult> GenerateFromIds(
     CudaRunner& runner, std::span<const model::TokenId> ids, const loader::GenerateOptions& options,
     const std::function<bool(std::string_view piece)>& piece);
 
-// Each window of tokens from an empty context, for evaluation. The runner must outlive it.
-std::unique_ptr<loader::LogitSource> LogitsOf(CudaRunner& runner);
+// Each window of tokens from an empty context, for evaluation.
+std::unique_ptr<loader::LogitSource> LogitsOf(std::unique_ptr<CudaRunner> runner);
 
 }  // namespace ingot::cuda

@@ -10,6 +10,7 @@
 #include "model/chat/template_text.h"
 #include "model/text/unicode_class.h"
 #include "model/text/utf8.h"
+#include "untrusted/printable.h"
 
 namespace ingot::model::chat {
 namespace {
@@ -172,7 +173,7 @@ Result<Value> Replace(Context& context, const Text& text, const CallArguments& a
   INGOT_ASSIGN(std::string with, TextArgument(arguments, 1, "new", ""));
   INGOT_ASSIGN(std::int64_t most, IntArgument(arguments, 2, "count", -1));
   if (text.safe && arguments.positional.size() > 1 && !arguments.positional[1].AsText()->safe)
-    with = EscapeHtml(with);
+    with = untrusted::EscapeHtml(with);
   std::string out;
   const auto grow = [&] {
     return out.size() > (std::size_t{64} << 20) ? LimitExceeded("a text is too long") : OkStatus();

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "model/chat/template_text.h"
+#include "untrusted/printable.h"
 
 namespace ingot::model::chat {
 namespace {
@@ -72,7 +73,7 @@ Result<Value> AddTexts(Context& context, const Text& a, const Text& b) {
   const bool safe = a.safe || b.safe;
   if (!safe) return context.NewText(a.bytes + b.bytes);
   return context.NewText(
-      (a.safe ? a.bytes : EscapeHtml(a.bytes)) + (b.safe ? b.bytes : EscapeHtml(b.bytes)), true);
+      (a.safe ? a.bytes : untrusted::EscapeHtml(a.bytes)) + (b.safe ? b.bytes : untrusted::EscapeHtml(b.bytes)), true);
 }
 
 Result<Value> Repeat(Context& context, const Value& value, std::int64_t times) {

@@ -37,7 +37,6 @@ std::string_view StripRight(std::string_view text, const std::optional<std::stri
 std::string Lower(std::string_view text);
 std::string Upper(std::string_view text);
 std::string Capitalize(std::string_view text);
-std::string EscapeHtml(std::string_view text);
 
 // `format` with Python's % and its arguments; a mapping for %(name)s.
 Result<std::string> FormatPercent(std::string_view format, const std::vector<Value>& arguments,

@@ -12,6 +12,7 @@
 #include "model/chat/template_filters.h"
 #include "model/chat/template_operators.h"
 #include "model/chat/template_text.h"
+#include "untrusted/printable.h"
 
 namespace ingot::model::chat {
 namespace {
@@ -56,7 +57,7 @@ Result<Value> Safe(Context& context, const Value& value, const CallArguments&) {
 }
 Result<Value> Escape(Context& context, const Value& value, const CallArguments&) {
   if (IsSafe(value)) return value;
-  return context.NewText(EscapeHtml(ToText(value)), true);
+  return context.NewText(untrusted::EscapeHtml(ToText(value)), true);
 }
 
 Result<Value> Replace(Context& context, const Value& value, const CallArguments& arguments) {

@@ -22,6 +22,15 @@ void AppendUtf8(char32_t c, std::string& out) {
   }
 }
 
+bool IsUtf8(std::string_view text) {
+  for (std::size_t i = SkipAscii(text, 0); i < text.size(); i = SkipAscii(text, i)) {
+    const Utf8Step step = ClassifyUtf8(text.substr(i));
+    if (step.kind != Utf8Kind::kCharacter) return false;
+    i += step.bytes;
+  }
+  return true;
+}
+
 void AppendRepaired(std::string_view bytes, std::string& out) {
   for (std::size_t i = 0; i < bytes.size();) {
     const Utf8Step step = ClassifyUtf8(bytes.substr(i));

@@ -31,6 +31,9 @@ inline std::size_t PreviousStart(std::string_view text, std::size_t position) {
 // REQUIRES: c is a Unicode scalar value.
 void AppendUtf8(char32_t c, std::string& out);
 
+// Whether all of it is well-formed.
+bool IsUtf8(std::string_view text);
+
 // Appends `bytes` with every ill-formed subsequence as U+FFFD.
 void AppendRepaired(std::string_view bytes, std::string& out);
 

@@ -104,8 +104,7 @@ Result<Charsmap> Charsmap::Parse(std::string_view bytes) {
   map.units_.resize(trie_bytes / 4);
   std::memcpy(map.units_.data(), bytes.data(), trie_bytes);
   map.replacements_ = bytes.substr(trie_bytes);
-  std::string repaired;
-  if (RepairUtf8(map.replacements_, repaired).data() != map.replacements_.data())
+  if (!IsUtf8(map.replacements_))
     return Corruption("charsmap's replacements are not UTF-8");
   return map;
 }

@@ -86,8 +86,7 @@ Result<std::unique_ptr<Tokenizer>> ReadMade(const Json& spec, const Assets& asse
 Result<Json> VocabularyOfLines(std::string_view text) {
   Json vocabulary = Json::object();
   std::int64_t next = 0;
-  std::string repaired;
-  if (RepairUtf8(text, repaired).data() != text.data()) return Corruption("not UTF-8");
+  if (!IsUtf8(text)) return Corruption("not UTF-8");
   INGOT_TRY(ForEachLine(text, [&](std::string_view line) {
     vocabulary[std::string(WithoutEnd(line))] = next++;  // of a token given twice the last counts
     return OkStatus();
@@ -97,8 +96,7 @@ Result<Json> VocabularyOfLines(std::string_view text) {
 
 Result<Json> MergesOfLines(std::string_view text) {
   Json merges = Json::array();
-  std::string repaired;
-  if (RepairUtf8(text, repaired).data() != text.data()) return Corruption("not UTF-8");
+  if (!IsUtf8(text)) return Corruption("not UTF-8");
   INGOT_TRY(ForEachLine(text, [&](std::string_view line) {
     if (line.empty() || line.substr(0, 8) == "#version") return OkStatus();
     merges.push_back(line);

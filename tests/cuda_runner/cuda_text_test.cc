@@ -107,7 +107,7 @@ TEST(CudaText, LogitsOfWindows) {
   ASSERT_NE(model, nullptr);
   auto runner = CudaRunner::Make(model, {.exact = true, .context = 64, .rows = 3});
   ASSERT_TRUE(runner.ok()) << runner.status().message();
-  const auto source = LogitsOf(**runner);
+  const auto source = LogitsOf(*std::move(runner));
   const std::vector<model::TokenId> window = {5, 9, 3, 7, 11, 2};
   loader::Session session(model);
   const auto hidden =

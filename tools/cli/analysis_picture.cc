@@ -28,27 +28,6 @@ constexpr const char* kKlColour = "#c0392b";
 // Divergences are drawn by their logarithm, between these.
 constexpr double kLeastKl = 1e-5, kMostKl = 10;
 
-std::string Escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  return out;
-}
-
 // A token's text where its spaces and line ends must be seen.
 std::string Shown(const std::string& text) {
   std::string marked;
@@ -88,7 +67,7 @@ std::string Bar(double x, double bottom, double height, const std::string& colou
   return fmt::format(
       R"(<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"><title>{}</title></rect>)",
       x + 2 + shift * (kCell - 4), bottom - height, (kCell - 4) * part, std::max(height, 0.7),
-      colour, Escape(title));
+      colour, untrusted::EscapeHtml(title));
 }
 
 std::string ClassBars(const AnalyzedToken& token, double x, double bottom) {
@@ -200,7 +179,7 @@ std::string Band(const AnalyzeJobResult& result, const std::vector<Track>& track
     out += fmt::format(
         "<text x=\"{0:.1f}\" y=\"{1:.1f}\" transform=\"rotate(-90 {0:.1f} {1:.1f})\" "
         "font-family=\"monospace\">{2}</text>\n",
-        label_x, label_y, Escape(Short(Shown(result.tokens[i].text))));
+        label_x, label_y, untrusted::EscapeHtml(Short(Shown(result.tokens[i].text))));
   }
   const double right = kLeft + kCell * static_cast<double>(end - begin);
   for (std::size_t t = 0; t < tracks.size(); ++t) {
@@ -328,10 +307,10 @@ std::string AnalysisHtml(const AnalyzeJobResult& result, const std::string& titl
       ".text span{{padding:.15em 0;border-bottom:3px solid transparent}}"
       ".c2,.c3{{color:#fff}}.no{{border-bottom-color:#c0392b!important}}</style></head><body>\n"
       "<h1>{0}</h1>\n<table>\n",
-      Escape(title));
+      untrusted::EscapeHtml(title));
   for (const auto& [name, value] : AnalysisSummary(result))
-    out += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", Escape(name),
-                       Escape(untrusted::Printable(value)));
+    out += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", untrusted::EscapeHtml(name),
+                       untrusted::EscapeHtml(untrusted::Printable(value)));
   out += "</table>\n<p class=\"text\">";
   for (const AnalyzedToken& token : result.tokens) {
     std::string style, name;
@@ -343,7 +322,7 @@ std::string AnalysisHtml(const AnalyzeJobResult& result, const std::string& titl
     // Line ends are seen and kept.
     const bool ends = token.text.find('\n') != std::string::npos;
     out += fmt::format("<span class=\"{}\"{} title=\"{}\">{}</span>{}", name, style,
-                       Escape(Details(token)), Escape(Shown(token.text)), ends ? "\n" : "");
+                       untrusted::EscapeHtml(Details(token)), untrusted::EscapeHtml(Shown(token.text)), ends ? "\n" : "");
   }
   out +=
       "</p>\n<p>A token's shade is the class that the upper layers ran it with, darker for more "

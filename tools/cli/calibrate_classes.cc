@@ -12,6 +12,7 @@
 #include "jobs/classes_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/learning_options.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
 
@@ -67,22 +68,13 @@ void AddOptions(CLI::App& app, ClassesCommand& command) {
   app.add_option("--classes", c.artifact, "the artifact whose planes are run")
       ->type_name("FILE")
       ->required();
-  app.add_option("--text", c.texts, "FILE[:WEIGHT], plain text or .jsonl, several")->required();
   app.add_option("-o,--output", c.output, "the artifact that knows its tokens")->required();
-  app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
-      ->transform(WholeNumber(1))
-      ->capture_default_str();
-  app.add_option("--context", c.context, "tokens a window")
-      ->transform(WholeNumber(4, 1 << 20))
-      ->capture_default_str();
+  AddTextOptions(app, c.texts, c.tokens, c.context, 4);
   app.add_option("--probe-after", c.probe_after,
                  "layers before a token's class is told anew from its state; 0: a quarter of them")
       ->transform(WholeNumber())
       ->capture_default_str();
-  AddSigningKeyOptions(&app, "--sign", command.sign);
-  app.add_flag("--force", c.force, "replace an existing output");
-  app.add_flag("-q,--quiet", command.quiet, "no progress, no report");
-  AddThreadsOption(&app);
+  AddRewriteOptions(app, command.sign, c.force, command.quiet);
 }
 
 }  // namespace

@@ -5,11 +5,14 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "inspect/text_format.h"
 #include "jobs/choices_job.h"
 #include "jobs/eval_job.h"
+#include "loader/cuda/cuda_text.h"
 #include "tools/cli/common.h"
+#include "tools/cli/device_option.h"
 #include "tools/cli/eval_variants.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
@@ -26,6 +29,7 @@ struct EvalCommand {
   std::string choices;
   std::size_t questions = 0;
   VariantsChoice variants;
+  std::string device = "cpu";
   bool json = false, quiet = false;
 };
 
@@ -197,11 +201,33 @@ jobs::VariantsJobOptions VariantsOf(const EvalCommand& command) {
   return job;
 }
 
+// What --device says of both models: in float32, as on the processor.
+Status ChooseDevice(EvalCommand& command, JobLine& line) {
+  if (command.device == "cpu") return OkStatus();
+  if (command.variants.given() || !command.choices.empty())
+    return Unsupported(
+        "exits, precision, drafts and choices are measured on the processor: leave --device out");
+  command.job.device = [&command, &line](std::shared_ptr<const loader::Model> model,
+                                         std::size_t context)
+      -> Result<std::unique_ptr<loader::LogitSource>> {
+    cuda::CudaOptions options;
+    options.exact = true;
+    options.context = context;
+    std::string why;
+    INGOT_ASSIGN(auto runner, GpuRunner(command.device, std::move(model), options, why));
+    if (!why.empty()) line.monitor().Note("on the processor: " + why);
+    if (runner == nullptr) return std::unique_ptr<loader::LogitSource>();
+    return cuda::LogitsOf(std::move(runner));
+  };
+  return OkStatus();
+}
+
 Status RunEval(EvalCommand& command) {
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   command.job.key = PointerTo(key);
   if (command.windows == "strided") command.job.windows = loader::WindowKind::kStrided;
   JobLine line({.progress = command.quiet || command.json, .notes = command.quiet});
+  INGOT_TRY(ChooseDevice(command, line));
   if (command.variants.given())
     return EvalVariants(command.variants, VariantsOf(command), command.json, line);
   INGOT_TRY(ChoosePrecision(command.variants.precision).status());
@@ -278,6 +304,7 @@ void AddEvalCommand(CLI::App& app, Outcome& outcome) {
       ->type_name("N")
       ->transform(WholeNumber(1, 64));
   AddVariantsOptions(c, o->variants);
+  AddDeviceOption(c, o->device);
   AddMaxDecodedOption(c, o->job.max_decoded_bytes);
   AddVerifyingKeyOptions(c, o->key);
   c->add_flag("--json", o->json, "one JSON object");

@@ -11,6 +11,7 @@
 #include "jobs/routers_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/learning_options.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
 
@@ -89,16 +90,8 @@ void AddOptions(CLI::App& app, RoutersCommand& command) {
   app.add_option("--routers", c.artifact, "the artifact whose planes are run")
       ->type_name("FILE")
       ->required();
-  app.add_option("--text", c.texts, "plain text or .jsonl, or several by weight")
-      ->type_name("FILE[:WEIGHT]")
-      ->required();
   app.add_option("-o,--output", c.output, "the artifact with exits")->required();
-  app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
-      ->transform(WholeNumber(1))
-      ->capture_default_str();
-  app.add_option("--context", c.context, "tokens a window")
-      ->transform(WholeNumber(2, 1 << 20))
-      ->capture_default_str();
+  AddTextOptions(app, c.texts, c.tokens, c.context, 2);
   app.add_option("--interval", c.interval, "an exit after every so many layers")
       ->transform(WholeNumber(1))
       ->capture_default_str();
@@ -125,10 +118,7 @@ void AddOptions(CLI::App& app, RoutersCommand& command) {
   app.add_option("--seed", c.seed, "of where training starts and its order")
       ->transform(Seed())
       ->capture_default_str();
-  AddSigningKeyOptions(&app, "--sign", command.sign);
-  app.add_flag("--force", c.force, "replace an existing output");
-  app.add_flag("-q,--quiet", command.quiet, "no progress, no report");
-  AddThreadsOption(&app);
+  AddRewriteOptions(app, command.sign, c.force, command.quiet);
 }
 
 }  // namespace

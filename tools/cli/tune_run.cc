@@ -11,6 +11,7 @@
 #include "jobs/tune_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/learning_options.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
 
@@ -64,16 +65,8 @@ void AddOptions(CLI::App& app, TuneCommand& command) {
   jobs::TuneJobOptions& c = command.options;
   app.add_option("FILE", c.artifact, "the artifact")->required();
   app.add_option("--reference", c.reference, "the model it was made from")->required();
-  app.add_option("--text", c.texts, "plain text or .jsonl, or several by weight")
-      ->type_name("FILE[:WEIGHT]")
-      ->required();
   app.add_option("-o,--output", c.output, "the tuned artifact")->required();
-  app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
-      ->transform(WholeNumber(1))
-      ->capture_default_str();
-  app.add_option("--context", c.context, "tokens a window")
-      ->transform(WholeNumber(2, 1 << 20))
-      ->capture_default_str();
+  AddTextOptions(app, c.texts, c.tokens, c.context, 2);
   app.add_option("--epochs", c.epochs, "times over the text")
       ->transform(WholeNumber(1, 1000))
       ->capture_default_str();
@@ -84,10 +77,7 @@ void AddOptions(CLI::App& app, TuneCommand& command) {
       ->transform(Seed())
       ->capture_default_str();
   app.add_option("--memory", command.memory, "most memory, like 3GiB (half of the machine's)");
-  AddSigningKeyOptions(&app, "--sign", command.sign);
-  app.add_flag("--force", c.force, "replace an existing output");
-  app.add_flag("-q,--quiet", command.quiet, "no progress, no report");
-  AddThreadsOption(&app);
+  AddRewriteOptions(app, command.sign, c.force, command.quiet);
 }
 
 }  // namespace

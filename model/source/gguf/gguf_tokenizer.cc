@@ -13,6 +13,7 @@
 #include "model/source/gguf/gguf_keys.h"
 #include "model/source/gguf/gguf_pretokenizers.h"
 #include "model/source/gguf/gguf_vocabularies.h"
+#include "model/text/utf8.h"
 
 namespace ingot::model {
 namespace {
@@ -195,7 +196,7 @@ Status TokenizerMaker::MakeBpe(std::string_view model) {
   for (std::size_t i = 0; i < merges->texts.size(); ++i) {
     const std::string_view merge = merges->texts[i];
     const std::size_t space = merge.find(' ', 1);
-    if (space == std::string_view::npos || !IsWholeUtf8(merge))
+    if (space == std::string_view::npos || !IsUtf8(merge))
       return Corruption(fmt::format("merge {} is not two tokens", i));
     const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
     joined.assign(left);

@@ -98,11 +98,6 @@ std::optional<std::string> Unescaped(std::string_view text) {
 
 }  // namespace
 
-bool IsWholeUtf8(std::string_view text) {
-  std::string storage;
-  return RepairUtf8(text, storage) == text;
-}
-
 void AppendJsonText(std::string_view text, std::string& out) {
   out += '"';
   for (const char c : text) {
@@ -128,7 +123,7 @@ Result<GgufTokens> ReadGgufTokens(GgufKeys& keys) {
     return Corruption(
         fmt::format("{} token types for {} tokens", tokens.kinds->count, tokens.texts->count));
   for (std::size_t id = 0; id < tokens.size(); ++id)
-    if (!IsWholeUtf8(tokens.Text(id))) return Corruption(fmt::format("token {} is not UTF-8", id));
+    if (!IsUtf8(tokens.Text(id))) return Corruption(fmt::format("token {} is not UTF-8", id));
   return tokens;
 }
 

@@ -38,7 +38,6 @@ struct GgufTokens {
 // Corruption: no tokens, more or fewer types than tokens, a token that is not UTF-8.
 Result<GgufTokens> ReadGgufTokens(GgufKeys& keys);
 
-bool IsWholeUtf8(std::string_view text);
 // A JSON string. REQUIRES: valid UTF-8.
 void AppendJsonText(std::string_view text, std::string& out);
 

@@ -49,15 +49,6 @@ Result<PickleId> FindStateDict(const PickleObjects& objects, PickleId root) {
   return Corruption("the state dict is nested too deep");
 }
 
-bool IsUtf8(std::string_view text) {
-  while (!text.empty()) {
-    const Utf8Step step = ClassifyUtf8(text);
-    if (step.kind != Utf8Kind::kCharacter) return false;
-    text.remove_prefix(step.bytes);
-  }
-  return true;
-}
-
 Result<StateDictTensor> ReadEntry(const PickleObjects& objects, const PickleObject& key,
                                   const PickleObject& value) {
   if (key.kind != PickleKind::kString)
