@@ -72,8 +72,10 @@ Result<Value> FloatArithmetic(std::string_view op, double a, double b) {
 Result<Value> AddTexts(Context& context, const Text& a, const Text& b) {
   const bool safe = a.safe || b.safe;
   if (!safe) return context.NewText(a.bytes + b.bytes);
-  return context.NewText(
-      (a.safe ? a.bytes : untrusted::EscapeHtml(a.bytes)) + (b.safe ? b.bytes : untrusted::EscapeHtml(b.bytes)), true);
+  const auto escaped = [](const auto& text) {
+    return text.safe ? std::string(text.bytes) : untrusted::EscapeHtml(text.bytes);
+  };
+  return context.NewText(escaped(a) + escaped(b), true);
 }
 
 Result<Value> Repeat(Context& context, const Value& value, std::int64_t times) {

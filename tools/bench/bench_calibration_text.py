@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Which text to learn a model from: it is learned (forward only, as `ingot pack` does by itself) from mixes of what it writes
-and of files, packed at the default target, and measured on texts of other kinds, none of which it was learned from. Prints
+and of files, packed to one size, and measured on texts of other kinds, none of which it was learned from. Prints
 the divergence on each and the worst, which is what a default is to be judged by.
 
 usage: bench_calibration_text.py TEXTS [MODEL] [--tokens 16384] [--measure 4096] [--mix self --mix self:1+files:1 ...]
@@ -43,17 +43,16 @@ def main():
     ap.add_argument("--tokens", type=int, default=16384, help="that the model is learned from")
     ap.add_argument("--measure", type=int, default=4096, help="tokens of each text that are measured on")
     ap.add_argument("--mix", action="append")
-    ap.add_argument("--bpw", type=float, help="else the default target")
+    ap.add_argument("--size", default="68MB", help="of the file, so that what is compared is of one size")
     args = ap.parse_args()
     work = scratch()
     # Alone: with ingot-calibrate beside it, `ingot` would take gradients.
     program = work / "ingot"
     shutil.copy(INGOT, program)
-    budget = ["--bpw", args.bpw] if args.bpw else []
     rows = []
     for mix in args.mix or MIXES:
         target = work / "m.ingot"
-        run = Run([program, "pack", args.model, "-o", target, "--force", "-q", *budget, "--calib-tokens", args.tokens,
+        run = Run([program, "pack", args.model, "-o", target, "--force", "-q", "--size", args.size, "--calib-tokens", args.tokens,
                    "--calib", *texts_of(mix, args.texts)])
         pathlib.Path(f"{target}.stats.safetensors").unlink()
         found = {}
@@ -64,9 +63,8 @@ def main():
         rows.append((mix, found))
         print(f"{mix}: {run.cpu:.0f} s of CPU time to pack, "
               + ", ".join(f"{kind} {kl:.4f} ± {error:.4f}" for kind, (kl, error) in found.items()), flush=True)
-    how = f"{args.bpw:g} bits a linear weight" if args.bpw else "packed as by default"
     best = {kind: min(found[kind][0] for _, found in rows) for kind in MEASURED}
-    print(f"\n{args.tokens} tokens learned, {args.measure} measured of each text, {how}\n")
+    print(f"\n{args.tokens} tokens learned, {args.measure} measured of each text, files of {args.size}\n")
     print("| learned from | " + " | ".join(MEASURED) + " | worst against the best |")
     print("| --- |" + " --- |" * (len(MEASURED) + 1))
     for mix, found in rows:

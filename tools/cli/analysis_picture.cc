@@ -322,7 +322,8 @@ std::string AnalysisHtml(const AnalyzeJobResult& result, const std::string& titl
     // Line ends are seen and kept.
     const bool ends = token.text.find('\n') != std::string::npos;
     out += fmt::format("<span class=\"{}\"{} title=\"{}\">{}</span>{}", name, style,
-                       untrusted::EscapeHtml(Details(token)), untrusted::EscapeHtml(Shown(token.text)), ends ? "\n" : "");
+                       untrusted::EscapeHtml(Details(token)),
+                       untrusted::EscapeHtml(Shown(token.text)), ends ? "\n" : "");
   }
   out +=
       "</p>\n<p>A token's shade is the class that the upper layers ran it with, darker for more "
