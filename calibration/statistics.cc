@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "base/parallel.h"
+#include "calibration/content_digest.h"
 #include "model/source/safetensors.h"
 #include "untrusted/json_guard.h"
 
@@ -21,6 +22,7 @@ using model::Json;
 using model::SafetensorsEntry;
 
 constexpr std::uint64_t kProbeBytes = 4096;
+constexpr std::size_t kHashBytes = 16 << 20;
 constexpr std::size_t kScanGrain = 1 << 16;
 
 // Rows that cover the first and the last kProbeBytes of a tensor.
@@ -39,7 +41,7 @@ Status HashProbes(const model::Checkpoint& checkpoint, const model::TensorInfo& 
 }
 
 // The pages of what was looked at leave the process: the file may be larger than its memory.
-void Drop(std::span<const float> values) {
+void Drop(ByteSpan values) {
   constexpr std::uintptr_t kPage = 4096;
   const auto begin = reinterpret_cast<std::uintptr_t>(values.data()) & ~(kPage - 1);
   const auto end = reinterpret_cast<std::uintptr_t>(values.data() + values.size());
@@ -65,6 +67,26 @@ Status CheckFinite(std::span<const float> values) {
   return Corruption(fmt::format("value {} is {}: calibrate anew", i, values[i]));
 }
 
+// Corruption where the file is not what was written, as far as it says what that is.
+Status CheckContent(ByteSpan file, const std::string& known) {
+  if (known.empty()) return OkStatus();
+  const auto header_bytes = LoadLe<std::uint64_t>(file.data());
+  std::string header(AsText(file.subspan(sizeof header_bytes, header_bytes)));
+  if (const std::size_t at = header.find(known); at != std::string::npos)
+    header.replace(at, known.size(), kNoDigest);
+  Hasher hasher;
+  hasher.Update(AsBytes(header));
+  ByteSpan rest = file.subspan(sizeof header_bytes + header_bytes);
+  while (!rest.empty()) {
+    const ByteSpan block = rest.first(std::min<std::size_t>(rest.size(), kHashBytes));
+    hasher.Update(block);
+    Drop(block);
+    rest = rest.subspan(block.size());
+  }
+  if (HexOf(hasher.Finish()) == known) return OkStatus();
+  return Corruption("is not what was written, some of its bytes were changed: calibrate anew");
+}
+
 }  // namespace
 
 Result<std::string> ModelFingerprint(const model::Checkpoint& checkpoint) {
@@ -85,6 +107,7 @@ Result<std::shared_ptr<const Statistics>> Statistics::Open(const std::string& pa
   INGOT_ASSIGN(const std::vector<SafetensorsEntry> entries,
                model::ParseSafetensors(bytes).At(path));
   INGOT_TRY(file->ReadMetadata().At(path));
+  INGOT_TRY(CheckContent(bytes, file->metadata_.value(kContentDigest, "")).At(path));
   for (const SafetensorsEntry& entry : entries) {
     INGOT_TRY(file->AddEntry(entry).At(fmt::format("{}: '{}'", path, entry.name)));
   }
@@ -154,7 +177,7 @@ Status Statistics::AddEntry(const model::SafetensorsEntry& entry) {
   const auto* data = reinterpret_cast<const float*>(file_.bytes().data() + entry.offset);
   const std::span<const float> values(data, entry.bytes / sizeof(float));
   INGOT_TRY(CheckFinite(values));
-  Drop(values);
+  Drop(BytesOf(values));
   entries_[entry.name] = {entry.shape, values};
   return OkStatus();
 }

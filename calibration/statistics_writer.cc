@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/file.h"
+#include "calibration/content_digest.h"
 #include "files/atomic_file.h"
 #include "model/source/mapped_file.h"
 #include "model/source/safetensors.h"
@@ -66,12 +68,15 @@ std::string Header(const StatisticsMetadata& metadata, std::span<const Source> s
   return text;
 }
 
-Status CopyPart(const Source& source, ByteBuffer& buffer, files::AtomicFile& out) {
+// A source's bytes in blocks.
+Status ForBlocks(const Source& source, ByteBuffer& buffer,
+                 const std::function<Status(ByteSpan)>& take) {
+  if (source.file == nullptr) return take(BytesOf(source.values));
   for (std::uint64_t done = 0; done < source.bytes; done += buffer.size()) {
     const auto block =
         buffer.span().first(std::min<std::uint64_t>(buffer.size(), source.bytes - done));
     INGOT_TRY(source.file->ReadAt(source.offset + done, block).At(source.name));
-    INGOT_TRY(out.Append(block));
+    INGOT_TRY(take(block));
   }
   return OkStatus();
 }
@@ -82,15 +87,25 @@ Status Write(const std::string& path, const StatisticsMetadata& metadata,
   for (const Source& source : sources)
     if (!names.insert(source.name).second)
       return Corruption(fmt::format("statistics '{}' are there twice", source.name));
-  const std::string header = Header(metadata, sources);
+  ByteBuffer buffer(kCopyBytes);
+  // The digest is of a header that has zeros in its place, and of what follows.
+  StatisticsMetadata complete = metadata;
+  complete[kContentDigest] = std::string(kNoDigest);
+  std::string header = Header(complete, sources);
+  Hasher hasher;
+  hasher.Update(AsBytes(header));
+  for (const Source& source : sources)
+    INGOT_TRY(ForBlocks(source, buffer, [&](ByteSpan block) {
+      hasher.Update(block);
+      return OkStatus();
+    }));
+  header.replace(header.find(kNoDigest), kNoDigest.size(), HexOf(hasher.Finish()));
   INGOT_ASSIGN(files::AtomicFile out, files::AtomicFile::Create(path));
   const std::uint64_t header_bytes = header.size();
   INGOT_TRY(out.Append(BytesOf(std::span(&header_bytes, 1))));
   INGOT_TRY(out.Append(AsBytes(header)));
-  ByteBuffer buffer(kCopyBytes);
   for (const Source& source : sources)
-    INGOT_TRY(source.file != nullptr ? CopyPart(source, buffer, out)
-                                     : out.Append(BytesOf(source.values)));
+    INGOT_TRY(ForBlocks(source, buffer, [&](ByteSpan block) { return out.Append(block); }));
   return out.Commit();
 }
 

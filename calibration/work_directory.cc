@@ -42,19 +42,23 @@ Status FromError(const std::error_code& error, const std::string& path, std::str
   return error ? ErrnoStatus(error.value(), path, action) : OkStatus();
 }
 
-// Removes a run's files and nothing else.
+// Removes a run's files and nothing else; the key last, so that what a kill leaves is known as
+// ours.
 Status Clear(const std::string& path) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path, error))
     if (!IsOurs(entry.path()) || !entry.is_regular_file())
       return InvalidArgument(fmt::format("{}: '{}' was not made by calibration: move it away", path,
                                          entry.path().filename().string()));
-  INGOT_TRY(FromError(error, path, "cannot list"));
+  INGOT_TRY(FromError(error, path, "list"));
   for (const auto& entry : fs::directory_iterator(path, error)) {
+    if (entry.path().filename() == kKeyFile) continue;
     fs::remove(entry.path(), error);
-    INGOT_TRY(FromError(error, entry.path().string(), "cannot remove"));
+    INGOT_TRY(FromError(error, entry.path().string(), "remove"));
   }
-  return FromError(error, path, "cannot list");
+  INGOT_TRY(FromError(error, path, "list"));
+  fs::remove(path + "/" + std::string(kKeyFile), error);
+  return FromError(error, path, "remove the key in it");
 }
 
 }  // namespace
@@ -80,7 +84,7 @@ Result<std::unique_ptr<WorkDirectory>> WorkDirectory::Open(const std::string& pa
                                                            const std::string& fingerprint) {
   std::error_code error;
   const bool made = fs::create_directories(path, error);
-  INGOT_TRY(FromError(error, path, "cannot create"));
+  INGOT_TRY(FromError(error, path, "create"));
   if (made) fs::permissions(path, fs::perms(0700), error);
   // What lies in a directory of somebody else's, or one that others may write, is not resumed from.
   INGOT_TRY(files::CheckOwnDirectory(path));
@@ -124,7 +128,7 @@ Status WorkDirectory::Remove() {
   std::error_code error;
   fs::remove(path_, error);
   tracked_ = files::Tracked();
-  return FromError(error, path_, "cannot remove");
+  return FromError(error, path_, "remove");
 }
 
 }  // namespace ingot::calibration

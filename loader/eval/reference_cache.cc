@@ -4,12 +4,14 @@
 
 #include <algorithm>
 
+#include "base/digest.h"
 #include "base/float_formats.h"
 
 namespace ingot::loader {
 namespace {
 
-constexpr std::string_view kMagic = "INGREF01";
+constexpr std::string_view kAnyMagic = "INGREF";
+constexpr std::string_view kMagic = "INGREF02";
 constexpr std::size_t kHeadBytes = 24;
 
 std::string Head(const std::string& key, std::size_t vocabulary, std::size_t positions) {
@@ -22,6 +24,8 @@ std::string Head(const std::string& key, std::size_t vocabulary, std::size_t pos
 }
 
 }  // namespace
+
+std::size_t RecordBytes(std::size_t vocabulary) { return 16 + vocabulary * 2 + sizeof(Digest); }
 
 Result<std::optional<ReferenceCacheReader>> ReferenceCacheReader::Open(const std::string& path,
                                                                        const std::string& key,
@@ -38,24 +42,30 @@ Result<std::optional<ReferenceCacheReader>> ReferenceCacheReader::Open(const std
   const std::string expected = Head(key, vocabulary, positions);
   std::string head(std::min<std::uint64_t>(bytes, expected.size()), '\0');
   INGOT_TRY(file->ReadAt(0, {reinterpret_cast<std::uint8_t*>(head.data()), head.size()}).At(path));
-  if (!head.starts_with(kMagic) && !head.empty())
+  if (!head.starts_with(kAnyMagic) && !head.empty())
     return InvalidArgument(path + ": is no cache of a reference's answers; choose another name");
   if (head != expected && !head.empty() && !replace)
     return InvalidArgument(path +
                            ": holds a reference's answers to another text, model or windows; "
                            "--force replaces it");
   if (head != expected) return none;
-  const auto body = CheckedMul(positions, 16 + vocabulary * 2);
+  const auto body = CheckedMul(positions, RecordBytes(vocabulary));
   if (!body || *body != bytes - expected.size())
     return Corruption(
         fmt::format("{}: {} bytes where {} positions of {} logits were expected; delete it", path,
                     bytes, positions, vocabulary));
   return std::optional<ReferenceCacheReader>(
-      ReferenceCacheReader(*std::move(file), expected.size(), vocabulary));
+      ReferenceCacheReader(path, *std::move(file), expected.size(), vocabulary));
 }
 
 Result<ReferencePosition> ReferenceCacheReader::Next() {
-  INGOT_TRY(file_.ReadAt(offset_, record_));
+  INGOT_TRY(file_.ReadAt(offset_, record_).At(path_));
+  const ByteSpan answer = ByteSpan(record_).first(record_.size() - sizeof(Digest));
+  if (!std::ranges::equal(DigestOf(answer), ByteSpan(record_).subspan(answer.size())))
+    return Corruption(
+        fmt::format("{}: byte {} and {} after it were changed since they were "
+                    "written; delete it",
+                    path_, offset_, record_.size() - 1));
   offset_ += record_.size();
   for (std::size_t i = 0; i < logits_.size(); ++i)
     logits_[i] = FromFp16(LoadLe<std::uint16_t>(record_.data() + 16 + 2 * i));
@@ -80,6 +90,8 @@ Status ReferenceCacheWriter::Add(double nll, std::uint32_t argmax, std::span<con
   for (std::size_t i = 0; i < logits.size(); ++i)
     StoreLe(record_.data() + 16 + 2 * i,
             ToFp16(static_cast<float>(static_cast<double>(logits[i]) - log_sum)));
+  const ByteSpan answer = ByteSpan(record_).first(record_.size() - sizeof(Digest));
+  std::ranges::copy(DigestOf(answer), record_.data() + answer.size());
   return file_.Append(record_);
 }
 

@@ -1,9 +1,9 @@
 // A file of the reference model's answers at every scored position, so that evaluating many
 // artifacts runs the reference once.
 //
-//   "INGREF01", u32 key bytes, u32 vocabulary, u64 positions, key,
+//   "INGREF02", u32 key bytes, u32 vocabulary, u64 positions, key,
 //   then per position: f64 negative log-likelihood, u32 first choice, u32 zero, f16 x vocabulary
-//   log-probabilities
+//   log-probabilities, BLAKE3-256 of those
 //
 // Thread rule: an object belongs to one thread.
 #pragma once
@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -27,6 +28,9 @@ struct ReferencePosition {
   std::span<const float> logits;  // up to a constant
 };
 
+// Of one position's answers in the file.
+std::size_t RecordBytes(std::size_t vocabulary);
+
 class ReferenceCacheReader {
  public:
   // nullopt: no file, or with `replace` one of another key or shape. Errors: a damaged one, one of
@@ -35,15 +39,18 @@ class ReferenceCacheReader {
                                                           const std::string& key,
                                                           std::size_t vocabulary,
                                                           std::size_t positions, bool replace);
-  // Positions in order; `logits` is valid until the next call.
+  // Positions in order; `logits` is valid until the next call. Corruption where one is not what was
+  // written.
   Result<ReferencePosition> Next();
 
  private:
-  ReferenceCacheReader(File file, std::uint64_t offset, std::size_t vocabulary)
-      : file_(std::move(file)),
+  ReferenceCacheReader(std::string path, File file, std::uint64_t offset, std::size_t vocabulary)
+      : path_(std::move(path)),
+        file_(std::move(file)),
         offset_(offset),
-        record_(16 + vocabulary * 2),
+        record_(RecordBytes(vocabulary)),
         logits_(vocabulary) {}
+  std::string path_;
   File file_;
   std::uint64_t offset_;
   std::vector<std::uint8_t> record_;
@@ -61,7 +68,7 @@ class ReferenceCacheWriter {
 
  private:
   ReferenceCacheWriter(files::AtomicFile file, std::size_t vocabulary)
-      : file_(std::move(file)), record_(16 + vocabulary * 2) {}
+      : file_(std::move(file)), record_(RecordBytes(vocabulary)) {}
   files::AtomicFile file_;
   std::vector<std::uint8_t> record_;
 };

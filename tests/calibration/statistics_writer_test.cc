@@ -106,6 +106,33 @@ TEST_F(StatisticsWriterTest, PartsMergeWithoutWhatIsNotKept) {
   EXPECT_FALSE(fs::exists(Path("twice")));
 }
 
+TEST_F(StatisticsWriterTest, AnyByteThatChangedIsFound) {
+  const std::vector<float> values(64, 1.5f);
+  const StatisticsTensor tensor{"mean_abs/a", {64}, values};
+  ASSERT_TRUE(WriteStatistics(Path("s"), kMetadata, {&tensor, 1}).ok());
+  ASSERT_TRUE(Statistics::Open(Path("s")).ok());
+  const std::uint64_t bytes = fs::file_size(Path("s"));
+  const auto text = ReadFileToString(Path("s"));
+  ASSERT_TRUE(text.ok());
+  const std::size_t key = text->find("content_digest");
+  for (std::uint64_t at = 8; at < bytes; at += 5) {
+    if (at >= key && at < key + 14) continue;  // a file without the key is an older one
+    std::fstream file(Path("s"), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(at));
+    const char before = static_cast<char>(file.get());
+    const auto put = [&](char value) {
+      file.seekp(static_cast<std::streamoff>(at));
+      file.put(value).flush();
+    };
+    put(static_cast<char>(before ^ 1));
+    const auto opened = Statistics::Open(Path("s"));
+    EXPECT_FALSE(opened.ok()) << at;
+    EXPECT_NE(opened.status().message().find(Path("s")), std::string::npos);
+    put(before);
+  }
+  EXPECT_TRUE(Statistics::Open(Path("s")).ok());
+}
+
 TEST_F(StatisticsWriterTest, AWorkDirectoryKeepsItsOwnAndNothingElse) {
   const std::string path = Path("out.work");
   {
@@ -135,6 +162,14 @@ TEST_F(StatisticsWriterTest, AWorkDirectoryKeepsItsOwnAndNothingElse) {
   std::ofstream(path + "/forward-0003.part.ingot-tmp.abcdef") << "left by a kill";
   EXPECT_TRUE((*other)->Remove().ok());
   EXPECT_FALSE(fs::exists(path));
+
+  // What a kill left while it was removed is known by its key, which goes last.
+  ASSERT_TRUE(WorkDirectory::Open(path, "key one").ok());
+  std::ofstream(path + "/forward-0000.part") << "left";
+  const auto left = WorkDirectory::Open(path, "key two");
+  ASSERT_TRUE(left.ok()) << left.status().message();
+  EXPECT_FALSE((*left)->HasPart("forward-0000"));
+  EXPECT_TRUE((*left)->Remove().ok());
 
   fs::create_directories(path);
   fs::permissions(path, fs::perms(0777));

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <numeric>
 
@@ -178,6 +179,14 @@ TEST(Evaluate, CacheGivesTheSameAnswerWithoutTheReference) {
   const auto third = Evaluate(reference, artifact, ids, other);
   ASSERT_TRUE(third.ok());
   EXPECT_FALSE(third->reference_from_cache);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-100, std::ios::end);
+    file.put('\x55');
+  }
+  const auto damaged = Evaluate(reference, artifact, ids, other);
+  EXPECT_EQ(damaged.status().code(), StatusCode::kCorruption);
+  EXPECT_NE(damaged.status().message().find(path), std::string::npos);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
   EXPECT_EQ(Evaluate(reference, artifact, ids, other).status().code(), StatusCode::kCorruption);
   std::filesystem::remove(path);
