@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "artifact/coding.h"
+#include "artifact/format.h"
 #include "codecs/plane_codec.h"
 #include "pack/name_pattern.h"
 #include "pack/slab_source.h"
@@ -22,9 +23,9 @@ constexpr std::uint64_t kSampleWeights = 64 << 10;
 // A matrix of fewer does not meet its codec's rate: its rows' and columns' records are too much of
 // it. It is tried instead.
 constexpr std::uint64_t kSmallMatrix = 64 << 10;
-// A tokenizer and the manifest compress to about this share of the tokenizer's files.
-constexpr double kAssetShare = 0.35;
-constexpr double kFileOverhead = 64 << 10;
+// What a tensor takes of the manifest and the index, about: three or four chunks' entries, its
+// record, padding.
+constexpr double kTensorOverhead = 300;
 
 bool KnowsSize(const PlannedTensor& tensor) {
   return tensor.bytes.at_most == 0 && !tensor.bytes.data_dependent;
@@ -139,10 +140,11 @@ void SpendBits(const PackPlan& plan, double bits, std::vector<std::uint64_t>& by
 }
 
 double EstimateOverhead(const model::Checkpoint& checkpoint) {
-  double bytes = kFileOverhead;
+  std::uint64_t assets = 0;
   for (const auto& [name, content] : checkpoint.assets())
-    bytes += kAssetShare * static_cast<double>(content.size());
-  return bytes;
+    assets += CodedBytes(artifact::CodingHint::kGeneral, AsBytes(content), {});
+  return static_cast<double>(artifact::kManifestOffset + assets) +
+         kTensorOverhead * static_cast<double>(checkpoint.tensors().size());
 }
 
 }  // namespace ingot::pack
