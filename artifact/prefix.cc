@@ -49,10 +49,14 @@ Status Prefix::CheckLength(std::uint64_t available, const OpenOptions& options) 
   if (available > header.file_bytes)
     return Corruption(fmt::format("{} bytes after the end of the artifact at {}",
                                   available - header.file_bytes, header.file_bytes));
-  if (available == header.file_bytes || options.allow_truncated) return OkStatus();
+  const int level = CompleteLevel(available);
+  // Who keeps nothing has no use for a part of a level: what came of one was damaged on its way.
+  const bool at_border = level >= 0 && LevelEnd(level) == available;
+  if (available == header.file_bytes ||
+      (options.allow_truncated && (at_border || options.keep_piped)))
+    return OkStatus();
   std::size_t stop = 0;
   while (chunks[stop].offset + chunks[stop].stored_bytes <= available) ++stop;
-  const int level = CompleteLevel(available);
   const std::string usable =
       level < 0 ? std::string("no level is complete")
                 : fmt::format("levels 0 to {} of {} are complete", level, level_count);

@@ -37,8 +37,8 @@ Result<std::unique_ptr<artifact::ArtifactReader>> OpenToInspect(const std::strin
   open.key = key;
   open.allow_truncated = true;
   open.allow_delta = true;
-  if (path != "-") return artifact::ArtifactReader::Open(path, open);
   open.keep_piped = false;
+  if (path != "-") return artifact::ArtifactReader::Open(path, open);
   auto reader = artifact::ArtifactReader::OpenPipe(STDIN_FILENO, open);
   if (!reader.ok()) return std::move(reader).status().At(untrusted::TextName(path));
   return reader;

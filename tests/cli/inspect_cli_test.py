@@ -73,6 +73,14 @@ class Inspect(Case):
         cut = piped["bytes"] - piped["level_bytes"][2]
         shown = self.run_ok("inspect", "-", stdin=whole[:cut]).stdout.decode()
         self.assertRegex(shown, r"cut short levels 0 to 1 are complete")
+        whole_path = self.work / "cut.ingot"
+        whole_path.write_bytes(whole[:cut])
+        self.assertIn("every byte verifies", self.run_ok("inspect", "--verify", whole_path).stdout.decode())
+        for bytes_there in (cut + 1, cut - 1, len(whole) - 1):
+            self.fails(CORRUPT, "truncated: ", "inspect", "-", stdin=whole[:bytes_there])
+            whole_path.write_bytes(whole[:bytes_there])
+            self.fails(CORRUPT, "truncated: ", "inspect", "--verify", whole_path)
+            self.fails(CORRUPT, "truncated: ", "inspect", whole_path)
         self.fails(CORRUPT, "lm_head|contradict", "inspect", "-", stdin=whole[:-3] + bytes([whole[-3] ^ 4]) + whole[-2:])
         self.fails(CORRUPT, "standard input", "inspect", "-", stdin=b"GGUF" + bytes(100))
         self.fails(CORRUPT, "standard input", "inspect", "-", stdin=b"")
