@@ -107,6 +107,9 @@ Result<ChoiceItem> ItemOf(const Json& line) {
     return InvalidArgument("no list of texts under \"options\", \"endings\" or \"choices\"");
   if (item.options.size() < 2)
     return InvalidArgument(fmt::format("{} options, two at least", item.options.size()));
+  if (const auto empty = std::ranges::find(item.options, ""); empty != item.options.end())
+    return InvalidArgument(fmt::format("option {} is empty: it has no likelihood",
+                                       empty - item.options.begin() + 1));
   const auto answer = parts.answer == nullptr
                           ? std::nullopt
                           : AnswerOf(*parts.answer, labels, item.options.size());

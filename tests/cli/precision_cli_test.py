@@ -88,6 +88,7 @@ class Precision(Case):
         svg, page = self.work / "a.svg", self.work / "a.html"
         text = "the <quick> & brown\nfox " * 4
         self.run_ok("analyze", self.classes, "-p", text, "--visualize", svg, "-q")
+        self.assertEqual(svg.stat().st_mode & 0o777, self.classes.stat().st_mode & 0o777)
         picture = xml.dom.minidom.parse(str(svg))
         self.assertEqual(len([t for t in picture.getElementsByTagName("text") if t.hasAttribute("transform")]), len(text))
         self.assertGreater(len(picture.getElementsByTagName("rect")), 2 * len(text))

@@ -44,6 +44,7 @@ TEST_F(ChoiceItems, WhatIsWrongIsNamedByItsLine) {
            {R"({"context": "a", "options": ["x", "y"], "answer": "C"})", "none of the 2"},
            {R"({"context": "a", "options": ["x", "y"]})", "none of the 2"},
            {R"({"context": "a", "options": ["x"], "answer": 0})", "1 options"},
+           {R"({"context": "a", "options": ["x", ""], "answer": 0})", "option 2 is empty"},
            {R"({"context": "a", "options": ["x", 3], "answer": 0})", "no list"},
            {R"({"question": "a", "choices": {"text": ["x", "y"], "label": ["1"]}, "answerKey": "1"})",
             "no list"},

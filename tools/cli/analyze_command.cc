@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "files/atomic_file.h"
 #include "files/output.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
@@ -102,10 +103,7 @@ Status WritePicture(const AnalyzeCommand& command, const jobs::AnalyzeJobResult&
       command.picture.ends_with(".svg")
           ? AnalysisSvg(result)
           : AnalysisHtml(result, "ingot analyze " + untrusted::Printable(command.job.artifact));
-  File file;
-  INGOT_ASSIGN(files::Temporary temporary, files::Temporary::MakeFile(output.path(), file));
-  INGOT_TRY(file.WriteAt(0, AsBytes(picture)).At(command.picture));
-  return temporary.RenameTo(output.path());
+  return files::WriteFileAtomic(output.path(), AsBytes(picture));
 }
 
 Status Run(AnalyzeCommand& command) {
