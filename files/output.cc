@@ -54,7 +54,7 @@ Result<File> OpenStream(int fd, const std::string& name, const OutputRules& rule
   File stream(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!stream.is_open()) return ErrnoStatus(errno, ShownName(name), "write to it");
   if ((::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
-    return InvalidArgument(ShownName(name) + ": is open for reading alone");
+    return InvalidArgument(ShownName(name) + ": is closed, or open for reading alone");
   if (::isatty(fd) == 1)
     return InvalidArgument(ShownName(name) + ": is a terminal, what is written is no text");
   return stream;

@@ -75,7 +75,7 @@ struct sigaction ActionFor(int signal) {
     action.sa_flags |= SA_SIGINFO;
     action.sa_sigaction = OnFault;
   } else {
-    action.sa_handler = signal == SIGXFSZ ? SIG_IGN : OnRequest;
+    action.sa_handler = signal == SIGXFSZ || signal == SIGPIPE ? SIG_IGN : OnRequest;
   }
   return action;
 }

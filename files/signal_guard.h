@@ -2,7 +2,8 @@
 // that the process is asked to end. Nothing here happens unless a program makes a guard; a library
 // never does so by itself. While one lives,
 //   SIGBUS in a mapped file, SIGINT, SIGTERM and SIGHUP call the handler, in a thread of the guard;
-//   SIGXFSZ is ignored, so that a write over the limit fails as one on a full disk does.
+//   SIGXFSZ is ignored, so that a write over the limit fails as one on a full disk does, and so is
+//   SIGPIPE, so that a write nobody reads fails and what was made for it goes.
 // Signals that were ignored when the guard was made stay ignored. Destroyed, it puts back what was.
 //
 // A handler may end the process; as it runs in a thread of its own it may lock, allocate and print.
@@ -33,7 +34,7 @@ class SignalGuard {
   SignalGuard& operator=(const SignalGuard&) = delete;
 
  private:
-  static constexpr std::array kSignals = {SIGBUS, SIGINT, SIGTERM, SIGHUP, SIGXFSZ};
+  static constexpr std::array kSignals = {SIGBUS, SIGINT, SIGTERM, SIGHUP, SIGXFSZ, SIGPIPE};
   void Watch(int pipe);
   std::function<void(const SignalEvent&)> handler_;
   std::array<struct sigaction, kSignals.size()> before_{};

@@ -181,7 +181,8 @@ std::vector<std::string> Resumables() {
   const auto lock = LockRegistry();
   std::vector<std::string> paths;
   for (const auto& [id, entry] : TheRegistry().entries)
-    if (entry.second == Fate::kResumed) paths.push_back(entry.first);
+    if (entry.second == Fate::kResumed && ::access(entry.first.c_str(), F_OK) == 0)
+      paths.push_back(entry.first);
   return paths;
 }
 

@@ -12,6 +12,7 @@
 #include "calibration/cpu/forward_calibration.h"
 #include "calibration/statistics.h"
 #include "calibration/statistics_writer.h"
+#include "files/run_lock.h"
 #include "files/temporary.h"
 #include "jobs/calibration_setup.h"
 #include "jobs/self_text.h"
@@ -179,6 +180,12 @@ Status RunCalibrateJob(const CalibrateJobOptions& job, const Calibrator& calibra
   INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(*checkpoint));
   INGOT_TRY(calibrator.check(architecture));
   INGOT_TRY(pack::CheckNotSource(*checkpoint, job.output));
+  std::optional<files::RunLock> lock;
+  if (!job.plan_only) {
+    auto taken = files::RunLock::Take(job.output, "is taking these statistics");
+    if (!taken.ok()) return std::move(taken).status();
+    lock.emplace(*std::move(taken));
+  }
   INGOT_ASSIGN(const TextMix mix, ParseTexts(job.texts));
   INGOT_ASSIGN(const std::string request,
                RequestOf(job, calibrator.gradients, mix, backward_tokens, *checkpoint));

@@ -74,6 +74,31 @@ class Commands(Case):
         config.write_text('quiet = "perhaps"\n')
         self.fails(USAGE, "'quiet' is true or false", "pack", self.model, "--config", config)
         self.fails(NOT_FOUND, "no-such.toml", "pack", self.model, "--config", self.work / "no-such.toml")
+        # Values that are empty, out of range or over lines are the file's fault, and said of it.
+        for text, said in (('group = 0\n', "pack.toml: --group: '0' is not a whole number above 0"),
+                           ('group = \n', "pack.toml: "), ('group = ""\n', "pack.toml: --group: '' is not a whole"),
+                           ('quiet = true\ncalib = [\n"a.txt"\n]\n', "pack.toml: line 2: an array"),
+                           ('codec = """\nint8_rtn"""\n', "pack.toml: line 1: a text over lines")):
+            config.write_text(text)
+            self.fails(USAGE, said, "pack", "--config", config, self.model, "-o", target, "--force")
+        config.write_text('sign = ""\n')
+        self.fails(USAGE, "a key was asked for, but its path is empty", "pack", "--config", config, self.model, "-o", target,
+                   "--force")
+        config.write_text('group = 0\n')
+        self.fails(USAGE, r"\Aingot: --group: '-1'", "pack", "--config", config, self.model, "--group", "-1", "-o", target)
+
+    def test_names_and_numbers_that_are_none(self):
+        for command in ("run", "eval"):
+            self.fails(USAGE, "--precision: 'foo' is no precision: adaptive, full, int4, int8, mixed ", command, self.model,
+                       "--precision", "foo")
+        for number in ("3", "int3"):
+            self.fails(USAGE, f"--kv: '{number}' is no format of keys and values: f16, f32, int4, int8 ", "run", self.model,
+                       "--kv", number)
+        self.fails(USAGE, "'foo' is no way to speculate: auto, lookup, off, planes ", "run", self.model, "--speculate", "foo")
+        self.fails(USAGE, "--verify: '1' is no time to verify: eager, lazy ", "run", self.model, "--verify", "1")
+        self.fails(USAGE, "--memory: '0' is none at all", "pack", self.model, "-o", self.work / "none.ingot", "--memory", "0")
+        self.fails(USAGE, "--context: 1 leaves no room", "run", self.model, "-p", "a", "--context", "1")
+        self.fails(USAGE, "unknown command 'pck'; did you mean 'pack'", "help", "pck")
 
     def test_programs_of_libtorch_say_their_options_without_it(self):
         alone = self.work / "alone"

@@ -4,6 +4,7 @@ numbers that are none, tokenizers that cannot be read.
 
 usage: INGOT=path/to/ingot files_cli_test.py
 """
+import fcntl
 import json
 import os
 import pathlib
@@ -169,6 +170,57 @@ class Outputs(Case):
         run = shell('"$0" pack "$1" -o "$2" >&-; "$0" verify "$2"', self.model, self.work / "closed.ingot")
         self.assertEqual(run.returncode, OK, run.stderr.decode())
         self.assertEqual((self.work / "closed.ingot").read_bytes(), self.packed.read_bytes())
+
+    def test_what_cannot_be_said_changes_nothing(self):
+        for n, redirect in enumerate(("2>&-", "2>/dev/full", "2> >(true)")):
+            for flags in ("--fast", "--fast --target size", "-q"):
+                target = self.work / f"unsaid{n}.ingot"
+                run = shell(f'"$0" pack "$1" -o "$2" --force {flags} {redirect}', self.model, target)
+                self.assertEqual(run.returncode, OK, f"{flags} {redirect}")
+                run = shell(f'"$0" verify "$2.none" {redirect}', self.model, target)
+                self.assertEqual(run.returncode, NOT_FOUND, redirect)
+        run = shell('"$0" pack "$1" -o - --fast 2>/dev/full', self.model)
+        self.assertEqual(run.returncode, OK)
+
+    def test_a_reader_that_ends_leaves_nothing(self):
+        folder = self.work / "tmpdir"
+        folder.mkdir()
+        run = shell('export TMPDIR="$2"; "$0" pack "$1" -o - --fast -q 2>"$2.said" | head -c 10 | wc -c; exit ${PIPESTATUS[0]}',
+                    self.model, folder)
+        self.assertEqual(list(folder.iterdir()), [])
+        self.assertEqual(run.stdout.split(), [b"10"])
+        # One that prints ends as its reader wishes, without a word.
+        run = shell('"$0" inspect "$1" | true; exit ${PIPESTATUS[0]}', self.packed)
+        self.assertIn((run.returncode, run.stderr), [(0, b""), (128 + 13, b"")])
+
+    def test_what_is_no_file_is_refused(self):
+        self.fails(USAGE, "export makes a directory", "export", self.packed, "-o", "-")
+        self.assertFalse(pathlib.Path("-").exists())
+        self.run_ok("keygen", self.work / "pair", "-q")
+        self.fails(USAGE, "sign adds to a file in place", "sign", "-", "--key", self.work / "pair.key")
+        run = shell('"$0" pack "$1" -o - --fast -q >&-', self.model)
+        self.assertEqual(run.returncode, USAGE)
+        self.assertRegex(run.stderr.decode(), "standard output: is closed, or open for reading alone")
+
+    def test_one_pack_at_a_time_for_a_target(self):
+        target = self.work / "both.ingot"
+        lock = pathlib.Path(f"{target}.lock")
+        lock.touch(0o600)
+        with lock.open("r+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.fails(USAGE, "both.ingot: another process is packing to this target; wait", "pack", self.model, "-o", target)
+        self.assertFalse(target.exists())
+        self.run_ok("pack", self.model, "-o", target, "-q")  # nobody holds it: what a kill left
+        self.assertFalse(lock.exists())
+        lock = self.work / "both.stats.lock"
+        lock.touch(0o600)
+        with lock.open("r+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.fails(USAGE, "both.stats: another process is taking these statistics; wait", "calibrate", self.model,
+                       "-o", self.work / "both.stats", "--text", self.words, "-q")
+        self.run_ok("calibrate", self.model, "-o", self.work / "both.stats", "--text", self.words, "-q", "--tokens", 512,
+                    "--context", 64)
+        self.assertFalse(lock.exists())
 
     def test_a_cache_of_other_answers_is_kept(self):
         cache = self.work / "cache"

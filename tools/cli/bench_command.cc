@@ -15,6 +15,7 @@
 #include "tools/cli/bench_speculation.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/name_choice.h"
 #include "tools/cli/number_checks.h"
 #include "tools/cli/policy_options.h"
 #include "tools/cli/verify_option.h"
@@ -251,7 +252,7 @@ void AddSpeculation(CLI::App* c, jobs::SpeculationBenchOptions& o) {
       ->type_name("LIST")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->transform(CLI::CheckedTransformer(SpeculationModes()));
+      ->transform(NameOf("way to speculate", SpeculationModes()));
   c->add_option("--text", o.texts, "texts that prompts are cut from")->type_name("FILE");
   c->add_option("--prompt-set", o.prompt_set,
                 "instead of --text: prompts to continue, a JSON object with \"prompt\" a line")

@@ -32,18 +32,17 @@ struct CalibrateCommand {
 void PrintPlan(const jobs::CalibrationPlan& plan) {
   using inspect::HumanBytes;
   const auto& [sources, memory, cost, fit, seconds, resumed] = plan;
-  for (const std::string& source : sources)
-    fmt::print(stderr, "text: {}\n", untrusted::Printable(source));
-  fmt::print(stderr,
-             "memory: {} ({} for the largest stage, {} a window, {} at once; allowed {})\n"
-             "disk: {} while it runs, {} for the statistics\n"
-             "time: about {:.0f} minutes on {} threads\n",
-             HumanBytes(cost.fixed_bytes + fit.running * cost.window_bytes +
-                        (fit.held - fit.running) * cost.waiting_bytes),
-             HumanBytes(cost.fixed_bytes), HumanBytes(cost.window_bytes), fit.running,
-             HumanBytes(memory), HumanBytes(cost.work_bytes), HumanBytes(cost.output_bytes),
-             std::max(1.0, seconds / 60), fit.running);
-  if (resumed) fmt::print(stderr, "going on where an earlier run stopped\n");
+  for (const std::string& source : sources) PrintError("text: {}\n", untrusted::Printable(source));
+  PrintError(
+      "memory: {} ({} for the largest stage, {} a window, {} at once; allowed {})\n"
+      "disk: {} while it runs, {} for the statistics\n"
+      "time: about {:.0f} minutes on {} threads\n",
+      HumanBytes(cost.fixed_bytes + fit.running * cost.window_bytes +
+                 (fit.held - fit.running) * cost.waiting_bytes),
+      HumanBytes(cost.fixed_bytes), HumanBytes(cost.window_bytes), fit.running, HumanBytes(memory),
+      HumanBytes(cost.work_bytes), HumanBytes(cost.output_bytes), std::max(1.0, seconds / 60),
+      fit.running);
+  if (resumed) PrintError("going on where an earlier run stopped\n");
 }
 
 // The line's own, but for warnings past the first few.
@@ -62,7 +61,7 @@ Status RunCalibrate(const CalibrateCommand& command, const jobs::Calibrator& cal
                     const std::string& tool) {
   jobs::CalibrateJobOptions options = command.options;
   if (!command.memory.empty()) {
-    INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory));
+    INGOT_ASSIGN(options.memory_bytes, ParseMemory(command.memory));
   }
   options.tool = tool;
   std::optional<files::Output> output;  // --plan-only writes none
@@ -154,8 +153,8 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                "ingot calibrate");
   if (WantsRouters(argc, argv))
     return RoutersMain(argc, argv, {}, tool,
-                       Unsupported("--routers trains, and so needs LibTorch, which this build has "
-                                   "not: tools/setup --torch, then configure and build again"));
+                       NotFound("--routers trains, and so needs LibTorch, which this build has "
+                                "not: tools/setup --torch, then configure and build again"));
   if (WantsClasses(argc, argv)) return ClassesMain(argc, argv, tool);
   CalibrateCommand command;
   AddOptions(app, calibrator.gradients, command);

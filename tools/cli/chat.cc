@@ -35,7 +35,7 @@ class Conversation {
     const bool person = ::isatty(STDIN_FILENO) == 1;
     std::optional<LineEditor> editor;  // a person's
     if (person) {
-      fmt::print(stderr, "{}", Help());
+      PrintError("{}", Help());
       editor.emplace("> ");
     }
     for (std::string line; ReadLine(editor, line);) {
@@ -43,7 +43,7 @@ class Conversation {
       if (line == "/exit" || line == "/quit") break;
       if (line == "/help" || line == "/clear") {
         if (line == "/clear") request_.messages = opening_;
-        fmt::print(stderr, "{}", line == "/help" ? Help() : "the conversation starts anew\n");
+        PrintError("{}", line == "/help" ? Help() : "the conversation starts anew\n");
         continue;
       }
       INGOT_TRY(untrusted::CheckText(line));
@@ -55,7 +55,7 @@ class Conversation {
       Fail(status);
       request_.messages.pop_back();
     }
-    if (person) fmt::print(stderr, "\n");
+    if (person) PrintError("\n");
     return OkStatus();
   }
 
@@ -88,14 +88,14 @@ class Conversation {
         }));
     if (!until.Finish() || until.failed()) return IoError("cannot write to standard output");
     if (!ends_line && !WriteText("\n")) return IoError("cannot write to standard output");
-    if (stopped) fmt::print(stderr, "(interrupted)\n");
+    if (stopped) PrintError("(interrupted)\n");
     if (result.stop == loader::StopReason::kContextFull)
       Warn("the context is full: /clear starts anew");
     if (result.stop == loader::StopReason::kMaxTokens)
       Warn(fmt::format("the answer was cut at {} tokens (-n)", request_.generate.max_tokens));
     if (request_.stats) {
-      fmt::print(stderr, "{}\n", SpeedLine(result, 0));
-      if (request_.generate.exits) fmt::print(stderr, "{}\n", ExitsLine(result.exits));
+      PrintError("{}\n", SpeedLine(result, 0));
+      if (request_.generate.exits) PrintError("{}\n", ExitsLine(result.exits));
     }
     request_.messages.push_back({"assistant", std::move(answer)});
     return OkStatus();

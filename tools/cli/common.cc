@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -20,6 +22,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "files/temporary.h"
 #include "inspect/text_format.h"
 #include "loader/processors.h"
 #include "tools/cli/help_format.h"
@@ -71,13 +74,22 @@ int ExitCodeOf(StatusCode code) {
   }
 }
 
+void WriteError(std::string_view text) { (void)std::fwrite(text.data(), 1, text.size(), stderr); }
+
 int Fail(const Status& status) {
-  fmt::print(stderr, "ingot: {}\n", untrusted::Printable(status.message()));
+  PrintError("ingot: {}\n", untrusted::Printable(status.message()));
   return ExitCodeOf(status.code());
 }
 
 void Warn(const std::string& message) {
-  fmt::print(stderr, "ingot: warning: {}\n", untrusted::Printable(message));
+  PrintError("ingot: warning: {}\n", untrusted::Printable(message));
+}
+
+void EndByPipe() {
+  files::RemoveTemporaries();
+  std::signal(SIGPIPE, SIG_DFL);
+  (void)std::raise(SIGPIPE);
+  ::_exit(kFailed);
 }
 
 void OnRun(CLI::App* command, Outcome& outcome, std::function<Status()> body) {
@@ -100,6 +112,12 @@ Result<std::uint64_t> ParseSize(const std::string& text) {
   if (error != std::errc{} || it == kUnits.end() || !(number >= 0) || number * it->second > 0x1p62)
     return InvalidArgument(fmt::format("'{}' is not a size (like 512MiB or 2GiB)", text));
   return static_cast<std::uint64_t>(number * it->second);
+}
+
+Result<std::uint64_t> ParseMemory(const std::string& text) {
+  INGOT_ASSIGN(const std::uint64_t bytes, ParseSize(text).At("--memory"));
+  if (bytes == 0) return InvalidArgument(fmt::format("--memory: '{}' is none at all", text));
+  return bytes;
 }
 
 void AddThreadsOption(CLI::App* command) {
@@ -160,7 +178,7 @@ void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes) {
             if (!size.ok()) throw CLI::ValidationError("--max-decoded", size.status().message());
             bytes = *size;
           },
-          "largest decoded size; by default 256MiB or 64 times the file")
+          "largest decoded size; by default 128MiB or 64 times the file")
       ->type_name("SIZE");
 }
 
@@ -199,19 +217,22 @@ int ParseAndRun(CLI::App& app, int argc, char** argv, const std::string& help,
 
 void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code) {
   // A closed standard stream's number must not go to a file that is opened: what is printed would
-  // land in it. Reading from it then finds nothing, and writing to it fails.
+  // land in it. Reading from it then finds nothing, and writing a result to it fails.
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
     if (::fcntl(fd, F_GETFD) < 0)
       (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   try {
     exit_code = run(argc, argv);
     std::cout.flush();  // CLI11's help
+    errno = 0;
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return;
+    if (errno == EPIPE) EndByPipe();
     if (exit_code == kOk) exit_code = Fail(IoError("cannot write to standard output"));
     return;
   } catch (const std::bad_alloc&) {
     std::fputs("ingot: out of memory\n", stderr);
   } catch (const std::system_error& error) {  // fmt's, of a print
+    if (error.code() == std::errc::broken_pipe) EndByPipe();
     std::fprintf(stderr, "ingot: cannot write to standard output: %s\n",
                  error.code().message().c_str());
   } catch (const std::exception& error) {
@@ -236,12 +257,12 @@ bool ProgressLine::Due() {
 // Cut to the terminal's width: only a line that did not wrap can be rewritten.
 void ProgressLine::Draw(const std::string& line) {
   if (!terminal_) {
-    fmt::print(stderr, "ingot: {}\n", untrusted::Printable(line));
+    PrintError("ingot: {}\n", untrusted::Printable(line));
     return;
   }
   const std::size_t columns = ColumnsOf(STDERR_FILENO);
   const std::string shown = untrusted::Printable(line);
-  fmt::print(stderr, "\r\033[K{}",
+  PrintError("\r\033[K{}",
              inspect::FirstColumns(shown, columns > 1 ? columns - 1 : inspect::kUsualColumns - 1));
   std::fflush(stderr);
   drawn_ = true;
@@ -274,7 +295,7 @@ void ProgressLine::Count(std::size_t done, std::size_t total, const std::string&
 
 void ProgressLine::Clear() {
   if (!drawn_) return;
-  fmt::print(stderr, "\r\033[K");
+  PrintError("\r\033[K");
   std::fflush(stderr);
   drawn_ = false;
 }

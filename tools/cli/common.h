@@ -1,12 +1,16 @@
 // What every subcommand shares: exit codes, error lines, sizes on the command line, progress.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "artifact/signature.h"
@@ -19,7 +23,17 @@ enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kCorrupt = 3, kUntrusted = 4, 
 int ExitCodeOf(StatusCode code);
 // Prints "ingot: MESSAGE", one line, on stderr; returns the exit code.
 int Fail(const Status& status);
+// Writes on stderr as far as it can be: what is said there decides nothing.
+void WriteError(std::string_view text);
+template <typename... T>
+void PrintError(fmt::format_string<T...> format, T&&... values) {
+  WriteError(fmt::format(format, std::forward<T>(values)...));
+}
 void Warn(const std::string& message);
+
+// Ends the program as one whose reader has seen enough, without a word and leaving nothing behind:
+// a guard ignores the signal until here (files/signal_guard.h).
+[[noreturn]] void EndByPipe();
 
 // A program's main: `run` with what every program must not leave out. exit_code is what it returned,
 // or 1 with a line where it threw or what it printed could not be written.
@@ -43,6 +57,9 @@ void OnRun(CLI::App* command, Outcome& outcome, std::function<Status()> body);
 // "2GiB", "512MB", "1.5G", "4096": bytes. K, M, G, T alone and with iB are powers of 1024, with B
 // powers of 1000.
 Result<std::uint64_t> ParseSize(const std::string& text);
+
+// The same for a --memory, which is not none.
+Result<std::uint64_t> ParseMemory(const std::string& text);
 
 // Adds --threads; takes effect at once.
 void AddThreadsOption(CLI::App* command);

@@ -73,11 +73,45 @@ Status AddItem(const CLI::App& command, const CLI::ConfigItem& item,
   if (item.inputs.size() > 1 && option->get_expected_max() == 1 &&
       option->get_multi_option_policy() != CLI::MultiOptionPolicy::TakeAll)
     return InvalidArgument(fmt::format("'{}' takes one value", item.fullname()));
-  for (const std::string& input : item.inputs) added.push_back("--" + name + "=" + input);
+  for (const std::string& input : item.inputs) {
+    // "--name=" would take the next word for its value.
+    added.push_back(input.empty() ? "--" + name : "--" + name + "=" + input);
+    if (input.empty()) added.emplace_back();
+  }
+  return OkStatus();
+}
+
+// What CLI11's reader of TOML would misread: values that go on over lines.
+Status CheckLines(const std::string& text) {
+  std::istringstream stream(text);
+  std::string line;
+  for (int number = 1; std::getline(stream, line); ++number) {
+    const std::size_t start = line.find_first_not_of(" \t");
+    if (start == std::string::npos || line[start] == '#') continue;
+    const std::size_t equals = line.find('=');
+    const std::size_t value =
+        equals == std::string::npos ? equals : line.find_first_not_of(" \t", equals + 1);
+    if (value == std::string::npos) continue;
+    const std::string_view rest = std::string_view(line).substr(value);
+    if (rest.starts_with("\"\"\"") || rest.starts_with("'''"))
+      return InvalidArgument(fmt::format("line {}: a text over lines is not understood", number));
+    if (rest.starts_with('[') && rest.find(']') == std::string_view::npos)
+      return InvalidArgument(
+          fmt::format("line {}: an array is understood on one line alone", number));
+  }
   return OkStatus();
 }
 
 }  // namespace
+
+std::string ConfigAtFault(std::vector<std::string> words, std::string_view error) {
+  const auto path = TakePath(words);
+  if (!path.ok() || path->empty() || !error.starts_with("--")) return {};
+  const std::string name(error.substr(0, error.find_first_of(": =")));
+  for (const std::string& word : words)
+    if (word == name || word.starts_with(name + "=")) return {};
+  return *path + ": ";
+}
 
 Result<std::vector<std::string>> WithConfig(const CLI::App& app, std::vector<std::string> words) {
   if (words.empty()) return words;
@@ -88,6 +122,7 @@ Result<std::vector<std::string>> WithConfig(const CLI::App& app, std::vector<std
   INGOT_ASSIGN(const std::string path, TakePath(words));
   if (path.empty()) return words;
   INGOT_ASSIGN(const std::string text, ReadFileToString(path).At("--config"));
+  INGOT_TRY(CheckLines(text).At(path));
   std::vector<CLI::ConfigItem> items;
   try {
     std::istringstream stream(text);

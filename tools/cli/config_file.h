@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -19,5 +20,9 @@ namespace ingot::cli {
 // Words without one come back as they are. NotFound; InvalidArgument names the file, and a key that
 // the command has not (with the nearest that it has), or a line that does not parse.
 Result<std::vector<std::string>> WithConfig(const CLI::App& app, std::vector<std::string> words);
+
+// "FILE: " where `error`, about the words with a file's options put in, is about one that the
+// `words` themselves do not give; else empty.
+std::string ConfigAtFault(std::vector<std::string> words, std::string_view error);
 
 }  // namespace ingot::cli

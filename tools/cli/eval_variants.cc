@@ -9,6 +9,7 @@
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "tools/cli/bench_speculation.h"
+#include "tools/cli/name_choice.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -106,7 +107,7 @@ void AddVariantsOptions(CLI::App* command, VariantsChoice& choice) {
       ->type_name("LIST")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->transform(CLI::CheckedTransformer(SpeculationModes()));
+      ->transform(NameOf("way to speculate", SpeculationModes()));
 }
 
 Status EvalVariants(const VariantsChoice& choice, jobs::VariantsJobOptions job, bool json,

@@ -20,6 +20,8 @@ struct ExportCommand {
 };
 
 Status RunExport(const ExportCommand& command) {
+  if (command.output == "-")
+    return InvalidArgument("-o -: export makes a directory, which is no stream: give its name");
   INGOT_ASSIGN(const auto key, LoadVerifyingKey(command.key));
   jobs::ExportJobOptions job{command.file, command.output};
   job.key = PointerTo(key);

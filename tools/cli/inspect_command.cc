@@ -36,7 +36,7 @@ Status DamageStatus(const std::string& file,
                     const std::vector<artifact::ArtifactReader::Damage>& damage) {
   if (damage.empty()) return OkStatus();
   for (const auto& item : damage)
-    fmt::print(stderr, "ingot: {}\n",
+    PrintError("ingot: {}\n",
                untrusted::Printable(fmt::format("{}: {}: {}", file, item.where, item.what)));
   return Corruption(fmt::format("{}: {} damaged part{}, first {}", file, damage.size(),
                                 damage.size() == 1 ? "" : "s", damage[0].where));

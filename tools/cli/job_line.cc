@@ -23,7 +23,7 @@ void JobLine::Show(const jobs::Progress& now) {
   if (now.resumed > 0 && !said_resumed_) {
     said_resumed_ = true;
     Clear();
-    fmt::print(stderr, "ingot: going on where an earlier run stopped: {} of {} are done\n",
+    PrintError("ingot: going on where an earlier run stopped: {} of {} are done\n",
                inspect::HumanBytes(now.resumed), inspect::HumanBytes(now.total));
   }
   if (!line_.has_value() || phase_ != now.phase || now.done < done_) {

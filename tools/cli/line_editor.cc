@@ -6,6 +6,8 @@
 #include <iostream>
 #include <utility>
 
+#include "tools/cli/common.h"
+
 #ifdef INGOT_LIBEDIT
 #include <histedit.h>
 #include <langinfo.h>
@@ -91,7 +93,7 @@ LineEditor::LineEditor(std::string prompt) : prompt_(std::move(prompt)) {}
 LineEditor::~LineEditor() = default;
 
 bool LineEditor::Read(std::string& line) {
-  fmt::print(stderr, "{}", prompt_);
+  PrintError("{}", prompt_);
   std::fflush(stderr);
   return static_cast<bool>(std::getline(std::cin, line));
 }

@@ -39,9 +39,9 @@ const CLI::App* FindCommand(const CLI::App& app, std::string_view name) {
 
 // The error of a command line in one line, which names the help of the command it is about.
 int OnParseError(const CLI::App& app, const CLI::ParseError& error,
-                 const std::vector<std::string>& words) {
+                 const std::vector<std::string>& words, const std::string& config) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
-  std::string message = error.what();
+  std::string message = config + error.what();
   for (char& c : message)
     if (c == '\n') c = ' ';
   const std::string first = words.empty() ? "" : words[0];
@@ -51,7 +51,7 @@ int OnParseError(const CLI::App& app, const CLI::ParseError& error,
   } else if (!first.empty() && first[0] != '-') {
     message = fmt::format("unknown command '{}'{}", first, DidYouMean(first, CommandNames(app)));
   }
-  fmt::print(stderr, "ingot: {} (see ingot {}--help)\n", untrusted::Printable(message),
+  PrintError("ingot: {} (see ingot {}--help)\n", untrusted::Printable(message),
              command != nullptr ? first + " " : "");
   return kUsage;
 }
@@ -92,6 +92,9 @@ int RunWords(const CLI::App& app, std::vector<std::string>& words) {
   }
   if (topic == "completion" || topic == "man") return PrintPage(app, topic, words);
   words = {topic, "--help"};
+  if (topic != "help" && topic != "version" && FindCommand(app, topic) == nullptr)
+    return Fail(InvalidArgument(fmt::format("unknown command '{}'{} (see ingot --help)", topic,
+                                            DidYouMean(topic, CommandNames(app)))));
   if (topic == "help" || topic == "version") words = {"--help"};
   return -1;
 }
@@ -129,6 +132,7 @@ int Main(int argc, char** argv) {
         ->group(command->get_name() == "pack" ? "Output and limits" : "Options");
   std::vector<std::string> words(argv + 1, argv + argc);
   if (const int printed = RunWords(app, words); printed >= 0) return printed;
+  const std::vector<std::string> given = words;
   auto with_config = WithConfig(app, words);
   if (!with_config.ok()) return Fail(with_config.status());
   words = *std::move(with_config);
@@ -137,7 +141,7 @@ int Main(int argc, char** argv) {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(std::move(reversed));
   } catch (const CLI::ParseError& error) {
-    return OnParseError(app, error, words);
+    return OnParseError(app, error, words, ConfigAtFault(given, error.what()));
   }
   return outcome.exit_code;
 }

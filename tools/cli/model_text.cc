@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
+#include "tools/cli/common.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -15,8 +17,11 @@ bool OnTerminal() { return ::isatty(STDOUT_FILENO) == 1; }
 bool WriteText(std::string_view text) {
   std::string shown;
   if (OnTerminal()) text = shown = untrusted::PrintableBlock(text);
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-         std::fflush(stdout) == 0;
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return true;
+  if (errno == EPIPE) EndByPipe();
+  return false;
 }
 
 std::string SpeedLine(const loader::GenerateResult& result, double load_seconds) {

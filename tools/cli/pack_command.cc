@@ -12,6 +12,7 @@
 #include "artifact/reader.h"
 #include "codecs/recipe.h"
 #include "files/output.h"
+#include "files/run_lock.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "jobs/pack_job.h"
@@ -40,13 +41,16 @@ struct PackCommand {
 
 // What was made, from the finished file itself.
 Status Report(const PackCommand& command, const pack::PackReport& report, double seconds,
-              std::FILE* to) {
+              bool to_stderr) {
   INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(command.job.output, {}));
   const inspect::Summary summary = inspect::Summarize(*reader, nullptr);
-  if (command.json)
-    fmt::print(to, "{}\n", untrusted::PrintableJson(PackReportJson(summary, report, seconds)));
+  const std::string text =
+      command.json ? untrusted::PrintableJson(PackReportJson(summary, report, seconds)) + "\n"
+                   : PackReportText(command.output, summary, report, seconds, OutputColumns());
+  if (to_stderr)
+    WriteError(text);
   else
-    fmt::print(to, "{}", PackReportText(command.output, summary, report, seconds, OutputColumns()));
+    fmt::print("{}", text);
   return OkStatus();
 }
 
@@ -90,7 +94,7 @@ void SayKnowledge(const jobs::PackJobOptions& job, jobs::Knowledge knowledge,
       line += own ? "--calib FILE, text like yours, is better there"
                   : "gradients by LibTorch (tools/setup --torch) spend bits better still";
   }
-  if (!line.empty()) fmt::print(stderr, "ingot: {}\n", line);
+  if (!line.empty()) PrintError("ingot: {}\n", line);
 }
 
 // Where statistics come from. Files by LibTorch's program where it is there, else by the job
@@ -123,7 +127,7 @@ Status Resolve(PackCommand& command, std::optional<artifact::SigningKey>& key) {
   jobs::PackJobOptions& job = command.job;
   job.tool = "ingot " INGOT_VERSION;
   job.require_tokenizer = !command.no_tokenizer;
-  INGOT_ASSIGN(job.memory_bytes, ParseSize(command.memory).At("--memory"));
+  INGOT_ASSIGN(job.memory_bytes, ParseMemory(command.memory));
   if (!job.budget.size_text.empty()) {
     INGOT_ASSIGN(job.budget.size_bytes, ParseSize(job.budget.size_text).At("--size"));
   }
@@ -149,6 +153,7 @@ Status RunPack(PackCommand& command) {
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   const auto start = std::chrono::steady_clock::now();
   std::optional<files::Output> output;  // absent: nothing is written
+  std::optional<files::RunLock> lock;   // goes before a stream's directory
   if (!command.dry_run && !command.plan_only) {
     const bool beside = !command.calib.empty() || !command.tune.empty();
     auto opened =
@@ -156,6 +161,9 @@ Status RunPack(PackCommand& command) {
     if (!opened.ok()) return std::move(opened).status();
     output.emplace(*std::move(opened));
     command.job.output = output->path();
+    auto taken = files::RunLock::Take(output->path(), "is packing to this target");
+    if (!taken.ok()) return std::move(taken).status();
+    lock.emplace(*std::move(taken));
   }
   std::optional<artifact::SigningKey> key;
   INGOT_TRY(Resolve(command, key));
@@ -181,7 +189,7 @@ Status RunPack(PackCommand& command) {
   if (command.quiet && !command.json) return OkStatus();
   const auto seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return Report(command, result.report, seconds, output->is_stream() ? stderr : stdout);
+  return Report(command, result.report, seconds, output->is_stream());
 }
 
 std::vector<std::string> CodecNames() {

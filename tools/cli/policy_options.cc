@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 
+#include "tools/cli/name_choice.h"
 #include "tools/cli/number_checks.h"
 
 namespace ingot::cli {
@@ -38,10 +39,10 @@ void AddExitOptions(CLI::App* c, ExitChoice& o) {
        "what layers above have of a token that left: propagate: keys and values of its state "
        "(the default); zero; recompute: its own, once a later token needs them")
       ->type_name("HOW")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, loader::LeftRows>{{"propagate", loader::LeftRows::kPropagate},
-                                                  {"zero", loader::LeftRows::kZero},
-                                                  {"recompute", loader::LeftRows::kRecompute}}));
+      ->transform(NameOf("way to fill them", std::map<std::string, loader::LeftRows>{
+                                                 {"propagate", loader::LeftRows::kPropagate},
+                                                 {"zero", loader::LeftRows::kZero},
+                                                 {"recompute", loader::LeftRows::kRecompute}}));
 }
 
 Result<loader::ExitOptions> ChooseExits(const ExitChoice& choice, const loader::Model& model) {
@@ -85,12 +86,11 @@ void AddPrecisionOptions(CLI::App* c, PrecisionChoice& o) {
                 "planes that tokens are run with: full, int8, int4; mixed: by layer; adaptive: by "
                 "token (calibrate --classes); by default full")
       ->type_name("HOW")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, Mode>{{"full", Mode::kFull},
-                                                              {"int8", Mode::kInt8},
-                                                              {"int4", Mode::kInt4},
-                                                              {"mixed", Mode::kMixed},
-                                                              {"adaptive", Mode::kAdaptive}}));
+      ->transform(NameOf("precision", std::map<std::string, Mode>{{"full", Mode::kFull},
+                                                                  {"int8", Mode::kInt8},
+                                                                  {"int4", Mode::kInt4},
+                                                                  {"mixed", Mode::kMixed},
+                                                                  {"adaptive", Mode::kAdaptive}}));
   AddClassOptions(c, o);
 }
 

@@ -30,6 +30,7 @@
 #include "tools/cli/common.h"
 #include "tools/cli/device_option.h"
 #include "tools/cli/model_text.h"
+#include "tools/cli/name_choice.h"
 #include "tools/cli/number_checks.h"
 #include "tools/cli/policy_options.h"
 #include "tools/cli/until_stop.h"
@@ -209,8 +210,8 @@ Status RunEncoder(const RunCommand& command, loader::Session& session, std::stri
   for (const loader::FilledMask& mask : result.masks)
     line += fmt::format("{}position {} p {:.3f}", line.empty() ? "" : ", ", mask.position,
                         mask.probability);
-  fmt::print(stderr, "{} masks filled ({}); {} tokens, {:.3f} s; load {:.2f} s\n",
-             result.masks.size(), line, result.tokens, result.seconds, load_seconds);
+  PrintError("{} masks filled ({}); {} tokens, {:.3f} s; load {:.2f} s\n", result.masks.size(),
+             line, result.tokens, result.seconds, load_seconds);
   return OkStatus();
 }
 
@@ -229,13 +230,13 @@ void PrintSpeculation(const loader::GenerateResult& result) {
   add("planes", stats.model);
   const double share = static_cast<double>(stats.repeated) /
                        static_cast<double>(std::max<std::uint64_t>(stats.tokens, 1));
-  fmt::print(stderr, "{}; {:.0f} % of tokens end a 4-gram seen before\n", line, 100 * share);
+  PrintError("{}; {:.0f} % of tokens end a 4-gram seen before\n", line, 100 * share);
 }
 
 // "precision: 5.43 bits a weight read; class 0 60 %, 1 40 %, 2 0 %, 3 0 %"
 void PrintPrecision(const loader::GenerateResult& result) {
   const std::string classes = ClassesText(result.precision);
-  fmt::print(stderr, "precision: {:.2f} bits a weight read{}{}\n", result.bits_a_weight,
+  PrintError("precision: {:.2f} bits a weight read{}{}\n", result.bits_a_weight,
              classes.empty() ? "" : "; ", classes);
 }
 
@@ -265,7 +266,7 @@ Result<std::unique_ptr<cuda::CudaRunner>> RunnerOf(
   options.context = command.context > 0 ? command.context : ids.size() + generate.max_tokens;
   std::string why;
   INGOT_ASSIGN(auto runner, GpuRunner(command.device, model, options, why));
-  if (!why.empty() && !command.quiet) fmt::print(stderr, "on the processor: {}\n", why);
+  if (!why.empty() && !command.quiet) PrintError("on the processor: {}\n", why);
   return runner;
 }
 
@@ -276,17 +277,16 @@ void PrintStats(loader::Session& session, const loader::GenerateResult& result,
     return value.has_value() ? inspect::HumanBytes(*value) : std::string("not measured");
   };
   const loader::MemoryUse memory = loader::MeasureMemory(session.model(), session.runner());
-  fmt::print(stderr,
-             "memory: weights {}, cache {}, activations {}, other {}; resident {}, at most {}\n",
+  PrintError("memory: weights {}, cache {}, activations {}, other {}; resident {}, at most {}\n",
              bytes(memory.weights), bytes(memory.cache), bytes(memory.activations),
              bytes(memory.other), bytes(memory.resident), bytes(memory.peak_resident));
   const auto joules = energy != nullptr ? energy->Joules() : std::nullopt;
   const std::uint64_t tokens = result.prompt_tokens + result.decode_tokens;
   if (joules.has_value())
-    fmt::print(stderr, "energy: {:.3f} J a token ({})\n",
+    PrintError("energy: {:.3f} J a token ({})\n",
                *joules / static_cast<double>(std::max<std::uint64_t>(tokens, 1)), energy->what());
   else
-    fmt::print(stderr, "energy: not measured, there is no counter that can be read\n");
+    PrintError("energy: not measured, there is no counter that can be read\n");
 }
 
 Status RunModel(const RunCommand& command) {
@@ -329,7 +329,7 @@ Status RunModel(const RunCommand& command) {
   loader::GenerateOptions generate = command.generate;
   std::string said;
   INGOT_TRY(ChooseSampling(command, *model, generate.sampler, said));
-  if (!said.empty() && !command.quiet) fmt::print(stderr, "{}\n", said);
+  if (!said.empty() && !command.quiet) PrintError("{}\n", said);
   if (command.exits.given()) {
     INGOT_ASSIGN(generate.exits, ChooseExits(command.exits, *model));
   }
@@ -376,12 +376,11 @@ Status RunModel(const RunCommand& command) {
   std::fflush(stdout);
   // Where both go to one place, the status has a line of its own.
   if (!command.quiet)
-    fmt::print(stderr, "{}{}{}\n", OnTerminal() || ends_line ? "" : "\n",
-               SpeedLine(result, load_seconds),
+    PrintError("{}{}{}\n", OnTerminal() || ends_line ? "" : "\n", SpeedLine(result, load_seconds),
                generate.sampler.temperature > 0 ? fmt::format("; seed {}", seed) : "");
   if (command.stats) {
     PrintSpeculation(result);
-    if (generate.exits) fmt::print(stderr, "{}\n", ExitsLine(result.exits));
+    if (generate.exits) PrintError("{}\n", ExitsLine(result.exits));
     if (precision) PrintPrecision(result);
     if (gpu == nullptr) PrintStats(session, result, energy.get());
   }
@@ -471,21 +470,25 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--context", o->context, "longest sequence in tokens, 0: as needed")
       ->type_name("N")
       ->transform(WholeNumber())
+      ->check([](const std::string& text) {
+        return text == "1" ? "1 leaves no room for a token after the prompt" : std::string();
+      })
       ->capture_default_str();
   AddDeviceOption(c, o->device);
   c->add_option("--kv", o->cache,
                 "keys and values as f32, f16, int8 or int4; by default f16, with --exact f32")
       ->type_name("FORMAT")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, loader::SessionOptions::Cache>{
-          {"f32", loader::SessionOptions::Cache::kF32},
-          {"f16", loader::SessionOptions::Cache::kF16},
-          {"int8", loader::SessionOptions::Cache::kInt8},
-          {"int4", loader::SessionOptions::Cache::kInt4}}));
+      ->transform(
+          NameOf("format of keys and values", std::map<std::string, loader::SessionOptions::Cache>{
+                                                  {"f32", loader::SessionOptions::Cache::kF32},
+                                                  {"f16", loader::SessionOptions::Cache::kF16},
+                                                  {"int8", loader::SessionOptions::Cache::kInt8},
+                                                  {"int4", loader::SessionOptions::Cache::kInt4}}));
   c->add_option(
        "--speculate", o->generate.speculation.mode,
        "auto, lookup, planes or off: several tokens a step, the same text; by default auto")
       ->type_name("HOW")
-      ->transform(CLI::CheckedTransformer(SpeculationModes()));
+      ->transform(NameOf("way to speculate", SpeculationModes()));
   c->add_option("--draft", o->generate.speculation.draft,
                 "tokens of a draft; by default as many as pay, measured as the text goes")
       ->type_name("N")

@@ -41,6 +41,8 @@ void AddSignCommand(CLI::App& app, Outcome& outcome) {
   command->add_flag("-q,--quiet", options->quiet, "print nothing");
   OnRun(command, outcome, [options]() -> Status {
     if (!options->key.given()) return InvalidArgument("--key or --hmac-key is required");
+    if (options->file == "-")
+      return InvalidArgument("-: sign adds to a file in place: give the name of one");
     INGOT_TRY(inspect::CheckNotAModel(options->file));
     INGOT_ASSIGN(const auto key, LoadSigningKey(options->key));
     INGOT_TRY(artifact::SignFile(options->file, *key));

@@ -55,7 +55,7 @@ void EndBySignal(const files::SignalEvent& event) {
   const std::string line = LineOf(event);
   if (g_has_terminal) (void)::tcsetattr(STDIN_FILENO, TCSANOW, &g_terminal);
   files::RemoveTemporaries();
-  if (::isatty(STDERR_FILENO) == 1) fmt::print(stderr, "\r\033[K");  // where progress stood
+  if (::isatty(STDERR_FILENO) == 1) PrintError("\r\033[K");  // where progress stood
   Fail(IoError(line));
   std::fflush(stderr);
   if (event.signal != SIGBUS) {

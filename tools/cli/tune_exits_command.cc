@@ -97,7 +97,7 @@ Status Run(TuneExitsCommand& command) {
   line.Clear();
   Print(command, result);
   if (result.report && !command.quiet)
-    fmt::print(stderr, "{}: {}, {}; root blake3:{}\n", untrusted::Printable(job.output),
+    PrintError("{}: {}, {}; root blake3:{}\n", untrusted::Printable(job.output),
                inspect::HumanBytes(result.report->file_bytes),
                sign ? "signed anew" : "not signed: signatures of the other are not its own",
                result.report->root_hex);

@@ -46,7 +46,7 @@ void PrintReport(const std::string& output, const jobs::TuneJobResult& result) {
 Status RunTune(const TuneCommand& command, const jobs::Tuner& tuner, const std::string& tool) {
   jobs::TuneJobOptions options = command.options;
   if (!command.memory.empty()) {
-    INGOT_ASSIGN(options.memory_bytes, ParseSize(command.memory).At("--memory"));
+    INGOT_ASSIGN(options.memory_bytes, ParseMemory(command.memory));
   }
   INGOT_ASSIGN(const files::Output output,
                files::Output::Open(options.output, {.force = options.force, .streams = false}));

@@ -3,6 +3,8 @@
 #include <map>
 #include <string>
 
+#include "tools/cli/name_choice.h"
+
 namespace ingot::cli {
 
 void AddVerifyOption(CLI::App* command, loader::Verify& verify) {
@@ -11,8 +13,9 @@ void AddVerifyOption(CLI::App* command, loader::Verify& verify) {
                    "eager: every byte of an artifact's weights first; lazy: those of a matrix "
                    "before its first use; by default eager")
       ->type_name("WHEN")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, loader::Verify>{
-          {"eager", loader::Verify::kEager}, {"lazy", loader::Verify::kLazy}}));
+      ->transform(NameOf("time to verify",
+                         std::map<std::string, loader::Verify>{{"eager", loader::Verify::kEager},
+                                                               {"lazy", loader::Verify::kLazy}}));
 }
 
 }  // namespace ingot::cli
