@@ -63,6 +63,8 @@ struct Manifest {
   std::vector<AssetRecord> assets;
   std::vector<TensorRecord> tensors;  // execution order
   std::vector<ExitRecord> exits;      // by ascending layer; `x_exits`: a reader may not know them
+  // Layers that a draft leaves out, ascending, never the first; `x_draft_layers`.
+  std::vector<int> draft_layers;
   std::string base_root;              // a delta's: root of the artifact it is over, hex; else empty
 };
 

@@ -116,6 +116,19 @@ Status CheckExits(const Manifest& manifest) {
   return OkStatus();
 }
 
+Status CheckDraftLayers(const Manifest& manifest) {
+  int last = 0;
+  for (const int layer : manifest.draft_layers) {
+    if (layer <= last)
+      return Corruption(
+          fmt::format("draft leaves out layer {} after layer {}; layers ascend, and "
+                      "the first is run",
+                      layer, last));
+    last = layer;
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Status CheckRootText(std::string_view root) {
@@ -166,7 +179,8 @@ Status CheckManifest(const Manifest& manifest) {
       return Corruption(fmt::format("tensor {} occurs twice", tensor.name));
   }
   if (!manifest.base_root.empty()) INGOT_TRY(CheckRootText(manifest.base_root).At("base"));
-  return CheckExits(manifest);
+  INGOT_TRY(CheckExits(manifest));
+  return CheckDraftLayers(manifest);
 }
 
 Status CheckCover(const Manifest& manifest, std::uint32_t chunk_count) {

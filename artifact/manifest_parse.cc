@@ -153,7 +153,7 @@ Result<ExitRecord> ParseExit(const Json& json) {
   return exit;
 }
 
-// What minor version 1 added.
+// What minor versions 1 and 2 added.
 Status ParseAdditions(const Fields& fields, Manifest& manifest) {
   if (fields.Has("base")) {
     INGOT_ASSIGN(const Json* json, fields.Object("base"));
@@ -161,11 +161,19 @@ Status ParseAdditions(const Fields& fields, Manifest& manifest) {
     INGOT_ASSIGN(manifest.base_root, base.Text("root").At("base"));
     INGOT_TRY(CheckRootText(manifest.base_root).At("base"));
   }
-  if (!fields.Has("x_exits")) return OkStatus();
-  INGOT_ASSIGN(const Json* exits, fields.Array("x_exits"));
-  for (std::size_t i = 0; i < exits->size(); ++i) {
-    INGOT_ASSIGN(ExitRecord exit, ParseExit((*exits)[i]).At(fmt::format("exit {}", i)));
-    manifest.exits.push_back(std::move(exit));
+  if (fields.Has("x_exits")) {
+    INGOT_ASSIGN(const Json* exits, fields.Array("x_exits"));
+    for (std::size_t i = 0; i < exits->size(); ++i) {
+      INGOT_ASSIGN(ExitRecord exit, ParseExit((*exits)[i]).At(fmt::format("exit {}", i)));
+      manifest.exits.push_back(std::move(exit));
+    }
+  }
+  if (!fields.Has("x_draft_layers")) return OkStatus();
+  INGOT_ASSIGN(const Json* layers, fields.Array("x_draft_layers"));
+  for (const Json& json : *layers) {
+    INGOT_ASSIGN(const std::uint64_t layer,
+                 Fields::UnsignedOf(json, std::numeric_limits<int>::max()).At("x_draft_layers"));
+    manifest.draft_layers.push_back(static_cast<int>(layer));
   }
   return OkStatus();
 }

@@ -32,6 +32,7 @@ Json TensorJson(const TensorRecord& tensor) {
 }  // namespace
 
 std::uint16_t MinorVersion(const Manifest& manifest) {
+  if (!manifest.draft_layers.empty()) return 2;
   const auto added = [](const TensorRecord& tensor) {
     return tensor.role == kRouterRole || tensor.role == kSharedRole;
   };
@@ -57,6 +58,7 @@ std::string SerializeManifest(const Manifest& manifest) {
   for (const ExitRecord& exit : manifest.exits)
     json["x_exits"].push_back(
         {{"layer", exit.layer}, {"norm", exit.norm}, {"up", exit.up}, {"down", exit.down}});
+  if (!manifest.draft_layers.empty()) json["x_draft_layers"] = manifest.draft_layers;
   // `replace` keeps dump from throwing; the writer has checked every name by then.
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }

@@ -169,6 +169,7 @@ Summary Summarize(const artifact::ArtifactReader& reader, const artifact::Verify
   summary.root_digest = HexOf(reader.root());
   summary.base_root = manifest.base_root;
   for (const artifact::ExitRecord& exit : manifest.exits) summary.exit_layers.push_back(exit.layer);
+  summary.draft_layers = manifest.draft_layers;
   summary.complete_level = reader.complete_level();
   for (const artifact::AssetRecord& asset : manifest.assets)
     summary.asset_bytes += StoredBytes(asset.stream, reader.chunks());
@@ -254,6 +255,7 @@ Json SummaryJson(const Summary& summary) {
                {"tensors", tensors}};
   if (!summary.base_root.empty()) json["base_root_digest"] = summary.base_root;
   if (!summary.exit_layers.empty()) json["exit_layers"] = summary.exit_layers;
+  if (!summary.draft_layers.empty()) json["draft_layers"] = summary.draft_layers;
   return json;
 }
 

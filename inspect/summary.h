@@ -72,7 +72,7 @@ struct Summary {
   std::uint64_t asset_bytes = 0;   // stored
   std::string root_digest;         // hexadecimal
   std::string base_root;           // of what a delta is over; else empty
-  std::vector<int> exit_layers;
+  std::vector<int> exit_layers, draft_layers;
   int complete_level = -1;
   std::vector<TensorSummary> tensors;  // streaming order
   std::map<std::string, SizeSum> by_role;

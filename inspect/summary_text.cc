@@ -152,6 +152,9 @@ void AddOrigin(const Summary& summary, Rows& rows) {
   if (!summary.base_root.empty()) rows.push_back({"delta over", "blake3:" + summary.base_root});
   if (!summary.exit_layers.empty())
     rows.push_back({"exits", fmt::format("after layers {}", fmt::join(summary.exit_layers, ", "))});
+  if (!summary.draft_layers.empty())
+    rows.push_back(
+        {"drafts", fmt::format("without layers {}", fmt::join(summary.draft_layers, ", "))});
   if (summary.signatures.empty()) rows.push_back({"signed", "no"});
   for (const SignatureSummary& s : summary.signatures)
     rows.push_back({"signed", fmt::format("{} key {}: {}", s.kind, s.key_id,

@@ -257,7 +257,7 @@ Tensor Runner::RunLayers(const model::Batch& batch, const std::vector<Part>& par
   const bool wait =
       ops_.left_rows == LeftRows::kRecompute ||
       std::ranges::any_of(parts, [](const Part& part) { return !part.sequence->waiting_.empty(); });
-  if (!wait) return model::RunLayers(ops_, model_->architecture(), batch);
+  if (!wait) return model::RunLayers(ops_, model_->architecture(), batch, left_out_);
   std::vector<WaitingRow> waiting;
   for (const Part& part : parts)
     waiting.insert(waiting.end(), part.sequence->waiting_.begin(), part.sequence->waiting_.end());

@@ -78,6 +78,12 @@ class Runner {
   // Both: wanted.size() x vocab_size.
   Result<Tensor> Step(const model::Batch& batch, std::span<const std::uint32_t> wanted);
 
+  // Steps from now on leave out these layers, ascending, without the first; none: they run all.
+  // Such a step's tokens are a draft's: whoever says so takes them back (Return), since the layers
+  // left out know nothing of them. Rows that waited (LeftRows::kRecompute) make a step run all
+  // layers. Borrowed. REQUIRES: rows do not leave meanwhile.
+  void LeaveOut(std::span<const std::size_t> layers) { left_out_ = layers; }
+
   // The first error of the op set; it stays, and every step after it fails.
   const Status& status() const { return ops_.status(); }
 
@@ -124,6 +130,7 @@ class Runner {
   CpuSequences states_;          // of open_, as the op set takes them
   CpuOps ops_;
   std::uint64_t recomputed_ = 0;
+  std::span<const std::size_t> left_out_;
 };
 
 }  // namespace ingot::loader

@@ -60,11 +60,13 @@ std::size_t PlaneCount(const WeightSet& weights) {
   return most;
 }
 
-StepCost CostOfStep(const Model& model, std::size_t plane_count) {
+StepCost CostOfStep(const Model& model, std::size_t plane_count,
+                    std::span<const std::size_t> left_out) {
   StepCost cost;
   const model::Architecture& architecture = model.architecture();
   Counter counter(model.bound(), model.compute(), plane_count, cost);
   for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
+    if (std::ranges::binary_search(left_out, i)) continue;
     const model::MlpSpec& mlp = architecture.layers[i].mlp;
     counter.expert_share = mlp.experts.empty() ? 1.0
                                                : static_cast<double>(mlp.experts_per_token) /

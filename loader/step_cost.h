@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "loader/loaded_model.h"
 #include "loader/machine_limits.h"
@@ -26,8 +27,9 @@ std::size_t PlaneCount(const WeightSet& weights);
 
 // Of a step whose rows meet `plane_count` planes of each matrix (model::Row::planes). Of a
 // mixture's experts those count that one row visits: with more rows the weights read may be more,
-// never less.
-StepCost CostOfStep(const Model& model, std::size_t plane_count = SIZE_MAX);
+// never less. `left_out`: layers that it does not run, ascending.
+StepCost CostOfStep(const Model& model, std::size_t plane_count = SIZE_MAX,
+                    std::span<const std::size_t> left_out = {});
 
 // Bytes of keys and values that a row at position `context` reads.
 double CacheBytesRead(const model::Architecture& architecture, double bytes_a_token,

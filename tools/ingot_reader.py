@@ -440,6 +440,11 @@ def check_exits(manifest, one):
         inner, width = up["shape"]
         need(norm["shape"] == [width] and down["shape"] == [1, inner], f"exit at layer {layers[-1]}: shapes")
         need(up["role"] == down["role"] == "router", f"exit at layer {layers[-1]}: roles")
+    left_out = manifest.get("x_draft_layers", [])
+    need(isinstance(left_out, list), "x_draft_layers is not an array")
+    for before, layer in zip([0, *left_out], left_out):
+        whole(layer, 1, (1 << 31) - 1, "x_draft_layers")
+        need(layer > before, "x_draft_layers do not ascend")
 
 
 # --- commands --------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ namespace ingot::loader {
 
 struct SpeculationOptions {
   // kLookup: what followed the same tokens earlier in the text. kPlanes: the same model with fewer
-  // planes. kAuto: both, each where it pays.
-  enum class Mode { kOff, kAuto, kLookup, kPlanes } mode = Mode::kAuto;
+  // planes. kLayers: the same model without the layers that its artifact lists. kAuto: lookup and
+  // planes, or layers where there are no planes to leave out and a draft reads at most 7/10 of a
+  // step's bytes; each where it pays.
+  enum class Mode { kOff, kAuto, kLookup, kPlanes, kLayers } mode = Mode::kAuto;
   // Tokens of a draft, at most 15; 0: as many as pay, by what was measured in this text.
   std::size_t draft = 0;
 };
@@ -31,7 +33,10 @@ struct SpeculationStats {
   std::uint64_t tokens = 0;    // drawn, the first from the prompt's logits
   std::uint64_t steps = 0;     // with all planes, whatever their rows; the prompt's are not counted
   DraftCounts lookup, model;
+  bool by_layers = false;      // what `model` is of: fewer layers, or else fewer planes
   std::uint64_t repeated = 0;  // of the tokens, those that end a 4-gram that stood before
+  DraftCounts planes() const { return by_layers ? DraftCounts() : model; }
+  DraftCounts layers() const { return by_layers ? model : DraftCounts(); }
 };
 
 }  // namespace ingot::loader

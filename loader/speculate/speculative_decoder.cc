@@ -18,7 +18,7 @@ using Mode = SpeculationOptions::Mode;
 
 // Tokens of which a repetition is made.
 constexpr std::size_t kRepeated = 4;
-// Of what all planes read, that a draft's planes may.
+// Of what a whole step reads, that a draft's may, where it is not asked for by name.
 constexpr double kDraftBytes = 0.7;
 
 double SecondsSince(Clock::time_point start) {
@@ -45,6 +45,35 @@ std::uint32_t DraftPlanes(const Model& model, std::uint32_t all) {
   return 0;
 }
 
+ModelDraft DraftWithout(const Model& model, std::span<const std::size_t> layers,
+                        std::uint32_t all) {
+  return {all, layers,
+          CostOfStep(model, all, layers).weight_bytes / CostOfStep(model, all).weight_bytes};
+}
+
+Result<std::optional<ModelDraft>> DraftBy(const Model& model, SpeculationOptions::Mode mode,
+                                          std::uint32_t all) {
+  std::optional<ModelDraft> draft;
+  if (mode == Mode::kAuto || mode == Mode::kPlanes)
+    if (const std::uint32_t planes = DraftPlanes(model, all); planes > 0)
+      draft = {
+          planes, {}, CostOfStep(model, planes).weight_bytes / CostOfStep(model, all).weight_bytes};
+  const std::vector<std::size_t>& layers = model.architecture().draft_layers;
+  if (!draft && (mode == Mode::kAuto || mode == Mode::kLayers) && !layers.empty()) {
+    const ModelDraft without = DraftWithout(model, layers, all);
+    if (mode == Mode::kLayers || without.share <= kDraftBytes) draft = without;
+  }
+  if (!draft && mode == Mode::kPlanes)
+    return InvalidArgument(model.source() +
+                           ": no planes to draft with: its matrices have none to leave out; pack "
+                           "with nested_v1 or int4_residual_v1");
+  if (!draft && mode == Mode::kLayers)
+    return InvalidArgument(model.source() +
+                           ": lists no layers that a draft leaves out; ingot calibrate "
+                           "--draft-layers makes an artifact that does");
+  return draft;
+}
+
 Result<SpeculativeDecoder> SpeculativeDecoder::Make(Runner& runner, Sequence& sequence,
                                                     const SpeculationOptions& options,
                                                     std::span<const model::TokenId> prompt,
@@ -56,36 +85,32 @@ Result<SpeculativeDecoder> SpeculativeDecoder::Make(Runner& runner, Sequence& se
   const Model& model = runner.model();
   const bool watched =
       runner.ops().after_layer != nullptr || (precision != nullptr && precision->watches_layers());
-  const bool planes = options.mode == Mode::kAuto || options.mode == Mode::kPlanes;
   const std::uint32_t all = precision != nullptr ? precision->prompt_planes() : model::kAllPlanes;
-  const std::uint32_t draft_planes = planes ? DraftPlanes(model, all) : 0;
-  if (options.mode == Mode::kPlanes && draft_planes == 0)
-    return InvalidArgument(model.source() +
-                           ": no planes to draft with: its matrices have none to leave out; pack "
-                           "with nested_v1 or int4_residual_v1");
+  INGOT_ASSIGN(const std::optional<ModelDraft> draft, DraftBy(model, options.mode, all));
   DraftPolicy::Options policy;
   policy.lookup = !watched && (options.mode == Mode::kAuto || options.mode == Mode::kLookup);
-  policy.model = !watched && draft_planes > 0;
+  policy.model = !watched && draft.has_value();
   policy.fixed = options.draft;
   policy.runs_again = HasRecurrentLayers(model.architecture());
   policy.row_seconds =
       prompt_seconds / static_cast<double>(std::max<std::size_t>(prompt.size(), 1));
-  if (policy.model)
-    policy.model_share =
-        CostOfStep(model, draft_planes).weight_bytes / CostOfStep(model, all).weight_bytes;
-  SpeculativeDecoder decoder(runner, sequence, policy, draft_planes, precision);
+  if (draft) policy.model_share = draft->share;
+  SpeculativeDecoder decoder(runner, sequence, policy, draft, precision);
   for (const model::TokenId id : sequence.ids()) decoder.history_.Append(id);
   return decoder;
 }
 
 SpeculativeDecoder::SpeculativeDecoder(Runner& runner, Sequence& sequence,
                                        const DraftPolicy::Options& policy,
-                                       std::uint32_t draft_planes, PrecisionPolicy* precision)
+                                       const std::optional<ModelDraft>& draft,
+                                       PrecisionPolicy* precision)
     : runner_(&runner),
       sequence_(&sequence),
-      draft_planes_(draft_planes),
+      draft_by_(draft.value_or(ModelDraft())),
       precision_(precision),
-      policy_(policy) {}
+      policy_(policy) {
+  stats_.by_layers = !draft_by_.left_out.empty();
+}
 
 void SpeculativeDecoder::Follow(std::span<const float> logits, model::TokenId id) {
   if (precision_ != nullptr && precision_->one_by_one())
@@ -122,9 +147,11 @@ std::size_t SpeculativeDecoder::MostDrafted(std::uint64_t most) const {
   return static_cast<std::size_t>(drafted);
 }
 
-Result<Tensor> SpeculativeDecoder::Step(std::span<const model::TokenId> ids, std::uint32_t planes) {
+Result<Tensor> SpeculativeDecoder::Step(std::span<const model::TokenId> ids,
+                                        const ModelDraft* draft) {
+  const std::uint32_t planes = draft != nullptr ? draft->planes : model::kAllPlanes;
   std::vector<std::uint32_t> of_rows;
-  if (precision_ != nullptr && planes == model::kAllPlanes) {
+  if (precision_ != nullptr && draft == nullptr) {
     const std::vector<TokenContext> contexts(precision_->one_by_one() ? 1 : ids.size(), context_);
     of_rows = precision_->Start(contexts);
   }
@@ -134,14 +161,19 @@ Result<Tensor> SpeculativeDecoder::Step(std::span<const model::TokenId> ids, std
                of_rows.empty() ? planes : of_rows[i]};
   std::vector<std::uint32_t> wanted(ids.size());
   std::iota(wanted.begin(), wanted.end(), 0u);
-  return runner_->Step({ids, rows}, wanted);
+  const std::span<const std::size_t> left_out =
+      draft != nullptr ? draft->left_out : std::span<const std::size_t>();
+  runner_->LeaveOut(left_out);
+  Result<Tensor> logits = runner_->Step({ids, rows}, wanted);
+  runner_->LeaveOut({});
+  return logits;
 }
 
 Status SpeculativeDecoder::DraftByModel(const DraftPlan& plan) {
   const auto start = Clock::now();
   seen_.assign(history_.ids().begin(), history_.ids().end());
   do {
-    Result<Tensor> logits = Step({&seen_.back(), 1}, draft_planes_);
+    Result<Tensor> logits = Step({&seen_.back(), 1}, &draft_by_);
     if (logits.status().code() == StatusCode::kLimit) break;  // of pages: what is there will do
     INGOT_TRY(Status(logits.status()));
     INGOT_ASSIGN(
@@ -173,7 +205,7 @@ Result<Tensor> SpeculativeDecoder::Check() {
   std::vector<model::TokenId> ids = {history_.ids().back()};
   ids.insert(ids.end(), draft_.begin(), draft_.end());
   const auto start = Clock::now();
-  Result<Tensor> logits = Step(ids, model::kAllPlanes);
+  Result<Tensor> logits = Step(ids, nullptr);
   if (logits.status().code() == StatusCode::kLimit && !draft_.empty()) {
     draft_.clear();  // there may still be room for a token
     return Check();

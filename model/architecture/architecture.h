@@ -122,6 +122,9 @@ struct Architecture {
   double logit_scale = 1;
   double logit_softcap = 0;
   std::vector<ExitSpec> exits;  // by ascending layer
+  // That a draft of the same model leaves out, ascending; never the first, of which later ones may
+  // take values.
+  std::vector<std::size_t> draft_layers;
 };
 
 // Builds the description from a config.json (old or new transformers keys), asking `has_tensor`

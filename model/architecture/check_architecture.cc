@@ -121,6 +121,19 @@ Status CheckExits(const Architecture& a) {
   return OkStatus();
 }
 
+Status CheckDraftLayers(const Architecture& a) {
+  std::size_t last = 0;
+  for (const std::size_t layer : a.draft_layers) {
+    if (layer >= a.layers.size())
+      return Misfit(fmt::format("a draft without layer {}, which a model of {} layers has not",
+                                layer, a.layers.size()));
+    if (layer <= last)
+      return Misfit(fmt::format("a draft without layer {} after layer {}", layer, last));
+    last = layer;
+  }
+  return OkStatus();
+}
+
 bool IsDense(const MlpSpec& mlp) {
   return mlp.kind == MlpKind::kGated || mlp.kind == MlpKind::kPlain;
 }
@@ -156,6 +169,7 @@ Status CheckArchitecture(const Architecture& a, const ShapeOf& shape_of) {
   INGOT_TRY(CheckTables(a, checker));
   INGOT_TRY(CheckRopes(a));
   INGOT_TRY(CheckExits(a));
+  INGOT_TRY(CheckDraftLayers(a));
   for (std::size_t i = 0; i < a.layers.size(); ++i)
     INGOT_TRY(CheckLayer(a, i, checker).At(fmt::format("layer {}", i)));
   VisitHeadParts(a, checker);

@@ -4,6 +4,7 @@
 // Thread rule: a forward belongs to the thread that calls it; what is parallel lies inside the ops.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -39,19 +40,25 @@ typename Ops::Tensor RunEmbedding(Ops& ops, const Architecture& architecture, co
 }
 
 // Hidden states that leave the last layer, before the final norm, a row per row of the batch; of
-// rows that left below it, what they left with.
+// rows that left below it, what they left with. Layers of `left_out`, ascending, are not run and
+// keep nothing of the rows: for drafts, which are taken back. REQUIRES: no row leaves where layers
+// are left out, and the first is not.
 template <OpSet Ops>
-typename Ops::Tensor RunLayers(Ops& ops, const Architecture& architecture, const Batch& batch) {
+typename Ops::Tensor RunLayers(Ops& ops, const Architecture& architecture, const Batch& batch,
+                               std::span<const std::size_t> left_out = {}) {
   ops.Begin(batch);
   auto x = RunEmbedding(ops, architecture, batch);
+  const auto runs = [&](std::size_t layer) {
+    return !std::binary_search(left_out.begin(), left_out.end(), layer);
+  };
   if constexpr (WatchesLayers<Ops>) {
     Passage<Ops> passage(ops, architecture, batch);
     for (std::size_t layer = 0; layer < architecture.layers.size(); ++layer)
-      x = passage.Layer(layer, std::move(x));
+      if (runs(layer)) x = passage.Layer(layer, std::move(x));
     return passage.Finish(std::move(x));
   } else {
     for (std::size_t layer = 0; layer < architecture.layers.size(); ++layer)
-      x = RunLayer(ops, architecture, layer, std::move(x));
+      if (runs(layer)) x = RunLayer(ops, architecture, layer, std::move(x));
     return x;
   }
 }

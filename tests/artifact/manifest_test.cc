@@ -133,6 +133,29 @@ TEST(Manifest, ExitsAreCheckedAgainstTheTensors) {
   EXPECT_EQ(Parse(json).code(), StatusCode::kUnsupported);
 }
 
+TEST(Manifest, DraftLayersRoundTripAndAreChecked) {
+  Json json = Valid();
+  json["x_draft_layers"] = {3, 4, 9};
+  const auto manifest = ParseManifest(json.dump(), 4);
+  ASSERT_TRUE(manifest.ok()) << manifest.status().message();
+  EXPECT_EQ(manifest->draft_layers, (std::vector<int>{3, 4, 9}));
+  EXPECT_EQ(SerializeManifest(*manifest), json.dump());
+  EXPECT_EQ(MinorVersion(*manifest), 2);
+  const auto refusal = [&](Json value) {
+    json["x_draft_layers"] = std::move(value);
+    EXPECT_EQ(Parse(json).code(), StatusCode::kCorruption) << json["x_draft_layers"];
+    return Parse(json).message();
+  };
+  EXPECT_NE(refusal({0, 1}).find("the first is run"), std::string::npos);
+  EXPECT_NE(refusal({4, 4}).find("layer 4 after layer 4"), std::string::npos);
+  EXPECT_NE(refusal({5, 4}).find("layers ascend"), std::string::npos);
+  EXPECT_NE(refusal({-1}).find("x_draft_layers"), std::string::npos);
+  EXPECT_NE(refusal({"1"}).find("x_draft_layers"), std::string::npos);
+  EXPECT_NE(refusal({1.5}).find("x_draft_layers"), std::string::npos);
+  EXPECT_NE(refusal({std::uint64_t{1} << 31}).find("x_draft_layers"), std::string::npos);
+  EXPECT_NE(refusal(Json::object()).find("'x_draft_layers' is not an array"), std::string::npos);
+}
+
 TEST(Manifest, EveryFieldIsRequiredAndTyped) {
   const auto walk = [](auto&& self, const Json& node, const Json::json_pointer& at) -> void {
     if (at == Json::json_pointer("/config") || at == Json::json_pointer("/provenance") ||

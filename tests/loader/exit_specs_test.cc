@@ -13,7 +13,7 @@
 namespace ingot::loader {
 namespace {
 
-// The fixture "llama" with one exit, after layer 0; `edit` may bend the exit.
+// The fixture "llama" with one exit, after layer 0; `edit` may bend its manifest.
 class ExitArtifact {
  public:
   template <class Edit>
@@ -30,7 +30,7 @@ class ExitArtifact {
     Add("exit.up", {kInner, kHidden}, "router", std::vector<std::uint8_t>(4 * kInner * kHidden));
     Add("exit.down", {1, kInner}, "router", std::vector<std::uint8_t>(4 * kInner));
     plan_.manifest.exits.push_back({0, "exit.norm", "exit.up", "exit.down"});
-    edit(plan_.manifest.exits);
+    edit(plan_.manifest);
     path_ = (std::filesystem::temp_directory_path() /
              ("ingot_exits_" + std::to_string(::getpid()) + ".ingot"))
                 .string();
@@ -88,7 +88,7 @@ TEST(ExitSpecs, ComeFromTheManifestWithTheirWeights) {
 }
 
 TEST(ExitSpecs, ALayerThatTheModelHasNotIsRefused) {
-  ExitArtifact artifact([](auto& exits) { exits[0].layer = 2; });
+  ExitArtifact artifact([](auto& manifest) { manifest.exits[0].layer = 2; });
   const auto model = artifact.Open();
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.status().code(), StatusCode::kCorruption);
@@ -96,6 +96,18 @@ TEST(ExitSpecs, ALayerThatTheModelHasNotIsRefused) {
                 "architecture: an exit after layer 2, which a model of 2 layers has not"),
             std::string::npos)
       << model.status().message();
+}
+
+TEST(ExitSpecs, DraftLayersComeFromTheManifest) {
+  ExitArtifact artifact([](auto& manifest) { manifest.draft_layers = {1}; });
+  const auto model = artifact.Open();
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_EQ((*model)->architecture().draft_layers, std::vector<std::size_t>{1});
+  ExitArtifact beyond([](auto& manifest) { manifest.draft_layers = {1, 2}; });
+  EXPECT_NE(beyond.Open().status().message().find(
+                "architecture: a draft without layer 2, which a model of 2 layers has not"),
+            std::string::npos)
+      << beyond.Open().status().message();
 }
 
 TEST(ExitSpecs, AConfigGivesNone) {

@@ -7,11 +7,23 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "loader/loaded_model.h"
 #include "pack/pipeline.h"
+#include "pack/rewrite.h"
 
 namespace ingot::loader {
+
+// The packed file again, with these layers for drafts to leave out.
+inline Status ListDraftLayers(const std::string& path, std::vector<int> layers) {
+  INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(path, {}));
+  pack::RewriteOptions rewrite;
+  rewrite.target = path;
+  rewrite.force = true;
+  rewrite.patch = [&](artifact::Manifest& manifest) { manifest.draft_layers = layers; };
+  return pack::Rewrite(*reader, {}, rewrite).status();
+}
 
 // `source`: a checkpoint's path. The artifact, or nothing, with a failure said, where it cannot be.
 inline std::string PackedFile(const std::string& source, const std::string& codec) {
@@ -35,11 +47,16 @@ inline std::string PackedFile(const std::string& source, const std::string& code
   return report.ok() ? to.target : std::string();
 }
 
-// Null, with a failure said, where it cannot be.
+// `draft_layers`: that drafts leave out. Null, with a failure said, where it cannot be.
 inline std::shared_ptr<const Model> Packed(const std::string& source, const std::string& codec,
-                                           Compute compute) {
+                                           Compute compute,
+                                           const std::vector<int>& draft_layers = {}) {
   const std::string path = PackedFile(source, codec);
   if (path.empty()) return nullptr;
+  if (!draft_layers.empty()) {
+    const Status listed = ListDraftLayers(path, draft_layers);
+    EXPECT_TRUE(listed.ok()) << listed.message();
+  }
   ModelOptions open;
   open.compute = compute;
   auto model = Model::Open(path, open);

@@ -40,7 +40,8 @@ inspect::Json ModeJson(const jobs::SpeculationBench& bench) {
           {"tokens", stats.tokens},
           {"steps", stats.steps},
           {"lookup", DraftJson(stats.lookup)},
-          {"planes", DraftJson(stats.model)},
+          {"planes", DraftJson(stats.planes())},
+          {"layers", DraftJson(stats.layers())},
           {"repetition_share", Ratio(stats.repeated, stats.tokens)},
           {"seconds", bench.seconds},
           {"tokens_per_s", static_cast<double>(stats.tokens) / bench.seconds},
@@ -78,6 +79,7 @@ const std::map<std::string, Mode>& SpeculationModes() {
   static const auto* modes = new std::map<std::string, Mode>{{"auto", Mode::kAuto},
                                                              {"lookup", Mode::kLookup},
                                                              {"planes", Mode::kPlanes},
+                                                             {"layers", Mode::kLayers},
                                                              {"off", Mode::kOff}};
   return *modes;
 }
@@ -90,7 +92,7 @@ inspect::Json SpeculationJson(const jobs::SpeculationBenchResult& result) {
 
 void PrintSpeculationTable(const jobs::SpeculationBenchResult& result) {
   std::vector<std::vector<std::string>> rows = {{"", "tokens/s", "of plain", "quartiles",
-                                                 "planes accepted", "lookup accepted",
+                                                 "drafts accepted", "lookup accepted",
                                                  "tokens a verify", "repeated", "text"}};
   rows.push_back(Row(result.plain, true));
   for (const jobs::SpeculationBench& bench : result.modes) rows.push_back(Row(bench, false));

@@ -12,6 +12,7 @@
 #include "files/output.h"
 #include "inspect/text_format.h"
 #include "tools/cli/calibrate_classes.h"
+#include "tools/cli/calibrate_draft_layers.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
@@ -25,7 +26,7 @@ constexpr std::size_t kNotesShown = 8;
 
 struct CalibrateCommand {
   jobs::CalibrateJobOptions options;
-  std::string memory, routers, classes;
+  std::string memory, routers, classes, draft_layers;
   bool force = false, quiet = false;
 };
 
@@ -122,6 +123,10 @@ void AddOptions(CLI::App& app, bool gradients, CalibrateCommand& command) {
       "--classes", command.classes,
       "FILE: instead, learn which tokens need this artifact's planes (--classes FILE --help "
       "says more)");
+  app.add_option(
+      "--draft-layers", command.draft_layers,
+      "FILE: instead, find the layers that this artifact's drafts leave out (--draft-layers FILE "
+      "--help says more)");
   app.add_flag("--plan-only", c.plan_only, "say what it will take and stop");
   app.add_flag("--force", command.force, "replace an existing output");
   app.add_flag("-q,--quiet", command.quiet, "no plan and no progress");
@@ -156,6 +161,7 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                        NotFound("--routers trains, and so needs LibTorch, which this build has "
                                 "not: tools/setup --torch, then configure and build again"));
   if (WantsClasses(argc, argv)) return ClassesMain(argc, argv, tool);
+  if (WantsDraftLayers(argc, argv)) return DraftLayersMain(argc, argv, tool);
   CalibrateCommand command;
   AddOptions(app, calibrator.gradients, command);
   return ParseAndRun(app, argc, argv, "ingot calibrate --help",

@@ -102,8 +102,9 @@ void AddVariantsOptions(CLI::App* command, VariantsChoice& choice) {
   AddExitOptions(command, choice.exits);
   AddPrecisionOptions(command, choice.precision);
   command
-      ->add_option("--speculate", choice.speculation,
-                   "auto, lookup, planes, off: what drafts give on the text; the text is the same")
+      ->add_option(
+          "--speculate", choice.speculation,
+          "auto, lookup, planes, layers, off: what drafts give on the text; the text is the same")
       ->type_name("LIST")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -123,7 +123,8 @@ nlohmann::json ResultJson(const loader::GenerateResult& result, const std::strin
           {"exits", ExitsJson(result)},
           {"speculation",
            {{"lookup", DraftJson(result.speculation.lookup)},
-            {"planes", DraftJson(result.speculation.model)},
+            {"planes", DraftJson(result.speculation.planes())},
+            {"layers", DraftJson(result.speculation.layers())},
             {"repeated", result.speculation.repeated}}},
           {"decode_seconds", result.decode_seconds},
           {"load_seconds", load_seconds}};
@@ -227,7 +228,8 @@ void PrintSpeculation(const loader::GenerateResult& result) {
                           counts.accepted, counts.tokens);
   };
   add("lookup", stats.lookup);
-  add("planes", stats.model);
+  add("planes", stats.planes());
+  add("layers", stats.layers());
   const double share = static_cast<double>(stats.repeated) /
                        static_cast<double>(std::max<std::uint64_t>(stats.tokens, 1));
   PrintError("{}; {:.0f} % of tokens end a 4-gram seen before\n", line, 100 * share);
@@ -486,7 +488,7 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
                                                   {"int4", loader::SessionOptions::Cache::kInt4}}));
   c->add_option(
        "--speculate", o->generate.speculation.mode,
-       "auto, lookup, planes or off: several tokens a step, the same text; by default auto")
+       "auto, lookup, planes, layers or off: several tokens a step, the same text; by default auto")
       ->type_name("HOW")
       ->transform(NameOf("way to speculate", SpeculationModes()));
   c->add_option("--draft", o->generate.speculation.draft,

@@ -1,5 +1,5 @@
 // The text is that of plain decoding, token for token, and so is what the sequence keeps: every
-// fixture family, by lookup and by planes, greedy and sampled.
+// fixture family, by lookup, by planes and by layers, greedy and sampled.
 #include "loader/speculate/speculative_decoder.h"
 
 #include <gtest/gtest.h>
@@ -136,24 +136,50 @@ TEST_P(EveryFamilyTest, WritesThePlainText) {
   }
 }
 
+// A layer left out keeps nothing of a draft, whatever it is: attention, a state, a mixture.
+TEST_P(EveryFamilyTest, WritesThePlainTextByFewerLayers) {
+  const auto model = Packed(FixturePath(GetParam()), "int8_rtn", Compute::kFast, {1});
+  ASSERT_NE(model, nullptr);
+  if (model->architecture().masked) GTEST_SKIP() << "an encoder continues no text";
+  for (const double temperature : {0.0, 0.8}) {
+    Wish wish;
+    wish.temperature = temperature;
+    const Text plain = Plainly(model, wish);
+    for (const Mode mode : {Mode::kLayers, Mode::kAuto})
+      for (const std::size_t draft : {0, 4}) {
+        wish.speculation = {mode, draft};
+        SpeculationStats stats;
+        EXPECT_EQ(Speculatively(model, wish, &stats), plain)
+            << "mode " << static_cast<int>(mode) << ", " << draft << " drafted, temperature "
+            << temperature;
+        EXPECT_EQ(stats.planes().tokens, 0u);
+        EXPECT_TRUE(stats.by_layers || mode == Mode::kAuto);
+        if (mode == Mode::kLayers && draft > 0) {
+          EXPECT_GT(stats.layers().tokens, 0u);
+        }
+      }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, EveryFamilyTest, testing::ValuesIn(FixtureNames()),
                          FixtureTestName());
 
 // Pages become codes while drafts come and go.
 TEST(SpeculationOverCodesTest, WritesThePlainText) {
   model::TestDirectory directory;
-  const auto model = Packed(WriteWideLlama(directory), "nested_v1", Compute::kFast);
+  const auto model = Packed(WriteWideLlama(directory), "nested_v1", Compute::kFast, {1});
   ASSERT_NE(model, nullptr);
   for (const char* format : {"int8", "int4"})
     for (const double temperature : {0.0, 0.8})
-      for (const std::size_t draft : {3, 15}) {
-        Wish wish;
-        wish.pages = FindPageFormat(format);
-        wish.temperature = temperature;
-        wish.tokens = 200;
-        wish.speculation = {Mode::kPlanes, draft};
-        EXPECT_EQ(Speculatively(model, wish), Plainly(model, wish)) << format << " " << draft;
-      }
+      for (const Mode mode : {Mode::kPlanes, Mode::kLayers})
+        for (const std::size_t draft : {3, 15}) {
+          Wish wish;
+          wish.pages = FindPageFormat(format);
+          wish.temperature = temperature;
+          wish.tokens = 200;
+          wish.speculation = {mode, draft};
+          EXPECT_EQ(Speculatively(model, wish), Plainly(model, wish)) << format << " " << draft;
+        }
 }
 
 class StoriesSpeculationTest : public testing::Test {
@@ -178,6 +204,32 @@ TEST_F(StoriesSpeculationTest, PlanesDraftWell) {
   EXPECT_EQ(Speculatively(model_, wish, &stats), Plainly(model_, wish));
   EXPECT_GT(stats.model.acceptance(), 0.7);
   EXPECT_LT(stats.steps, 200u);
+}
+
+TEST_F(StoriesSpeculationTest, LayersDraftAndNothingOfThemStays) {
+  const std::string path = std::string(INGOT_SHARED_DIR) + "/models/stories260K-llama";
+  const auto model = Packed(path, "nested_v1", Compute::kFast, {2, 3});
+  ASSERT_NE(model, nullptr);
+  const double share = DraftWithout(*model, model->architecture().draft_layers).share;
+  EXPECT_GT(share, 0.4);
+  EXPECT_LT(share, 0.75);
+  for (const double temperature : {0.0, 0.8}) {
+    Wish wish;
+    wish.temperature = temperature;
+    wish.tokens = 300;
+    wish.speculation = {Mode::kLayers, 3};
+    SpeculationStats stats;
+    EXPECT_EQ(Speculatively(model, wish, &stats), Plainly(model, wish));
+    EXPECT_GT(stats.layers().acceptance(), 0.1);
+    EXPECT_LT(stats.layers().acceptance(), 0.9);
+  }
+  // Planes draft better, where an artifact has them.
+  Wish wish;
+  wish.speculation = {Mode::kAuto, 3};
+  SpeculationStats stats;
+  EXPECT_EQ(Speculatively(model, wish, &stats), Plainly(model, wish));
+  EXPECT_FALSE(stats.by_layers);
+  EXPECT_GT(stats.planes().tokens, 0u);
 }
 
 // Probabilities of a softmax at a temperature.
@@ -342,6 +394,9 @@ TEST_F(StoriesSpeculationTest, WhatCannotBeIsRefused) {
   const auto none =
       SpeculativeDecoder::Make(other.runner, *other.sequence, {Mode::kPlanes, 0}, kPrompt, 0);
   EXPECT_NE(none.status().message().find("no planes to draft with"), std::string::npos);
+  const auto unlisted =
+      SpeculativeDecoder::Make(other.runner, *other.sequence, {Mode::kLayers, 0}, kPrompt, 0);
+  EXPECT_NE(unlisted.status().message().find("calibrate --draft-layers"), std::string::npos);
   wish.speculation = {Mode::kAuto, 4};
   EXPECT_EQ(Speculatively(whole, wish), Plainly(whole, wish));
 }
