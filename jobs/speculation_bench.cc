@@ -35,6 +35,7 @@ void Add(const SpeculationStats& from, SpeculationStats& to) {
   Add(from.lookup, to.lookup);
   Add(from.model, to.model);
   to.repeated += from.repeated;
+  to.by_layers = to.by_layers || from.by_layers;
 }
 
 struct Continuation {
@@ -146,6 +147,12 @@ Result<std::vector<std::vector<TokenId>>> ReadPrompts(const loader::Model& model
 
 }  // namespace
 
+Result<std::vector<std::vector<TokenId>>> PromptsOf(const loader::Model& model,
+                                                    const SpeculationBenchOptions& options) {
+  INGOT_TRY(CheckNumbers(options));
+  return options.prompt_set.empty() ? CutPrompts(model, options) : ReadPrompts(model, options);
+}
+
 Result<SpeculationBenchResult> RunSpeculationBench(const BenchJobOptions& options,
                                                    const SpeculationBenchOptions& speculation,
                                                    const Monitor& monitor) {
@@ -154,9 +161,7 @@ Result<SpeculationBenchResult> RunSpeculationBench(const BenchJobOptions& option
   INGOT_ASSIGN(const auto model, OpenForBench(options));
   SpeculationRuns runs(model, pages, speculation);
   INGOT_TRY(Status(runs.status()));
-  INGOT_ASSIGN(const std::vector<std::vector<TokenId>> prompts,
-               speculation.prompt_set.empty() ? CutPrompts(*model, speculation)
-                                              : ReadPrompts(*model, speculation));
+  INGOT_ASSIGN(const std::vector<std::vector<TokenId>> prompts, PromptsOf(*model, speculation));
   for (const auto& prompt : prompts)
     if (const std::uint64_t needed = prompt.size() + speculation.tokens; needed > runs.context())
       return LimitExceeded(std::to_string(needed) +

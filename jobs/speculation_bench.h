@@ -41,6 +41,11 @@ struct SpeculationBenchResult {
   std::vector<SpeculationBench> modes;
 };
 
+// The prompts that are continued: cut evenly from the texts, or a set's first ones. InvalidArgument
+// for neither or both, numbers too small, texts of fewer tokens than the prompts take.
+Result<std::vector<std::vector<model::TokenId>>> PromptsOf(const loader::Model& model,
+                                                           const SpeculationBenchOptions& options);
+
 // The file and how it is opened are `options`'. InvalidArgument for no texts, texts of fewer tokens
 // than the prompts take, and as of RunBenchJob.
 Result<SpeculationBenchResult> RunSpeculationBench(const BenchJobOptions& options,

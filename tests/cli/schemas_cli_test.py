@@ -61,7 +61,9 @@ class Schemas(Case):
                 ("bench", "bench", cls.target, "--batch", 1, "--prompt", 4, *small),
                 ("bench", "bench", cls.target, "--batch", 1, "--no-prefill", "--no-load", "--compare-modes", *small),
                 ("bench-speculation", "bench", cls.target, "--speculate", "planes", "--text", cls.text, "--prompts", 1,
-                 "--prompt-tokens", 8, "--tokens", 8)):
+                 "--prompt-tokens", 8, "--tokens", 8),
+                ("bench-stop-rules", "bench", cls.target, "--speculate", "planes", "--stop-rules", "--text", cls.text,
+                 "--prompts", 2, "--prompt-tokens", 8, "--tokens", 12)):
             run = ingot(*args, "--json")
             assert run.returncode == 0 or strange in args, (args, run.stderr)
             cls.seen.setdefault(name, []).append(json.loads(run.stdout))

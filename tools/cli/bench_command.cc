@@ -13,6 +13,7 @@
 #include "jobs/speculation_bench.h"
 #include "loader/speculate/draft_policy.h"
 #include "tools/cli/bench_speculation.h"
+#include "tools/cli/bench_stops.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/name_choice.h"
@@ -32,7 +33,8 @@ struct BenchCommand {
   KeyOption key;
   jobs::ExitsBenchOptions exits;
   PrecisionChoice precision;
-  bool json = false, quiet = false, no_prompt = false, no_load = false, of_exits = false;
+  bool json = false, quiet = false, no_prompt = false, no_load = false, of_exits = false,
+       of_stops = false;
 };
 
 std::string_view KindName(SpeedBench::Kind kind) {
@@ -208,6 +210,7 @@ Status RunBench(BenchCommand& command) {
     return InvalidArgument(
         "bench --precision goes with --speculate; eval --precision measures it alone");
   if (precision) command.speculation.precision = *precision;
+  if (command.of_stops) return BenchStops(command.job, command.speculation, command.json, line);
   if (!command.speculation.modes.empty()) {
     INGOT_ASSIGN(const jobs::SpeculationBenchResult result,
                  jobs::RunSpeculationBench(command.job, command.speculation, line.monitor()));
@@ -248,7 +251,8 @@ void AddSpeculation(CLI::App* c, jobs::SpeculationBenchOptions& o) {
   };
   c->add_option(
        "--speculate", o.modes,
-       "instead: continue prompts of --text plainly and in these modes: auto, lookup, planes")
+       "instead: continue prompts of --text plainly and in these modes: auto, lookup, planes, "
+       "layers")
       ->type_name("LIST")
       ->delimiter(',')
       ->allow_extra_args(false)
@@ -299,6 +303,9 @@ void AddBenchCommand(CLI::App& app, Outcome& outcome) {
   c->add_flag("--compare-modes", o->job.compare_modes,
               "the first plane alone, the first two, ...: one token, run by run side by side");
   AddSpeculation(c, o->speculation);
+  c->add_flag("--stop-rules", o->of_stops,
+              "with --speculate planes or layers: what rules that say when a draft stops make of "
+              "the same drafts, one that knows what will be right among them");
   c->add_flag("--exits", o->of_exits,
               "what exits cost where nobody leaves, and what a batch of eight gains whose rows do");
   AddPrecisionOptions(c, o->precision);
