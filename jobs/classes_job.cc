@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "artifact/reader.h"
+#include "artifact/weights_digest.h"
 #include "base/parallel.h"
 #include "jobs/correlation.h"
 #include "jobs/held_out_text.h"
@@ -303,7 +304,8 @@ void AddTensors(const loader::ImportanceValues& values, pack::RewriteOptions& re
   add(loader::kClassQuantiles, values.quantiles);
   add(loader::kClassProbe, values.probe, static_cast<int>(values.probe_layer));
   add(loader::kClassProbeQuantiles, values.probe_quantiles);
-  add(loader::kClassLayers, values.layers);
+  if (!values.layers.empty()) add(loader::kClassLayers, values.layers);
+  rewrite.left_out.insert(std::string(loader::kClassLayers));
 }
 
 // The first class that reads more than class 0. REQUIRES: CheckHasClasses.
@@ -357,15 +359,18 @@ Result<ClassesJobResult> RunClassesJob(const ClassesJobOptions& job, const Monit
                             static_cast<double>(held.size()));
   loader::ImportanceValues values = Learn(learned, held, model->architecture().vocab_size, result);
   values.probe_layer = result.probe_after - 1;
-  INGOT_TRY(MeasureLayers(collector, text, monitor, values.layers));
-  INGOT_TRY(MeasureMixes(model, loader::TokenImportance(values), text, result.held_out, monitor,
-                         result.mixes));
+  if (!job.tokens_only) {
+    INGOT_TRY(MeasureLayers(collector, text, monitor, values.layers));
+    INGOT_TRY(MeasureMixes(model, loader::TokenImportance(values), text, result.held_out, monitor,
+                           result.mixes));
+  }
   pack::RewriteOptions rewrite;
   AddTensors(values, rewrite);
   rewrite.target = job.output;
   rewrite.force = job.force;
   rewrite.key = job.sign;
-  const Json provenance = Provenance(job, text, result);
+  Json provenance = Provenance(job, text, result);
+  provenance[artifact::kWeightsDigest] = artifact::WeightsDigest(*reader);
   rewrite.patch = [&](artifact::Manifest& manifest) {
     manifest.provenance["classes"] = provenance;
   };

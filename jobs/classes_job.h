@@ -22,6 +22,9 @@ struct ClassesJobOptions {
   std::uint64_t tokens = 8192;     // one window in four is held out
   std::size_t context = 256;
   std::size_t probe_after = 0;  // layers below the probe; 0: a quarter of them
+  // Neither the table of layers nor mixes of classes, which take most of the time: what is written
+  // knows no `mixed` and no divergence that a mix keeps.
+  bool tokens_only = false;
   bool force = false;
   const artifact::SigningKey* sign = nullptr;  // signatures are not carried over
   std::string tool;                            // recorded
@@ -41,7 +44,7 @@ struct ClassesJobResult {
   // Of what is said of held-out tokens with what is: by the token's id alone, by all that precedes
   // the step, and after the probe.
   double id_correlation = 0, before_correlation = 0, probe_correlation = 0;
-  std::vector<ClassMix> mixes;
+  std::vector<ClassMix> mixes;  // none by tokens_only
   pack::RewriteReport report;
 };
 

@@ -42,7 +42,12 @@ class Batch {
     return OkStatus();
   }
 
-  Result<double> Step(std::uint64_t turn) {
+  // Of the layers, and of the head over all rows.
+  struct Seconds {
+    double layers = 0, head = 0;
+    double all() const { return layers + head; }
+  };
+  Result<Seconds> Step(std::uint64_t turn) {
     std::vector<TokenId> ids;
     std::vector<model::Row> rows;
     for (const auto& sequence : sequences_) {
@@ -54,8 +59,13 @@ class Batch {
     std::vector<std::uint32_t> wanted(rows.size());
     std::iota(wanted.begin(), wanted.end(), 0u);
     const auto start = Clock::now();
-    INGOT_TRY(runner_.Step({ids, rows}, wanted).status());
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    INGOT_ASSIGN(const loader::Tensor hidden, runner_.Hidden({ids, rows}, wanted));
+    const auto between = Clock::now();
+    const loader::Tensor logits = runner_.Logits(hidden, 0, hidden.rows());
+    const auto end = Clock::now();
+    INGOT_TRY(Status(runner_.status()));
+    const Seconds seconds{std::chrono::duration<double>(between - start).count(),
+                          std::chrono::duration<double>(end - between).count()};
     for (std::size_t i = 0; i < sequences_.size(); ++i) runner_.Return(*sequences_[i], places_[i]);
     places_.clear();
     return seconds;
@@ -82,26 +92,28 @@ class ExitsBenchRun {
     std::vector<double> ratios;
     for (std::uint64_t i = 0; i < options_.steps; ++i) {
       INGOT_TRY(monitor_.Tell({what, i, options_.steps, "steps", 0, {}}));
-      INGOT_ASSIGN(const double a, with.Step(i));
-      INGOT_ASSIGN(const double b, without.Step(i));
-      if (i >= kWarm) ratios.push_back(a / b);
+      INGOT_ASSIGN(const Batch::Seconds a, with.Step(i));
+      INGOT_ASSIGN(const Batch::Seconds b, without.Step(i));
+      if (i >= kWarm) ratios.push_back(a.all() / b.all());
     }
     return SpreadOf(std::move(ratios));
   }
 
   // Seconds of a step of 1 ... batch rows none of which leaves.
-  Result<std::vector<double>> StepsByRows() {
-    std::vector<double> seconds = {0};
+  Result<std::vector<Batch::Seconds>> StepsByRows() {
+    std::vector<Batch::Seconds> seconds(1);
     for (std::uint64_t rows = 1; rows <= options_.batch; ++rows) {
       INGOT_TRY(monitor_.Tell({"rows", rows - 1, options_.batch, "sizes", 0, {}}));
       Batch batch(model_, rows, nullptr);
       INGOT_TRY(batch.Fill(options_.context));
-      std::vector<double> times;
+      std::vector<double> layers, head;
       for (std::uint64_t i = 0; i < options_.steps / 4 + kWarm; ++i) {
-        INGOT_ASSIGN(const double one, batch.Step(i));
-        if (i >= kWarm) times.push_back(one);
+        INGOT_ASSIGN(const Batch::Seconds one, batch.Step(i));
+        if (i < kWarm) continue;
+        layers.push_back(one.layers);
+        head.push_back(one.head);
       }
-      seconds.push_back(SpreadOf(std::move(times)).median);
+      seconds.push_back({SpreadOf(std::move(layers)).median, SpreadOf(std::move(head)).median});
     }
     return seconds;
   }
@@ -113,12 +125,12 @@ class ExitsBenchRun {
   const Monitor& monitor_;
 };
 
-// Between whole numbers of rows.
-double SecondsOf(const std::vector<double>& by_rows, double rows) {
+// Of the layers, between whole numbers of rows.
+double SecondsOf(const std::vector<Batch::Seconds>& by_rows, double rows) {
   const auto below = static_cast<std::size_t>(rows);
-  if (below + 1 >= by_rows.size()) return by_rows.back();
-  return by_rows[below] +
-         (rows - static_cast<double>(below)) * (by_rows[below + 1] - by_rows[below]);
+  if (below + 1 >= by_rows.size()) return by_rows.back().layers;
+  const double least = by_rows[below].layers;
+  return least + (rows - static_cast<double>(below)) * (by_rows[below + 1].layers - least);
 }
 
 }  // namespace
@@ -145,15 +157,15 @@ Result<ExitsBenchResult> RunExitsBench(const BenchJobOptions& bench,
   INGOT_ASSIGN(const Spread took, run.Against("some leave", options.batch, some));
   result.kept_layers = some.stats().kept_layers();
   result.speed = {1 / took.median, 1 / took.high, 1 / took.low};
-  INGOT_ASSIGN(const std::vector<double> by_rows, run.StepsByRows());
-  double seconds = 0, there = static_cast<double>(options.batch);
+  INGOT_ASSIGN(const std::vector<Batch::Seconds> by_rows, run.StepsByRows());
+  double seconds = by_rows.back().head, there = static_cast<double>(options.batch);
   const auto rows = static_cast<double>(std::max<std::uint64_t>(some.stats().rows, 1));
   for (std::size_t layer = 0; layer < result.layers; ++layer) {
     seconds += SecondsOf(by_rows, there) / static_cast<double>(result.layers);
     there -=
         static_cast<double>(options.batch) * static_cast<double>(some.stats().left[layer]) / rows;
   }
-  result.predicted = by_rows.back() / seconds;
+  result.predicted = by_rows.back().all() / seconds;
   result.of_predicted = result.speed.median / result.predicted;
   return result;
 }

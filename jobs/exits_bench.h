@@ -28,8 +28,8 @@ struct ExitsBenchResult {
   // Of `batch` sequences whose rows leave by chance.
   double kept_layers = 0;
   Spread speed;          // against none leaving
-  double predicted = 0;  // the same by the kept layers: a layer takes what a step of the rows that
-                         // are still there takes a layer
+  double predicted = 0;  // the same by the kept layers: a layer takes what the layers of a step of
+                         // the rows that are still there take in the mean, and the head sees all
   double of_predicted = 0;  // speed.median / predicted
 };
 

@@ -41,6 +41,8 @@ class Frontier {
     point.threshold = threshold;
     const double kept = point.kept_layers;
     const loader::ExitStats stats = routers.stats();
+    some_leave_ = some_leave_ || !stats.none_left();
+    some_stay_ = some_stay_ || !stats.all_left_at_once();
     INGOT_ASSIGN(ExitPolicy timed, Routers(threshold));
     INGOT_ASSIGN(point.speed, PairedSpeed(model_, text_.tokens, {.exits = &timed}, {}));
     points.push_back(point);
@@ -57,6 +59,18 @@ class Frontier {
     point.threshold = threshold;
     points.push_back(point);
     return OkStatus();
+  }
+
+  // Routers that say nothing of the text, whatever was tried.
+  void WarnIfUseless() const {
+    if (!some_leave_)
+      monitor_.Warn(
+          "no token of the text leaves at any threshold that was tried: the routers never fire; "
+          "--thresholds tries others");
+    if (!some_stay_)
+      monitor_.Warn(
+          "all tokens of the text leave at one exit at every threshold that was tried: the routers "
+          "always fire; --thresholds tries others");
   }
 
  private:
@@ -86,6 +100,7 @@ class Frontier {
   const EvalText& text_;
   const Monitor& monitor_;
   std::unique_ptr<loader::LogitSource> whole_;
+  bool some_leave_ = false, some_stay_ = false;
 };
 
 std::optional<double> Choose(const std::vector<ExitPoint>& points, double max_kl) {
@@ -152,6 +167,7 @@ Result<ExitsJobResult> RunExitsJob(const ExitsJobOptions& job, const Monitor& mo
   if (!job.output.empty()) {
     INGOT_ASSIGN(result.report, Write(job, *reader, result));
   }
+  frontier.WarnIfUseless();
   return result;
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "artifact/reader.h"
+#include "artifact/weights_digest.h"
 #include "base/parallel.h"
 #include "calibration/text_source.h"
 #include "jobs/correlation.h"
@@ -188,20 +189,23 @@ RouterReport ReportOf(const Exit& exit, const calibration::TrainedRouter& router
   report.identity_kl = exit.identity_kl / static_cast<double>(held);
   report.translated_kl = exit.translated_kl / static_cast<double>(held);
   report.constant_loss = router.constant_loss;
+  const auto said = [&](double raw) { return classify ? 1 / (1 + std::exp(-raw)) : raw; };
+  const auto [least, most] = std::ranges::minmax(router.held_out);
+  report.least_said = said(least);
+  report.most_said = said(most);
   report.correlation = Correlation(std::span<const float>(router.held_out), measured);
   std::vector<std::size_t> order(held);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::sort(order, {}, [&](std::size_t i) { return router.held_out[i]; });
   for (std::size_t f = 0; f < kFifths; ++f) {
     const std::size_t begin = f * held / kFifths, end = (f + 1) * held / kFifths;
-    double said = 0, is = 0;
+    double sum = 0, is = 0;
     for (std::size_t i = begin; i < end; ++i) {
-      const double raw = router.held_out[order[i]];
-      said += classify ? 1 / (1 + std::exp(-raw)) : raw;
+      sum += said(router.held_out[order[i]]);
       is += measured[order[i]];
     }
     const auto count = static_cast<double>(std::max<std::size_t>(end - begin, 1));
-    report.said.push_back(said / count);
+    report.said.push_back(sum / count);
     report.measured.push_back(is / count);
   }
   return report;
@@ -346,7 +350,8 @@ Result<RoutersJobResult> RunRoutersJob(const RoutersJobOptions& job,
   rewrite.target = job.output;
   rewrite.force = job.force;
   rewrite.key = job.sign;
-  const Json provenance = Provenance(job, text, result);
+  Json provenance = Provenance(job, text, result);
+  provenance[artifact::kWeightsDigest] = artifact::WeightsDigest(*reader);
   rewrite.patch = [&](artifact::Manifest& manifest) {
     manifest.exits = records;
     manifest.provenance["routers"] = provenance;

@@ -45,6 +45,7 @@ struct RouterReport {
   // have translators, translated.
   double identity_kl = 0, translated_kl = 0;
   double correlation = 0;  // of what is said with what is
+  double least_said = 0, most_said = 0;
   // Tokens by what was said, in ascending fifths: the mean said and the mean measured.
   std::vector<double> said, measured;
 };

@@ -62,6 +62,10 @@ class Variants {
     INGOT_ASSIGN(ExitPolicy asked, ExitPolicy::Make(*model_, exits));
     INGOT_TRY(Add("exits", {.exits = &asked}, result));
     result.variants.back().kept_layers = asked.stats().kept_layers();
+    if (asked.stats().none_left())
+      monitor_.Warn("no token of the text leaves at this threshold: all run all layers");
+    if (asked.stats().all_left_at_once())
+      monitor_.Warn("all tokens of the text leave at the same exit: the routers choose nothing");
     INGOT_ASSIGN(ExitPolicy timed, ExitPolicy::Make(*model_, exits));
     INGOT_ASSIGN(result.variants.back().speed,
                  PairedSpeed(model_, text_.tokens, {.exits = &timed}, {}));

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "artifact/weights_digest.h"
 #include "model/forward/forward.h"
 
 namespace ingot::loader {
@@ -17,6 +18,7 @@ Result<RouterLabel> RouterLabelOf(const Model& model) {
   const auto routers = provenance.find("routers");
   if (routers == provenance.end() || !routers->is_object() || !routers->contains("label"))
     return InvalidArgument(where + "does not say what its routers were trained to say");
+  INGOT_TRY(artifact::CheckLearnedFrom(*model.artifact(), *routers, "routers").At(model.source()));
   const artifact::Json& label = routers->at("label");
   if (label == "log_kl") return RouterLabel::kLogKl;
   if (label == "cosine") return RouterLabel::kCosine;
@@ -38,6 +40,12 @@ std::vector<double> ExitStats::chances() const {
     there -= left[i];
   }
   return chances;
+}
+
+bool ExitStats::none_left() const { return rows > 0 && left.back() == rows; }
+
+bool ExitStats::all_left_at_once() const {
+  return rows > 0 && std::find(left.begin(), left.end() - 1, rows) != left.end() - 1;
 }
 
 Result<ExitOptions> TunedExits(const Model& model) {

@@ -25,7 +25,8 @@ enum class RouterLabel {
   kLogKl,   // log of the divergence of the exit's tokens from the last layer's, in nats
   kCosine,  // logit of: the normed state is nearly the last one (TIDE's label)
 };
-// InvalidArgument where an artifact has no routers, or says of them what this build does not know.
+// InvalidArgument where an artifact has no routers, says of them what this build does not know, or
+// they were trained on other weights than it has.
 Result<RouterLabel> RouterLabelOf(const Model& model);
 
 struct ExitOptions {
@@ -44,6 +45,9 @@ struct ExitStats {
   double kept_layers() const;
   // Of the rows that were still there, the share that left after each layer; none after the last.
   std::vector<double> chances() const;
+  // Whether there were rows, and none left before the last layer, or all did after the same one.
+  bool none_left() const;
+  bool all_left_at_once() const;
 };
 
 // What `ingot tune-exits` wrote into the artifact. InvalidArgument where it holds none.

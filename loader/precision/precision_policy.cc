@@ -32,7 +32,9 @@ Result<double> ShareWithin(const Model& model, double max_kl) {
   const artifact::Json& provenance = model.artifact()->manifest().provenance;
   const auto classes = provenance.find("classes");
   const auto refuse = [&] {
-    return InvalidArgument(model.source() + ": does not say what mixes of classes cost");
+    return InvalidArgument(model.source() +
+                           ": does not say what mixes of classes cost; ingot calibrate "
+                           "--classes without --tokens-only makes an artifact that does");
   };
   if (classes == provenance.end() || !classes->is_object() || !classes->contains("curve"))
     return refuse();
@@ -94,6 +96,10 @@ Result<PrecisionPolicy> PrecisionPolicy::Make(const Model& model, const Precisio
   }
   INGOT_ASSIGN(TokenImportance importance, TokenImportance::Of(model));
   if (options.mode == Mode::kMixed) {
+    if (importance.layers().empty())
+      return InvalidArgument(model.source() +
+                             ": does not say which layers need their planes; ingot calibrate "
+                             "--classes without --tokens-only makes an artifact that does");
     policy.by_layer_ = ByLayer(importance.layers());
     return policy;
   }

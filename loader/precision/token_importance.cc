@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "artifact/weights_digest.h"
 #include "loader/cpu/linear.h"
 #include "loader/kernels/vector_kernels.h"
 
@@ -92,8 +93,15 @@ Result<TokenImportance> TokenImportance::Of(const Model& model) {
   INGOT_ASSIGN(of.quantiles, Values(model, kClassQuantiles, kQuantiles));
   INGOT_ASSIGN(of.probe, Values(model, kClassProbe, kFeatures + 1 + architecture.hidden_size));
   INGOT_ASSIGN(of.probe_quantiles, Values(model, kClassProbeQuantiles, kQuantiles));
-  INGOT_ASSIGN(of.layers, Values(model, kClassLayers, architecture.layers.size() + 1));
+  if (model.weights().Find(kClassLayers) != nullptr) {
+    INGOT_ASSIGN(of.layers, Values(model, kClassLayers, architecture.layers.size() + 1));
+  }
   INGOT_ASSIGN(of.probe_layer, ProbeLayer(model));
+  const artifact::Json& provenance = model.artifact()->manifest().provenance;
+  if (const auto classes = provenance.find("classes");
+      classes != provenance.end() && classes->is_object())
+    INGOT_TRY(artifact::CheckLearnedFrom(*model.artifact(), *classes, "token classes")
+                  .At(model.source()));
   if (!std::ranges::is_sorted(of.quantiles) || !std::ranges::is_sorted(of.probe_quantiles))
     return Corruption(model.source() + ": quantiles of token classes do not ascend");
   return TokenImportance(std::move(of));

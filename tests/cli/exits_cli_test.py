@@ -129,6 +129,19 @@ class Exits(Case):
         self.fails(USAGE, "one of them is measured at a time|one of them", "eval", self.exits, "--text", self.text, "--exit", "1",
                    "--precision", "int8")
 
+    def test_routers_that_never_or_always_fire_are_said(self):
+        options = ("--text", self.text, "--context", 32, "--tokens", 256)
+        for exits, said in (("0", "no token of the text leaves"), ("1000", "leave at the same exit")):
+            self.assertIn(said, self.run_ok("eval", self.exits, *options, "--exit", exits, "-q").stderr.decode())
+        for thresholds, said in (("0", "the routers never fire"), ("1000,2000", "the routers always fire")):
+            self.assertIn(said, self.run_ok("tune-exits", self.exits, *options, "--thresholds", thresholds, "-q").stderr.decode())
+        self.assertNotIn("fire", self.run_ok("tune-exits", self.exits, *options, "--thresholds", "0,1000", "-q").stderr.decode())
+        self.fails(USAGE, "--thresholds: 'nan'", "tune-exits", self.exits, *options, "--thresholds", "nan")
+        self.fails(USAGE, "--thresholds: '-1'", "tune-exits", self.exits, *options, "--thresholds", "-1")
+        empty = self.work / "empty.txt"
+        empty.write_text("")
+        self.fails(USAGE, "empty.txt.*empty", "calibrate", "--routers", self.plain, "--text", empty, "-o", self.work / "never", "-q")
+
     def test_what_cannot_be_is_refused(self):
         self.fails(USAGE, "has no exits; ingot calibrate --routers", "run", self.plain, "-p", "x", "--exit", ".1")
         self.fails(USAGE, "has no exits", "tune-exits", self.plain, "--text", self.text)

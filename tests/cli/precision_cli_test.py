@@ -36,6 +36,17 @@ class Precision(Case):
         self.assertEqual([point["share"] for point in classes["curve"]], [0, .25, .5, .75, 1])
         self.run_ok("verify", self.classes)
 
+    def test_tokens_alone(self):
+        alone = self.work / "alone.ingot"
+        report = self.run_ok("calibrate", "--classes", self.plain, "--text", self.text, "-o", alone, "--tokens", 512, "--context",
+                             32, "--tokens-only").stdout.decode()
+        self.assertRegex(report, r"learned from 12 windows")
+        self.assertNotIn("of class 0", report)
+        self.generate("--precision", "adaptive", file=alone)
+        self.fails(USAGE, "which layers.*without --tokens-only", "run", alone, "-p", "x", "--precision", "mixed")
+        self.fails(USAGE, "mixes.*without --tokens-only", "run", alone, "-p", "x", "--precision", "adaptive",
+                   "--precision-kl", "1")
+
     def test_modes(self):
         plain = self.generate("-q", file=self.plain).stdout
         for same in ((), ("--precision", "full"), ("--precision", "adaptive", "--class-thresholds", "0,0,0")):

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "artifact/reader.h"
+#include "artifact/weights_digest.h"
 #include "base/random.h"
 #include "jobs/analyze_job.h"
 #include "jobs/pack_job.h"
@@ -97,6 +99,63 @@ TEST_F(ClassesJob, AnArtifactLearnsItsTokensAndMixesAreMeasured) {
   options_.output = Path("again.ingot");
   ASSERT_TRUE(RunClassesJob(options_, {}).ok());
   EXPECT_EQ(*ReadFileToString(Path("again.ingot")), *ReadFileToString(Path("classes.ingot")));
+}
+
+TEST_F(ClassesJob, TokensAloneAreLearnedFaster) {
+  ASSERT_TRUE(RunClassesJob(options_, {}).ok());
+  const auto token = [&](const std::string& path) {
+    return loader::TokenImportance::Of(**loader::Model::Open(path))->Predict({1, 5, 2, 3});
+  };
+  const double whole = token(options_.output);
+  // Over an artifact that knew its layers: that is gone, too.
+  options_.artifact = options_.output;
+  options_.output = Path("tokens.ingot");
+  options_.tokens_only = true;
+  const auto result = RunClassesJob(options_, {});
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_TRUE(result->mixes.empty());
+  EXPECT_EQ(token(options_.output), whole);
+  const auto model = *loader::Model::Open(options_.output);
+  EXPECT_TRUE(loader::PrecisionPolicy::Make(*model, {.mode = Mode::kAdaptive}).ok());
+  for (const loader::PrecisionOptions& refused :
+       {loader::PrecisionOptions{.mode = Mode::kMixed},
+        loader::PrecisionOptions{.mode = Mode::kAdaptive, .max_kl = 1}}) {
+    const auto policy = loader::PrecisionPolicy::Make(*model, refused);
+    EXPECT_NE(policy.status().message().find("without --tokens-only"), std::string::npos)
+        << policy.status().message();
+  }
+}
+
+TEST_F(ClassesJob, WhatWasLearnedFromOtherWeightsIsRefused) {
+  ASSERT_TRUE(RunClassesJob(options_, {}).ok());
+  const auto digest = [&](const std::string& path) {
+    return artifact::WeightsDigest(**artifact::ArtifactReader::Open(path, {}));
+  };
+  const std::string weights = digest(options_.artifact);
+  EXPECT_EQ(digest(options_.output), weights);  // what was added is none of them
+  const auto model = *loader::Model::Open(options_.output);
+  EXPECT_EQ(model->artifact()->manifest().provenance["classes"]["weights_digest"], weights);
+  EXPECT_TRUE(loader::TokenImportance::Of(*model).ok());
+  // The same classes over other planes.
+  PackJobOptions pack;
+  pack.model = model_;
+  pack.output = Path("other.ingot");
+  pack.recipe.codec = "int4_residual_v1";
+  ASSERT_TRUE(RunPackJob(pack, {}).ok());
+  EXPECT_NE(digest(pack.output), weights);
+  options_.artifact = pack.output;
+  options_.output = Path("moved.ingot");
+  ASSERT_TRUE(RunClassesJob(options_, {}).ok());
+  pack::RewriteOptions rewrite;
+  rewrite.target = Path("crafted.ingot");
+  rewrite.patch = [&](artifact::Manifest& manifest) {
+    manifest.provenance["classes"]["weights_digest"] = weights;
+  };
+  const auto moved = *artifact::ArtifactReader::Open(options_.output, {});
+  ASSERT_TRUE(pack::Rewrite(*moved, {}, rewrite).ok());
+  const auto crafted = *loader::Model::Open(rewrite.target);
+  EXPECT_NE(loader::TokenImportance::Of(*crafted).status().message().find("from other weights"),
+            std::string::npos);
 }
 
 // Steps of several windows give the logits of a window read at once, whatever is left out.

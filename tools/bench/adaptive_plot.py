@@ -90,7 +90,7 @@ def precision(arguments, fixed):
     for name, one in map(named, fixed):
         series["a fixed artifact"].append((one["variants"][0]["bits_a_weight"], one["variants"][0]["kl"], name))
     return svg({name: of for name, of in series.items() if of}, "bits read a weight, counted",
-               "KL divergence from all planes, nats a token")
+               "KL divergence from the whole model, nats a token")
 
 
 def main():

@@ -42,7 +42,8 @@ void PrintReport(const std::string& output, const jobs::ClassesJobResult& result
     rows.push_back({fmt::format("{:.0f} %", 100 * mix.share),
                     fmt::format("{:.4f} ± {:.4f}", mix.kl, mix.kl_stderr),
                     fmt::format("{:.2f}", mix.bits_a_weight)});
-  fmt::print("{}root blake3:{}\n", inspect::AlignTable(rows, "  "), result.report.root_hex);
+  fmt::print("{}root blake3:{}\n", rows.size() > 1 ? inspect::AlignTable(rows, "  ") : "",
+             result.report.root_hex);
   if (result.before_correlation <= 0 && result.probe_correlation <= 0)
     Warn(
         "what is said of tokens says nothing of what they cost: classes are no better than chance");
@@ -74,6 +75,10 @@ void AddOptions(CLI::App& app, ClassesCommand& command) {
                  "layers before a token's class is told anew from its state; 0: a quarter of them")
       ->transform(WholeNumber())
       ->capture_default_str();
+  app.add_flag(
+      "--tokens-only", c.tokens_only,
+      "neither which layers need their planes nor what mixes cost, which takes most of the "
+      "time; no --precision mixed and no --precision-kl then");
   AddRewriteOptions(app, command.sign, c.force, command.quiet);
 }
 

@@ -11,6 +11,7 @@
 #include "jobs/draft_layers_job.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/learning_options.h"
 #include "tools/cli/number_checks.h"
 #include "untrusted/printable.h"
 
@@ -63,22 +64,13 @@ void AddOptions(CLI::App& app, DraftLayersCommand& command) {
   app.add_option("--draft-layers", c.artifact, "the artifact whose layers are left out")
       ->type_name("FILE")
       ->required();
-  app.add_option("--text", c.texts, "FILE[:WEIGHT], plain text or .jsonl, several")->required();
   app.add_option("-o,--output", c.output, "the artifact that lists them")->required();
-  app.add_option("--tokens", c.tokens, "tokens of text, one window in four held out")
-      ->transform(WholeNumber(1))
-      ->capture_default_str();
-  app.add_option("--context", c.context, "tokens a window")
-      ->transform(WholeNumber(4, 1 << 20))
-      ->capture_default_str();
+  AddTextOptions(app, c.texts, c.tokens, c.context, 4);
   app.add_option("--trials", c.trials, "changes at random of the best list found")
       ->transform(WholeNumber())
       ->capture_default_str();
   app.add_option("--seed", c.seed, "of these")->transform(Seed())->capture_default_str();
-  AddSigningKeyOptions(&app, "--sign", command.sign);
-  app.add_flag("--force", c.force, "replace an existing output");
-  app.add_flag("-q,--quiet", command.quiet, "no progress, no report");
-  AddThreadsOption(&app);
+  AddRewriteOptions(app, command.sign, c.force, command.quiet);
 }
 
 }  // namespace

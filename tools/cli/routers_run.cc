@@ -32,6 +32,29 @@ std::string Fifths(const std::vector<double>& values, bool cosine) {
   return line;
 }
 
+// Of a router whose exit nobody takes, or everybody, whatever is asked for in earnest: from half a
+// chance on to have arrived, or at up to one nat.
+std::string NeverOrAlways(const jobs::RouterReport& router, bool cosine) {
+  const std::string where = fmt::format("the router after layer {} ", router.layer + 1);
+  if (cosine && router.most_said < 0.5)
+    return where + fmt::format(
+                       "never says that a state has arrived: at most {:.3f}, on held-out "
+                       "text",
+                       router.most_said);
+  if (cosine && router.least_said >= 0.5)
+    return where + fmt::format(
+                       "always says that a state has arrived: at least {:.3f}, on held-out "
+                       "text",
+                       router.least_said);
+  if (!cosine && router.least_said > 0)
+    return where + fmt::format("lets no token of held-out text leave below --exit {:.3g}",
+                               std::exp(router.least_said));
+  if (!cosine && router.most_said < std::log(1e-3))
+    return where + fmt::format("lets every token of held-out text leave from --exit {:.3g} on",
+                               std::exp(router.most_said));
+  return "";
+}
+
 // What routers say beside what is, on held-out text; one that always says the same is said.
 void PrintReport(const std::string& output, const RoutersCommand& command,
                  const jobs::RoutersJobResult& result) {
@@ -58,10 +81,12 @@ void PrintReport(const std::string& output, const RoutersCommand& command,
     }
   }
   fmt::print("{}root blake3:{}\n", inspect::AlignTable(rows, "  "), result.report.root_hex);
-  for (const jobs::RouterReport& router : result.routers)
+  for (const jobs::RouterReport& router : result.routers) {
     if (router.loss >= router.constant_loss)
       Warn(fmt::format("the router after layer {} says no more than one that always says the same",
                        router.layer + 1));
+    if (const std::string said = NeverOrAlways(router, cosine); !said.empty()) Warn(said);
+  }
 }
 
 Status RunRouters(RoutersCommand& command, const RouterTrainers& trainers,
