@@ -140,7 +140,8 @@ class Exits(Case):
         self.fails(USAGE, "--thresholds: '-1'", "tune-exits", self.exits, *options, "--thresholds", "-1")
         empty = self.work / "empty.txt"
         empty.write_text("")
-        self.fails(USAGE, "empty.txt.*empty", "calibrate", "--routers", self.plain, "--text", empty, "-o", self.work / "never", "-q")
+        self.fails(USAGE, "empty.txt.*empty", "calibrate", "--routers", self.plain, "--text", empty, "-o", self.work / "never", "-q",
+                   "--interval", 1)
 
     def test_what_cannot_be_is_refused(self):
         self.fails(USAGE, "has no exits; ingot calibrate --routers", "run", self.plain, "-p", "x", "--exit", ".1")
