@@ -14,11 +14,27 @@ namespace {
 
 constexpr int kLockAttempts = 8;
 
+// Unlinks what a step that failed may have left, where nobody holds it.
+void DropUnheld(const std::string& path) {
+  const auto file = OpenOwned(path);
+  if (!file.ok()) return;
+  const auto bytes = file->Size();
+  if (bytes.ok() && *bytes == 0 && ::flock(file->fd(), LOCK_EX | LOCK_NB) == 0 &&
+      IsNamed(*file, path))
+    ::unlink(path.c_str());
+}
+
 }  // namespace
+
+Result<RunLock> RunLock::Take(const std::string& target, std::string_view doing) {
+  auto taken = TryTake(target, doing);
+  if (!taken.ok() && taken.status().code() == StatusCode::kIo) DropUnheld(target + ".lock");
+  return taken;
+}
 
 // A file that its holder removed between our open and our lock is not the one at the path any more:
 // try again.
-Result<RunLock> RunLock::Take(const std::string& target, std::string_view doing) {
+Result<RunLock> RunLock::TryTake(const std::string& target, std::string_view doing) {
   const std::string path = target + ".lock";
   for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
     INGOT_ASSIGN(File file, OpenOwned(path));
@@ -36,7 +52,7 @@ Result<RunLock> RunLock::Take(const std::string& target, std::string_view doing)
 }
 
 RunLock::~RunLock() {
-  if (file_.is_open() && IsNamed(file_, path_)) ::unlink(path_.c_str());
+  if (file_.is_open()) ::unlink(path_.c_str());
 }
 
 }  // namespace ingot::files

@@ -25,6 +25,7 @@ class RunLock {
   ~RunLock();
 
  private:
+  static Result<RunLock> TryTake(const std::string& target, std::string_view doing);
   RunLock(std::string path, File file)
       : path_(std::move(path)), file_(std::move(file)), tracked_(path_, Fate::kRemoved) {}
   std::string path_;

@@ -94,7 +94,7 @@ class Commands(Case):
         for number in ("3", "int3"):
             self.fails(USAGE, f"--kv: '{number}' is no format of keys and values: f16, f32, int4, int8 ", "run", self.model,
                        "--kv", number)
-        self.fails(USAGE, "'foo' is no way to speculate: auto, lookup, off, planes ", "run", self.model, "--speculate", "foo")
+        self.fails(USAGE, "'foo' is no way to speculate: auto, layers, lookup, off, planes ", "run", self.model, "--speculate", "foo")
         self.fails(USAGE, "--verify: '1' is no time to verify: eager, lazy ", "run", self.model, "--verify", "1")
         self.fails(USAGE, "--memory: '0' is none at all", "pack", self.model, "-o", self.work / "none.ingot", "--memory", "0")
         self.fails(USAGE, "--context: 1 leaves no room", "run", self.model, "-p", "a", "--context", "1")

@@ -173,7 +173,7 @@ class Outputs(Case):
 
     def test_what_cannot_be_said_changes_nothing(self):
         for n, redirect in enumerate(("2>&-", "2>/dev/full", "2> >(true)")):
-            for flags in ("--fast", "--fast --target size", "-q"):
+            for flags in ("--fast", "--codec int4_rtn", "-q"):
                 target = self.work / f"unsaid{n}.ingot"
                 run = shell(f'"$0" pack "$1" -o "$2" --force {flags} {redirect}', self.model, target)
                 self.assertEqual(run.returncode, OK, f"{flags} {redirect}")

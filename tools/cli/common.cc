@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -215,6 +216,17 @@ int ParseAndRun(CLI::App& app, int argc, char** argv, const std::string& help,
   return status.ok() ? kOk : Fail(status);
 }
 
+namespace {
+
+// Whether standard output is a pipe that nobody reads any more: what was printed before the last
+// flush failed without a word.
+bool ReaderIsGone() {
+  struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+}  // namespace
+
 void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code) {
   // A closed standard stream's number must not go to a file that is opened: what is printed would
   // land in it. Reading from it then finds nothing, and writing a result to it fails.
@@ -226,7 +238,7 @@ void RunMain(int (*run)(int, char**), int argc, char** argv, int& exit_code) {
     std::cout.flush();  // CLI11's help
     errno = 0;
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return;
-    if (errno == EPIPE) EndByPipe();
+    if (errno == EPIPE || ReaderIsGone()) EndByPipe();
     if (exit_code == kOk) exit_code = Fail(IoError("cannot write to standard output"));
     return;
   } catch (const std::bad_alloc&) {
