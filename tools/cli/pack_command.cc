@@ -228,7 +228,7 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       "BITS")
       ->check(AboveZero());
   add(c->add_option("--size", o.job.budget.size_text, "the same for the size of the file"), "SIZE");
-  add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the divergence"), "NATS")
+  add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the predicted divergence"), "NATS")
       ->check(AboveZero());
   CLI::Option* codec =
       add(c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
