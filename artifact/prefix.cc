@@ -50,10 +50,9 @@ Status Prefix::CheckLength(std::uint64_t available, const OpenOptions& options) 
     return Corruption(fmt::format("{} bytes after the end of the artifact at {}",
                                   available - header.file_bytes, header.file_bytes));
   const int level = CompleteLevel(available);
-  // Who keeps nothing has no use for a part of a level: what came of one was damaged on its way.
   const bool at_border = level >= 0 && LevelEnd(level) == available;
   if (available == header.file_bytes ||
-      (options.allow_truncated && (at_border || options.keep_piped)))
+      (options.allow_truncated && (at_border || !options.whole_levels)))
     return OkStatus();
   std::size_t stop = 0;
   while (chunks[stop].offset + chunks[stop].stored_bytes <= available) ++stop;

@@ -36,6 +36,7 @@ Result<std::unique_ptr<artifact::ArtifactReader>> OpenToInspect(const std::strin
   artifact::OpenOptions open;
   open.key = key;
   open.allow_truncated = true;
+  open.whole_levels = true;
   open.allow_delta = true;
   open.keep_piped = false;
   if (path != "-") return artifact::ArtifactReader::Open(path, open);
