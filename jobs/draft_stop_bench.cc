@@ -1,13 +1,13 @@
 #include "jobs/draft_stop_bench.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 #include <utility>
 
 #include "jobs/correlation.h"
 #include "jobs/ridge.h"
+#include "loader/clock.h"
 #include "loader/precision/token_importance.h"
 #include "loader/runner.h"
 #include "loader/speculate/speculative_decoder.h"
@@ -17,13 +17,8 @@ namespace {
 
 using loader::Tensor;
 using model::TokenId;
-using StopClock = std::chrono::steady_clock;
 
 constexpr int kStepRuns = 3;  // of each number of rows, a text
-
-double SecondsFrom(StopClock::time_point start) {
-  return std::chrono::duration<double>(StopClock::now() - start).count();
-}
 
 // What a probe sees: one, a probability and its log, the normed state.
 std::vector<float> ProbeRow(std::span<const float> state, double probability) {
@@ -114,10 +109,10 @@ class DraftWalk {
     const loader::Runner::Place before = runner_.Save(sequence);
     std::vector<TokenId> drafted;
     while (drafted.size() < kLongestStop) {
-      const auto start = StopClock::now();
+      const auto start = loader::Clock::now();
       INGOT_ASSIGN(const Said said, Step(sequence, std::span(text).last(1), &draft_));
       INGOT_ASSIGN(const auto drawn, sequence.sampler->Preview(said.logits, text, drafted.size()));
-      of_draft_.push_back(SecondsFrom(start));
+      of_draft_.push_back(loader::SecondsSince(start));
       text.push_back(drawn.id);
       drafted.push_back(drawn.id);
       place.probability.push_back(drawn.probability);
@@ -150,9 +145,9 @@ class DraftWalk {
           wanted.push_back(static_cast<std::uint32_t>(i));
         }
         const loader::Runner::Place before = runner_.Save(sequence);
-        const auto start = StopClock::now();
+        const auto start = loader::Clock::now();
         INGOT_TRY(runner_.Step({some, rows}, wanted).status());
-        by_rows_[r].push_back(SecondsFrom(start));
+        by_rows_[r].push_back(loader::SecondsSince(start));
         runner_.Return(sequence, before);
       }
     return OkStatus();

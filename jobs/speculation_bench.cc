@@ -1,11 +1,11 @@
 #include "jobs/speculation_bench.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 #include <utility>
 
 #include "jobs/eval_text.h"
+#include "loader/clock.h"
 #include "loader/runner.h"
 #include "loader/speculate/speculative_decoder.h"
 #include "model/text/json_text.h"
@@ -16,11 +16,6 @@ namespace {
 
 using loader::SpeculationStats;
 using model::TokenId;
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 void Add(const loader::DraftCounts& from, loader::DraftCounts& to) {
   to.drafts += from.drafts;
@@ -65,22 +60,23 @@ class SpeculationRuns {
     for (std::size_t i = 0; i < prompt.size(); ++i)
       rows.push_back({sequence->number(), static_cast<std::int32_t>(i), precision.prompt_planes()});
     const auto last = static_cast<std::uint32_t>(prompt.size() - 1);
-    auto start = Clock::now();
+    auto start = loader::Clock::now();
     INGOT_ASSIGN(const loader::Tensor logits, runner_.Step({prompt, rows}, {&last, 1}));
-    INGOT_ASSIGN(auto decoder, loader::SpeculativeDecoder::Make(runner_, *sequence, how, prompt,
-                                                                SecondsSince(start), &precision));
+    INGOT_ASSIGN(auto decoder,
+                 loader::SpeculativeDecoder::Make(runner_, *sequence, how, prompt,
+                                                  loader::SecondsSince(start), &precision));
     std::optional<loader::PrecisionOf> choosing;
     if (precision.watches_layers()) choosing.emplace(runner_, precision);
     Continuation result;
     INGOT_ASSIGN(const TokenId first, decoder.First({logits.data(), logits.size()}));
     result.ids.push_back(first);
-    start = Clock::now();
+    start = loader::Clock::now();
     while (result.ids.size() < options_.tokens)
       INGOT_TRY(decoder.Next(options_.tokens - result.ids.size(), [&](TokenId id) {
         result.ids.push_back(id);
         return true;
       }));
-    result.seconds = SecondsSince(start);
+    result.seconds = loader::SecondsSince(start);
     result.stats = decoder.stats();
     return result;
   }

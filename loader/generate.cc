@@ -1,20 +1,14 @@
 #include "loader/generate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
+#include "loader/clock.h"
 #include "loader/speculate/speculative_decoder.h"
 #include "loader/text_delivery.h"
 
 namespace ingot::loader {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 }  // namespace
 

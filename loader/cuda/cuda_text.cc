@@ -1,21 +1,15 @@
 #include "loader/cuda/cuda_text.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <utility>
 
+#include "loader/clock.h"
 #include "loader/text_delivery.h"
 
 namespace ingot::cuda {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsFrom(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // A sequence of a runner, for as long as somebody needs it.
 class OpenSequence {
@@ -98,12 +92,12 @@ Result<loader::GenerateResult> GenerateFromIds(CudaRunner& runner,
   loader::GenerateResult result;
   result.prompt_tokens = ids.size();
   OpenSequence sequence(runner);
-  auto start = Clock::now();
+  auto start = loader::Clock::now();
   INGOT_ASSIGN(std::vector<float> logits, sequence.Append(ids, ids.size() - 1).At("prompt"));
-  result.prefill_seconds = SecondsFrom(start);
+  result.prefill_seconds = loader::SecondsSince(start);
   loader::TextDelivery delivery(*tokenizer, ids.back(), options, piece, result);
   std::vector<model::TokenId> seen(ids.begin(), ids.end());
-  start = Clock::now();
+  start = loader::Clock::now();
   std::uint64_t drawn = 0;
   bool goes_on = options.max_tokens > 0;
   while (goes_on) {
@@ -121,7 +115,7 @@ Result<loader::GenerateResult> GenerateFromIds(CudaRunner& runner,
   }
   delivery.Finish();
   result.decode_tokens = drawn - std::min<std::uint64_t>(drawn, 1);
-  result.decode_seconds = SecondsFrom(start);
+  result.decode_seconds = loader::SecondsSince(start);
   result.beyond_trained_length = sequence.length() > architecture.max_positions;
   return result;
 }

@@ -1,11 +1,11 @@
 #include "loader/speculate/speculative_decoder.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <string>
 #include <utility>
 
+#include "loader/clock.h"
 #include "loader/cpu/recurrent_state.h"
 #include "loader/step_cost.h"
 #include "model/forward/position_terms.h"
@@ -13,17 +13,12 @@
 namespace ingot::loader {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Mode = SpeculationOptions::Mode;
 
 // Tokens of which a repetition is made.
 constexpr std::size_t kRepeated = 4;
 // Of what a whole step reads, that a draft's may, where it is not asked for by name.
 constexpr double kDraftBytes = 0.7;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Whether positions mean the same in a sequence of `from` tokens as in one of `to`.
 bool SameFrequencies(const model::Architecture& architecture, std::uint64_t from,
