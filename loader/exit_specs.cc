@@ -35,8 +35,6 @@ void AddExits(const artifact::Manifest& manifest, model::Architecture& architect
     exit.down.rows = 1;
     exit.down.cols = exit.up.rows;
   }
-  for (const int layer : manifest.draft_layers)
-    architecture.draft_layers.push_back(static_cast<std::size_t>(layer));
 }
 
 }  // namespace ingot::loader

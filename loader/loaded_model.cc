@@ -83,6 +83,8 @@ Result<std::shared_ptr<const Model>> Model::FromReader(
   if (!architecture.ok()) return BadArtifact(std::move(architecture).status());
   model->architecture_ = *std::move(architecture);
   AddExits(manifest, model->architecture_);
+  model->architecture_.draft_layers.assign(manifest.draft_layers.begin(),
+                                           manifest.draft_layers.end());
   stored::Selection selection = options.selection;
   if (!selection.tensors) selection.tensors = UsedTensors(model->architecture_, manifest);
   INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, selection, options.verify));

@@ -83,10 +83,7 @@ Result<std::string> PythonLiteral(std::string_view literal) {
       AppendUtf8(code, value);
     }
   }
-  if (!is_bytes) {
-    std::string storage;
-    if (RepairUtf8(value, storage).data() != value.data()) return Corruption("not UTF-8");
-  }
+  if (!is_bytes && !IsUtf8(value)) return Corruption("not UTF-8");
   return value;
 }
 

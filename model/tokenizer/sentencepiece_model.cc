@@ -48,8 +48,7 @@ Status SentencePieceModel::Fill() {
   for (const ScoredPiece& piece : file_.pieces) {
     const auto id = static_cast<TokenId>(items.size());
     items.push_back({piece.text, id});
-    std::string repaired;
-    if (RepairUtf8(piece.text, repaired).data() != piece.text.data())
+    if (!IsUtf8(piece.text))
       return Corruption("piece " + std::to_string(id) + " is not UTF-8");
     switch (piece.type) {
       case PieceType::kNormal:
