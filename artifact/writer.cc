@@ -14,6 +14,7 @@
 #include "artifact/manifest_checks.h"
 #include "artifact/spool.h"
 #include "files/atomic_file.h"
+#include "files/output.h"
 
 namespace ingot::artifact {
 namespace {
@@ -236,8 +237,7 @@ Result<std::string> ArtifactWriter::Draft(const std::function<void(Manifest&)>& 
 
 Result<std::unique_ptr<ArtifactWriter>> ArtifactWriter::Open(const std::string& target,
                                                              ArtifactPlan plan, bool force) {
-  if (!force && ::access(target.c_str(), F_OK) == 0)
-    return InvalidArgument(fmt::format("{}: exists; --force replaces it", target));
+  INGOT_TRY(files::CheckMayWrite(target, force));
   Manifest manifest = plan.manifest;
   manifest.tensors.clear();
   manifest.assets.clear();

@@ -133,4 +133,10 @@ Status Output::Finish() {
   return OkStatus();
 }
 
+Status CheckMayWrite(const std::string& path, bool force) {
+  struct stat info {};
+  if (force || ::stat(path.c_str(), &info) != 0) return OkStatus();
+  return InvalidArgument(fmt::format("{}: exists; --force replaces it", path));
+}
+
 }  // namespace ingot::files

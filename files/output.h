@@ -40,6 +40,9 @@ class Output {
   std::optional<Temporary> directory_;  // of a stream's result
 };
 
+// InvalidArgument where something is at `path` and is not to be replaced.
+Status CheckMayWrite(const std::string& path, bool force);
+
 // The file that writing to `path` writes: what links lead to, there or not yet; `path` itself where
 // it is none. InvalidArgument where something else than a regular file is there.
 Result<std::string> ResolveTarget(const std::string& path);

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <filesystem>
 #include <utility>
 
 #include "artifact/reader.h"
+#include "files/output.h"
 #include "jobs/eval_text.h"
 #include "jobs/paired_speed.h"
 #include "jobs/session_logits.h"
@@ -138,10 +138,7 @@ Status CheckOutput(const ExitsJobOptions& job) {
   if (job.output.empty()) return OkStatus();
   if (!job.max_kl)
     return InvalidArgument(job.output + ": which threshold belongs in it is for --max-kl to say");
-  std::error_code error;
-  if (!job.force && std::filesystem::exists(job.output, error))
-    return InvalidArgument(job.output + ": exists; --force replaces it");
-  return OkStatus();
+  return files::CheckMayWrite(job.output, job.force);
 }
 
 }  // namespace

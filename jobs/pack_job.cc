@@ -13,6 +13,8 @@
 
 #include "calibration/cpu/forward_calibration.h"
 #include "calibration/statistics_writer.h"
+#include "files/output.h"
+#include "files/run_lock.h"
 #include "files/temporary.h"
 #include "jobs/calibration_setup.h"
 #include "model/families/known_keys.h"
@@ -88,8 +90,7 @@ enum class Purpose { kPack, kPlan, kSweep };
 // Refuses, before a word is said and minutes of learning, what the pack would refuse after them.
 Status CheckBefore(const Work& work, bool learns) {
   const PackJobOptions& options = work.options;
-  if (work.writes && !options.force && ::access(options.output.c_str(), F_OK) == 0)
-    return InvalidArgument(fmt::format("{}: exists; --force replaces it", options.output));
+  if (work.writes) INGOT_TRY(files::CheckMayWrite(options.output, options.force));
   if (work.writes) INGOT_TRY(pack::CheckNotSource(*work.checkpoint, options.output));
   PackJobOptions known = options;
   if (learns) known.statistics = "to come";
@@ -331,8 +332,7 @@ Result<PackJobResult> PackWithin(const Work& work, const Monitor& monitor) {
 
 // Packs beside the output, which is then the tuned one, and removes what it packed.
 Result<PackJobResult> PackTuned(Work work, const Monitor& monitor) {
-  if (!work.options.force && ::access(work.options.output.c_str(), F_OK) == 0)
-    return InvalidArgument(fmt::format("{}: exists; --force replaces it", work.options.output));
+  INGOT_TRY(files::CheckMayWrite(work.options.output, work.options.force));
   work.options.output += ".untuned";
   // What is there already is not ours to replace: it would be removed afterwards.
   if (::access(work.options.output.c_str(), F_OK) == 0)
@@ -352,6 +352,8 @@ Result<PackJobResult> PackTuned(Work work, const Monitor& monitor) {
 }  // namespace
 
 Result<PackJobResult> RunPackJob(const PackJobOptions& options, const Monitor& monitor) {
+  INGOT_ASSIGN(const files::RunLock lock,
+               files::RunLock::Take(options.output, "is packing to this target"));
   INGOT_ASSIGN(Work work, Prepare(options, Purpose::kPack, monitor));
   const std::string taken = work.drops_statistics ? work.options.statistics : "";
   auto result = options.tune ? PackTuned(std::move(work), monitor) : PackWithin(work, monitor);

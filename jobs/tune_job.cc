@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <utility>
 
 #include "artifact/reader.h"
 #include "base/digest.h"
+#include "files/output.h"
 #include "jobs/calibration_setup.h"
 #include "pack/packed_artifact.h"
 #include "stored/plane_record.h"
@@ -131,9 +131,7 @@ calibration::TuneOptions OptionsOf(const TuneJobOptions& job, const Monitor& mon
 Result<TuneJobResult> RunTuneJob(const TuneJobOptions& job, const Tuner& tuner,
                                  const Monitor& monitor) {
   INGOT_TRY(monitor.Check());
-  std::error_code error;
-  if (!job.force && std::filesystem::exists(job.output, error))
-    return InvalidArgument(fmt::format("{}: exists; --force replaces it", job.output));
+  INGOT_TRY(files::CheckMayWrite(job.output, job.force));
   INGOT_ASSIGN(const auto reader, artifact::ArtifactReader::Open(job.artifact, {}));
   INGOT_ASSIGN(const auto checkpoint, model::Checkpoint::Open(job.reference));
   INGOT_TRY(CheckMadeFrom(*reader, *checkpoint).At(job.artifact));

@@ -12,7 +12,6 @@
 #include "artifact/reader.h"
 #include "codecs/recipe.h"
 #include "files/output.h"
-#include "files/run_lock.h"
 #include "inspect/summary.h"
 #include "inspect/text_format.h"
 #include "jobs/pack_job.h"
@@ -153,7 +152,6 @@ Status RunPack(PackCommand& command) {
   ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   const auto start = std::chrono::steady_clock::now();
   std::optional<files::Output> output;  // absent: nothing is written
-  std::optional<files::RunLock> lock;   // goes before a stream's directory
   if (!command.dry_run && !command.plan_only) {
     const bool beside = !command.calib.empty() || !command.tune.empty();
     auto opened =
@@ -161,9 +159,6 @@ Status RunPack(PackCommand& command) {
     if (!opened.ok()) return std::move(opened).status();
     output.emplace(*std::move(opened));
     command.job.output = output->path();
-    auto taken = files::RunLock::Take(output->path(), "is packing to this target");
-    if (!taken.ok()) return std::move(taken).status();
-    lock.emplace(*std::move(taken));
   }
   std::optional<artifact::SigningKey> key;
   INGOT_TRY(Resolve(command, key));
@@ -228,7 +223,8 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       "BITS")
       ->check(AboveZero());
   add(c->add_option("--size", o.job.budget.size_text, "the same for the size of the file"), "SIZE");
-  add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the predicted divergence"), "NATS")
+  add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the predicted divergence"),
+      "NATS")
       ->check(AboveZero());
   CLI::Option* codec =
       add(c->add_option("--codec", o.job.recipe.codec, "of linear weights: help codecs"), "NAME");
