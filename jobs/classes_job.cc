@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <numeric>
 #include <utility>
 
 #include "artifact/reader.h"
 #include "artifact/weights_digest.h"
 #include "base/parallel.h"
+#include "files/output.h"
 #include "jobs/correlation.h"
 #include "jobs/held_out_text.h"
 #include "jobs/logit_divergence.h"
@@ -335,9 +335,7 @@ Result<std::size_t> ProbeAfter(const ClassesJobOptions& job, const loader::Model
 
 Result<ClassesJobResult> RunClassesJob(const ClassesJobOptions& job, const Monitor& monitor) {
   INGOT_TRY(monitor.Check());
-  std::error_code error;
-  if (!job.force && std::filesystem::exists(job.output, error))
-    return InvalidArgument(fmt::format("{}: exists; --force replaces it", job.output));
+  INGOT_TRY(files::CheckMayWrite(job.output, job.force));
   if (job.texts.empty()) return InvalidArgument("classes are learned from a text: --text FILE");
   INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::Open(job.artifact, {}));

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "artifact/reader.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "files/output.h"
 #include "jobs/held_out_text.h"
 #include "loader/ingot.h"
 #include "loader/kernels/vector_kernels.h"
@@ -266,9 +266,7 @@ DraftSpeed ModelledSpeed(double accepted, double share) {
 Result<DraftLayersJobResult> RunDraftLayersJob(const DraftLayersJobOptions& job,
                                                const Monitor& monitor) {
   INGOT_TRY(monitor.Check());
-  std::error_code error;
-  if (!job.force && std::filesystem::exists(job.output, error))
-    return InvalidArgument(fmt::format("{}: exists; --force replaces it", job.output));
+  INGOT_TRY(files::CheckMayWrite(job.output, job.force));
   if (job.texts.empty()) return InvalidArgument("drafts are judged on a text: --text FILE");
   INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::Open(job.artifact, {}));

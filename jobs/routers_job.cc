@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "artifact/weights_digest.h"
 #include "base/parallel.h"
 #include "calibration/text_source.h"
+#include "files/output.h"
 #include "jobs/correlation.h"
 #include "jobs/held_out_text.h"
 #include "jobs/logit_divergence.h"
@@ -306,9 +306,7 @@ Result<RoutersJobResult> RunRoutersJob(const RoutersJobOptions& job,
                                        const calibration::RouterTrainer& trainer,
                                        const Monitor& monitor) {
   INGOT_TRY(monitor.Check());
-  std::error_code error;
-  if (!job.force && std::filesystem::exists(job.output, error))
-    return InvalidArgument(fmt::format("{}: exists; --force replaces it", job.output));
+  INGOT_TRY(files::CheckMayWrite(job.output, job.force));
   INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::Open(job.artifact, {}));
   INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));

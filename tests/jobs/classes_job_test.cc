@@ -51,16 +51,7 @@ class ClassesJob : public JobTest {
  protected:
   void SetUp() override {
     JobTest::SetUp();
-    PackJobOptions pack;
-    pack.model = model_;
-    pack.output = Path("m.ingot");
-    pack.recipe.codec = "nested_v1";
-    ASSERT_TRUE(RunPackJob(pack, {}).ok());
-    options_.artifact = pack.output;
-    options_.output = Path("classes.ingot");
-    options_.texts = {text_};
-    options_.tokens = 256;
-    options_.context = 32;
+    ASSERT_NO_FATAL_FAILURE(Pack("nested_v1", "classes.ingot", options_));
   }
   ClassesJobOptions options_;
 };

@@ -33,16 +33,7 @@ class DraftLayersJob : public JobTest {
  protected:
   void SetUp() override {
     JobTest::SetUp();
-    PackJobOptions pack;
-    pack.model = model_;
-    pack.output = Path("m.ingot");
-    pack.recipe.codec = "int8_rtn";
-    ASSERT_TRUE(RunPackJob(pack, {}).ok());
-    options_.artifact = pack.output;
-    options_.output = Path("drafts.ingot");
-    options_.texts = {text_};
-    options_.tokens = 256;
-    options_.context = 32;
+    ASSERT_NO_FATAL_FAILURE(Pack("int8_rtn", "drafts.ingot", options_));
     options_.trials = 4;
   }
   DraftLayersJobOptions options_;

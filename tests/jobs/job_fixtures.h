@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "jobs/job.h"
+#include "jobs/pack_job.h"
 #include "tests/model/model_fixtures.h"
 #include "tests/model/source_builders.h"
 
@@ -48,6 +49,20 @@ class JobTest : public testing::Test {
     text_ = work_.Write("text.txt", text);
   }
   std::string Path(const std::string& name) const { return work_.path() + "/" + name; }
+  // What a job that learns from a packed model is given: the model by `codec`, and little text.
+  template <typename Options>
+  void Pack(const std::string& codec, const std::string& output, Options& options) const {
+    PackJobOptions pack;
+    pack.model = model_;
+    pack.output = Path("m.ingot");
+    pack.recipe.codec = codec;
+    ASSERT_TRUE(RunPackJob(pack, {}).ok());
+    options.artifact = pack.output;
+    options.output = Path(output);
+    options.texts = {text_};
+    options.tokens = 256;
+    options.context = 32;
+  }
   // Of everything beside the model and the text.
   std::vector<std::string> Leftovers() const {
     std::vector<std::string> names;

@@ -22,16 +22,7 @@ class RoutersJob : public JobTest {
  protected:
   void SetUp() override {
     JobTest::SetUp();
-    PackJobOptions pack;
-    pack.model = model_;
-    pack.output = Path("m.ingot");
-    pack.recipe.codec = "int4_rtn";
-    ASSERT_TRUE(RunPackJob(pack, {}).ok());
-    options_.artifact = pack.output;
-    options_.output = Path("exits.ingot");
-    options_.texts = {text_};
-    options_.tokens = 256;
-    options_.context = 32;
+    ASSERT_NO_FATAL_FAILURE(Pack("int4_rtn", "exits.ingot", options_));
     options_.interval = 1;
   }
   // Remembers what it was given; says half of the first input.

@@ -9,6 +9,7 @@
 #include "calibration/torch/tune.h"
 #include "tools/cli/calibrate_run.h"
 #include "tools/cli/common.h"
+#include "tools/cli/learning_options.h"
 #include "tools/cli/routers_run.h"
 #include "tools/cli/signals.h"
 #include "tools/cli/tune_run.h"
@@ -20,7 +21,7 @@ int Main(int argc, char** argv) {
   constexpr const char* kTool = "ingot-calibrate " INGOT_VERSION;
   if (argc > 1 && std::string_view(argv[1]) == "tune")
     return TuneMain(argc - 1, argv + 1, calibration::Tune, kTool, OkStatus());
-  if (WantsRouters(argc, argv))
+  if (GivesOption(argc, argv, "--routers"))
     return RoutersMain(argc, argv, {calibration::TrainRouter, calibration::TrainTranslator}, kTool,
                        OkStatus());
   return CalibrateMain(argc, argv,

@@ -2,12 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/classes_job.h"
 #include "tools/cli/common.h"
@@ -51,12 +49,8 @@ void PrintReport(const std::string& output, const jobs::ClassesJobResult& result
 
 Status RunClasses(const ClassesCommand& command, const std::string& tool) {
   jobs::ClassesJobOptions options = command.options;
-  INGOT_ASSIGN(const files::Output output,
-               files::Output::Open(options.output, {.force = options.force, .streams = false}));
-  options.output = output.path();
-  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
-  options.sign = PointerTo(key);
-  options.tool = tool;
+  std::optional<artifact::SigningKey> key;
+  INGOT_ASSIGN(const files::Output output, OpenRewrite(options, command.sign, tool, key));
   JobLine line({.progress = command.quiet});
   INGOT_ASSIGN(const jobs::ClassesJobResult result, jobs::RunClassesJob(options, line.monitor()));
   line.Clear();
@@ -83,12 +77,6 @@ void AddOptions(CLI::App& app, ClassesCommand& command) {
 }
 
 }  // namespace
-
-bool WantsClasses(int argc, char** argv) {
-  return std::any_of(argv + 1, argv + argc, [](std::string_view word) {
-    return word == "--classes" || word.starts_with("--classes=");
-  });
-}
 
 int ClassesMain(int argc, char** argv, const std::string& tool) {
   CLI::App app(

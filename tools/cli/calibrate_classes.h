@@ -6,7 +6,6 @@
 namespace ingot::cli {
 
 // Whether the words have `--classes`: another command line.
-bool WantsClasses(int argc, char** argv);
 
 // argv[0] is the program or "calibrate". Returns the exit code.
 int ClassesMain(int argc, char** argv, const std::string& tool);

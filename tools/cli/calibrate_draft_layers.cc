@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <optional>
 #include <string>
-#include <string_view>
 
-#include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/draft_layers_job.h"
 #include "tools/cli/common.h"
@@ -45,12 +43,8 @@ void PrintReport(const std::string& output, const jobs::DraftLayersJobResult& re
 
 Status RunDraftLayers(const DraftLayersCommand& command, const std::string& tool) {
   jobs::DraftLayersJobOptions options = command.options;
-  INGOT_ASSIGN(const files::Output output,
-               files::Output::Open(options.output, {.force = options.force, .streams = false}));
-  options.output = output.path();
-  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
-  options.sign = PointerTo(key);
-  options.tool = tool;
+  std::optional<artifact::SigningKey> key;
+  INGOT_ASSIGN(const files::Output output, OpenRewrite(options, command.sign, tool, key));
   JobLine line({.progress = command.quiet});
   INGOT_ASSIGN(const jobs::DraftLayersJobResult result,
                jobs::RunDraftLayersJob(options, line.monitor()));
@@ -74,12 +68,6 @@ void AddOptions(CLI::App& app, DraftLayersCommand& command) {
 }
 
 }  // namespace
-
-bool WantsDraftLayers(int argc, char** argv) {
-  return std::any_of(argv + 1, argv + argc, [](std::string_view word) {
-    return word == "--draft-layers" || word.starts_with("--draft-layers=");
-  });
-}
 
 int DraftLayersMain(int argc, char** argv, const std::string& tool) {
   CLI::App app("Finds the layers that an artifact's drafts of its own text can do without.",

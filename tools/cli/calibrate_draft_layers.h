@@ -7,7 +7,6 @@
 
 namespace ingot::cli {
 
-bool WantsDraftLayers(int argc, char** argv);
 int DraftLayersMain(int argc, char** argv, const std::string& tool);
 
 }  // namespace ingot::cli

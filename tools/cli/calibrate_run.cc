@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "files/output.h"
@@ -15,6 +14,7 @@
 #include "tools/cli/calibrate_draft_layers.h"
 #include "tools/cli/common.h"
 #include "tools/cli/job_line.h"
+#include "tools/cli/learning_options.h"
 #include "tools/cli/number_checks.h"
 #include "tools/cli/routers_run.h"
 #include "untrusted/printable.h"
@@ -135,12 +135,6 @@ void AddOptions(CLI::App& app, bool gradients, CalibrateCommand& command) {
 
 }  // namespace
 
-bool WantsRouters(int argc, char** argv) {
-  return std::any_of(argv + 1, argv + argc, [](std::string_view word) {
-    return word == "--routers" || word.starts_with("--routers=");
-  });
-}
-
 void AddCalibrateOptions(CLI::App* command, bool gradients) {
   auto options = std::make_shared<CalibrateCommand>();
   AddOptions(*command, gradients, *options);
@@ -156,12 +150,12 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                      "and how much the model hears of it. This build has no LibTorch: nothing "
                      "runs backward.",
                "ingot calibrate");
-  if (WantsRouters(argc, argv))
+  if (GivesOption(argc, argv, "--routers"))
     return RoutersMain(argc, argv, {}, tool,
                        NotFound("--routers trains, and so needs LibTorch, which this build has "
                                 "not: tools/setup --torch, then configure and build again"));
-  if (WantsClasses(argc, argv)) return ClassesMain(argc, argv, tool);
-  if (WantsDraftLayers(argc, argv)) return DraftLayersMain(argc, argv, tool);
+  if (GivesOption(argc, argv, "--classes")) return ClassesMain(argc, argv, tool);
+  if (GivesOption(argc, argv, "--draft-layers")) return DraftLayersMain(argc, argv, tool);
   CalibrateCommand command;
   AddOptions(app, calibrator.gradients, command);
   return ParseAndRun(app, argc, argv, "ingot calibrate --help",

@@ -9,9 +9,6 @@
 
 namespace ingot::cli {
 
-// Whether the words have `--routers`: another command line, of whoever has LibTorch.
-bool WantsRouters(int argc, char** argv);
-
 // The options, for whoever lists them.
 void AddCalibrateOptions(CLI::App* command, bool gradients);
 

@@ -1,5 +1,7 @@
 #include "tools/cli/learning_options.h"
 
+#include <algorithm>
+
 #include "tools/cli/number_checks.h"
 
 namespace ingot::cli {
@@ -15,6 +17,13 @@ void AddTextOptions(CLI::App& app, std::vector<std::string>& texts, std::uint64_
   app.add_option("--context", context, "tokens a window")
       ->transform(WholeNumber(least_context, 1 << 20))
       ->capture_default_str();
+}
+
+bool GivesOption(int argc, char** argv, std::string_view option) {
+  return std::any_of(argv + 1, argv + argc, [&](std::string_view word) {
+    return word == option ||
+           (word.starts_with(option) && word.substr(option.size()).starts_with('='));
+  });
 }
 
 void AddRewriteOptions(CLI::App& app, KeyOption& sign, bool& force, bool& quiet) {

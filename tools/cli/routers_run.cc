@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/routers_job.h"
 #include "tools/cli/common.h"
@@ -95,12 +95,8 @@ Status RunRouters(RoutersCommand& command, const RouterTrainers& trainers,
   options.label =
       command.label == "cosine" ? loader::RouterLabel::kCosine : loader::RouterLabel::kLogKl;
   command.options.label = options.label;
-  INGOT_ASSIGN(const files::Output output,
-               files::Output::Open(options.output, {.force = options.force, .streams = false}));
-  options.output = output.path();
-  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
-  options.sign = PointerTo(key);
-  options.tool = tool;
+  std::optional<artifact::SigningKey> key;
+  INGOT_ASSIGN(const files::Output output, OpenRewrite(options, command.sign, tool, key));
   if (command.strategy == "translator") options.translator = trainers.translator;
   JobLine line({.progress = command.quiet});
   INGOT_ASSIGN(const jobs::RoutersJobResult result,

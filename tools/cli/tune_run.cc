@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
-#include "files/output.h"
 #include "inspect/text_format.h"
 #include "jobs/tune_job.h"
 #include "tools/cli/common.h"
@@ -48,12 +48,8 @@ Status RunTune(const TuneCommand& command, const jobs::Tuner& tuner, const std::
   if (!command.memory.empty()) {
     INGOT_ASSIGN(options.memory_bytes, ParseMemory(command.memory));
   }
-  INGOT_ASSIGN(const files::Output output,
-               files::Output::Open(options.output, {.force = options.force, .streams = false}));
-  options.output = output.path();
-  INGOT_ASSIGN(const auto key, LoadSigningKey(command.sign));
-  options.sign = PointerTo(key);
-  options.tool = tool;
+  std::optional<artifact::SigningKey> key;
+  INGOT_ASSIGN(const files::Output output, OpenRewrite(options, command.sign, tool, key));
   JobLine line({.progress = command.quiet});
   INGOT_ASSIGN(const jobs::TuneJobResult result, jobs::RunTuneJob(options, tuner, line.monitor()));
   line.Clear();
