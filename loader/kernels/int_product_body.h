@@ -9,6 +9,7 @@
 //            kLanes rows of 4 kLanes bytes each, turned: put(j, quad j of all of them)
 #pragma once
 
+#include "loader/kernels/int_product_fields.h"
 #include "loader/kernels/int_product_one.h"
 #include "loader/kernels/int_product_panel.h"
 
@@ -24,6 +25,8 @@ inline void RestOfChunk(const RowTile& tile, std::size_t begin, std::size_t n) {
     MakeLastNibblePanel(tile, begin);
     return TokensOfChunk<Form::kLastNibbles>(tile, begin, n);
   }
+  if (plane.bits < 8 && plane.table == nullptr && n % kScaleInputs == 0)
+    return FieldsOfChunk(tile, begin, n);
   constexpr Form kEightBits = V::kSignedPanels ? Form::kSigned : Form::kBytes;
   if (Fuses(tile, kEightBits, begin, n)) return FuseChunk<kEightBits>(tile, begin, n);
   if (plane.table != nullptr)

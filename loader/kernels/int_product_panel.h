@@ -124,18 +124,42 @@ inline void MakeBytePanel(const RowTile& tile, std::size_t begin, std::size_t n)
   }
 }
 
+// Where tokens find a chunk's codes: a panel of bytes or of nibbles.
+template <Codes kCodes, Form kForm>
+struct PanelCodes {
+  static constexpr bool kNibbles = IsNibbles(kForm);
+  static constexpr std::size_t kHalf = kForm == Form::kLastNibbles ? kLastNibbleHalf : kNibbleHalf;
+  static constexpr bool kLooksUp = kNibbles && kCodes == Codes::kTable;
+
+  const std::uint8_t* panel;
+  typename V::Int table;
+  const std::uint8_t* quads = nullptr;
+  typename V::Int part = V::Zero();
+
+  explicit PanelCodes(const RowTile& tile)
+      : panel(tile.panel), table(kLooksUp ? V::Table(tile.matvec->plane->table) : V::Zero()) {}
+  // Of nibbles a span lies in one half of its block's bytes.
+  void Start(std::size_t at) {
+    const std::size_t place = kNibbles ? at / (2 * kHalf) * kHalf + at % kHalf : at;
+    if constexpr (kNibbles) part = V::Set(at / kHalf % 2 != 0 ? 4 : 0);
+    quads = panel + place / kLaneInputs * kQuadBytes;
+  }
+  // Of quad j from there on.
+  typename V::Int Of(std::size_t j, std::size_t v) const {
+    typename V::Int codes = V::Load(quads + j * kQuadBytes + v * V::kLanes * kLaneInputs);
+    if constexpr (kNibbles) codes = V::Nibbles(codes, part);
+    if constexpr (kLooksUp) codes = V::Lookup(table, codes);
+    return codes;
+  }
+};
+
 // y[t] += panel . x[t] over one chunk, T tokens, all the tile's rows. `y`: kMatvecRows each.
-template <std::size_t kSpan, Codes kCodes, Form kForm, std::size_t T>
-inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, const ChunkInputs* x,
-                       float* const* y) {
+template <std::size_t kSpan, Codes kCodes, bool kSigned, std::size_t T, typename ChunkCodes>
+inline void CodesTimes(const RowTile& tile, ChunkCodes codes, std::size_t begin, std::size_t n,
+                       const ChunkInputs* x, float* const* y) {
   const PlaneOperand& plane = *tile.matvec->plane;
   const int offset = OffsetShift<kCodes>(plane);
   const typename V::Int shift = V::Set(offset < 0 ? 0 : offset);
-  constexpr bool kNibbles = IsNibbles(kForm);
-  constexpr std::size_t kHalf = kForm == Form::kLastNibbles ? kLastNibbleHalf : kNibbleHalf;
-  constexpr bool kLooksUp = kNibbles && kCodes == Codes::kTable;
-  constexpr bool kSigned = kForm == Form::kSigned || (V::kSignedPanels && kCodes == Codes::kTable);
-  const typename V::Int table = kLooksUp ? V::Table(plane.table) : V::Zero();
   std::uint64_t group = plane.groups == 1 ? 0 : begin / plane.group;
   std::size_t at = 0;
   while (at < n) {
@@ -156,20 +180,12 @@ inline void PanelTimes(const RowTile& tile, std::size_t begin, std::size_t n, co
             offset < 0 ? V::Zero() : V::Shifted(x[t].sums + at / kSpan, shift);
         for (std::size_t v = 0; v < kRowVecs; ++v) dots[t][v] = start;
       }
-      // Of nibbles a span lies in one half of its block's bytes.
-      const std::size_t place =
-          kNibbles ? at / (2 * kHalf) * kHalf + at % kHalf : at;
-      const typename V::Int part = V::Set(at / kHalf % 2 != 0 ? 4 : 0);
-      const std::uint8_t* quad = tile.panel + place / kLaneInputs * kQuadBytes;
+      codes.Start(at);
 #pragma GCC unroll 8
-      for (std::size_t j = 0; j < kSpan / kLaneInputs; ++j, quad += kQuadBytes) {
+      for (std::size_t j = 0; j < kSpan / kLaneInputs; ++j) {
         typename V::Int w[kRowVecs];
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < kRowVecs; ++v) {
-          w[v] = V::Load(quad + v * V::kLanes * kLaneInputs);
-          if constexpr (kNibbles) w[v] = V::Nibbles(w[v], part);
-          if constexpr (kLooksUp) w[v] = V::Lookup(table, w[v]);
-        }
+        for (std::size_t v = 0; v < kRowVecs; ++v) w[v] = codes.Of(j, v);
 #pragma GCC unroll 6
         for (std::size_t t = 0; t < T; ++t) {
           const typename V::Int inputs = V::Broadcast(x[t].q + at + j * kLaneInputs);
@@ -205,21 +221,33 @@ using ChunkFn = void (*)(const RowTile&, std::size_t, std::size_t, const ChunkIn
                          float* const*);
 
 template <std::size_t kSpan, Codes kCodes, Form kForm>
+struct PanelTimes {
+  template <std::size_t T>
+  static void Run(const RowTile& tile, std::size_t begin, std::size_t n, const ChunkInputs* x,
+                  float* const* y) {
+    constexpr bool kSigned =
+        kForm == Form::kSigned || (V::kSignedPanels && kCodes == Codes::kTable);
+    CodesTimes<kSpan, kCodes, kSigned, T>(tile, PanelCodes<kCodes, kForm>(tile), begin, n, x, y);
+  }
+};
+
+// Times::Run of so many tokens.
+template <typename Times>
 constexpr ChunkFn ForTokens(std::size_t tokens) {
   static_assert(V::kTokens <= 6);
   switch (tokens) {
     case 1:
-      return PanelTimes<kSpan, kCodes, kForm, 1>;
+      return Times::template Run<1>;
     case 2:
-      return PanelTimes < kSpan, kCodes, kForm, V::kTokens < 2 ? 1 : 2 > ;
+      return Times::template Run < V::kTokens < 2 ? 1 : 2 > ;
     case 3:
-      return PanelTimes < kSpan, kCodes, kForm, V::kTokens < 3 ? 1 : 3 > ;
+      return Times::template Run < V::kTokens < 3 ? 1 : 3 > ;
     case 4:
-      return PanelTimes < kSpan, kCodes, kForm, V::kTokens < 4 ? 1 : 4 > ;
+      return Times::template Run < V::kTokens < 4 ? 1 : 4 > ;
     case 5:
-      return PanelTimes < kSpan, kCodes, kForm, V::kTokens < 5 ? 1 : 5 > ;
+      return Times::template Run < V::kTokens < 5 ? 1 : 5 > ;
     default:
-      return PanelTimes < kSpan, kCodes, kForm, V::kTokens < 6 ? 1 : 6 > ;
+      return Times::template Run < V::kTokens < 6 ? 1 : 6 > ;
   }
 }
 
@@ -227,13 +255,13 @@ template <Codes kCodes, Form kForm>
 constexpr ChunkFn ForSpan(std::size_t span, std::size_t tokens) {
   switch (span) {
     case 32:
-      return ForTokens<32, kCodes, kForm>(tokens);
+      return ForTokens<PanelTimes<32, kCodes, kForm>>(tokens);
     case 16:
-      return ForTokens<16, kCodes, kForm>(tokens);
+      return ForTokens<PanelTimes<16, kCodes, kForm>>(tokens);
     case 8:
-      return ForTokens<8, kCodes, kForm>(tokens);
+      return ForTokens<PanelTimes<8, kCodes, kForm>>(tokens);
     default:
-      return ForTokens<4, kCodes, kForm>(tokens);
+      return ForTokens<PanelTimes<4, kCodes, kForm>>(tokens);
   }
 }
 
@@ -242,7 +270,7 @@ inline ChunkFn FindChunk(const PlaneOperand& plane, std::size_t span, std::size_
   if constexpr (kForm != Form::kSigned)
     if (plane.table != nullptr) return ForSpan<Codes::kTable, kForm>(span, tokens);
   return plane.has_offsets() ? ForSpan<Codes::kGroup, kForm>(span, tokens)
-                                : ForSpan<Codes::kOffset, kForm>(span, tokens);
+                             : ForSpan<Codes::kOffset, kForm>(span, tokens);
 }
 
 // Asks for a token's part of a chunk.
@@ -254,9 +282,9 @@ inline void PrefetchToken(const IntMatvec& m, std::size_t t, std::size_t begin, 
   ask(InputSums(token, m.plane->cols, m.span) + begin / m.span);
 }
 
-// Every token meets the panel of [begin, begin + n).
-template <Form kForm>
-inline void TokensOfChunk(const RowTile& tile, std::size_t begin, std::size_t n) {
+// Every token meets the codes of [begin, begin + n), blocks of them by find(tokens).
+template <typename Find>
+inline void TokensOfChunk(const RowTile& tile, std::size_t begin, std::size_t n, Find find) {
   const IntMatvec& m = *tile.matvec;
   const std::size_t cols = m.plane->cols;
   // Blocks of tokens of about the same size.
@@ -281,13 +309,20 @@ inline void TokensOfChunk(const RowTile& tile, std::size_t begin, std::size_t n)
     if (m.tokens > 2 * V::kTokens)
       for (std::size_t t = done + tokens; t < m.tokens && t < done + 2 * tokens; ++t)
         PrefetchToken(m, t, begin, n);
-    FindChunk<kForm>(*m.plane, m.span, tokens)(tile, begin, n, x, y);
+    find(tokens)(tile, begin, n, x, y);
     if (tile.rows < kMatvecRows)
       for (std::size_t t = 0; t < tokens; ++t)
         __builtin_memcpy(m.y + (done + t) * m.y_stride + tile.first, partial[t],
                          tile.rows * sizeof(float));
     done += tokens;
   }
+}
+
+template <Form kForm>
+inline void TokensOfChunk(const RowTile& tile, std::size_t begin, std::size_t n) {
+  TokensOfChunk(tile, begin, n, [&](std::size_t tokens) {
+    return FindChunk<kForm>(*tile.matvec->plane, tile.matvec->span, tokens);
+  });
 }
 
 }  // namespace

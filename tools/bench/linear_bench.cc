@@ -155,7 +155,10 @@ void RegisterAll() {
       {"int4g8", Int(4, 8)},
       {"int8g128", Int(8, 128)},
       {"int2g16", Int(2, 16)},
+      {"int2g128", Int(2, 128)},
       {"int3g128", Int(3, 128)},
+      {"int5g128", Int(5, 128)},
+      {"int6g128", Int(6, 128)},
       {"fp8", Fp8()},
       {"bf16", Raw("bf16")},
       {"f32", Raw("f32")}};
@@ -164,6 +167,10 @@ void RegisterAll() {
       Register(std::string("Decode/") + name, spec, 65536, 2048, 1, compute, 1);
   Register("Decode/int4g128", Int(4, 128), 65536, 2048, 1, Compute::kFast, 2);
   Register("Decode/int4g128", Int(4, 128), 196608, 576, 1, Compute::kFast, 1);
+  for (const std::int64_t bits : {2, 3, 5, 6})
+    Register("Decode/int" + std::to_string(bits) + "g64", Int(bits, 64), 196608, 576, 1,
+             Compute::kFast, 1);
+  Register("Decode/int4g64", Int(4, 64), 196608, 576, 1, Compute::kFast, 1);
   Register("Decode/int4g128x4", Int(4, 128), 65536, 2048, 4, Compute::kFast, 1);
   for (const std::uint64_t cols : {576u, 1536u, 2048u})
     for (const Compute compute : {Compute::kFast, Compute::kExact})

@@ -38,6 +38,14 @@ struct V {
   static Int Nibbles(Int x, Int part) {
     return _mm256_and_si256(_mm256_srlv_epi32(x, part), _mm256_set1_epi8(15));
   }
+  // Each four bytes of x turned right by so many bits, & mask; the second one | sum.
+  static Int Turned(Int x, Int turn, Int mask) {
+    const Int wrapped = _mm256_sllv_epi32(x, _mm256_sub_epi32(Set(32), turn));
+    return _mm256_and_si256(_mm256_or_si256(_mm256_srlv_epi32(x, turn), wrapped), mask);
+  }
+  static Int OrTurned(Int sum, Int x, Int turn, Int mask) {
+    return _mm256_or_si256(sum, Turned(x, turn, mask));
+  }
   static Int FlipTop(Int x) { return _mm256_xor_si256(x, _mm256_set1_epi8(-128)); }
   static Int Table(const std::int8_t* levels) {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)));

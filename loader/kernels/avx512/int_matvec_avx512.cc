@@ -41,6 +41,13 @@ struct V {
   static Int Nibbles(Int x, Int part) {
     return _mm512_and_si512(_mm512_srlv_epi32(x, part), _mm512_set1_epi8(15));
   }
+  // Each four bytes of x turned right by so many bits, & mask; the second one | sum.
+  static Int Turned(Int x, Int turn, Int mask) {
+    return _mm512_and_si512(_mm512_rorv_epi32(x, turn), mask);
+  }
+  static Int OrTurned(Int sum, Int x, Int turn, Int mask) {
+    return _mm512_ternarylogic_epi32(sum, _mm512_rorv_epi32(x, turn), mask, 0xf8);
+  }
   static Int FlipTop(Int x) { return _mm512_xor_si512(x, _mm512_set1_epi8(-128)); }
   // Levels as unsigned bytes, 128 up.
   static Int Table(const std::int8_t* levels) {
