@@ -98,9 +98,13 @@ inline void ExpandTurned(const RowTile& tile, float less) {
   const std::uint64_t first = tile.matvec->row_begin + tile.first;
   const std::uint8_t* numbers = plane.turned + first / kTurnedRows * plane.turned_bytes();
   const std::uint8_t* offsets = numbers + kTurnedRows * plane.groups * plane.scale_bytes();
-  if (first + 2 * kTurnedRows <= plane.rows)  // the next tile's
+  if (first + 2 * kTurnedRows <= plane.rows) {  // the next tile's
     for (std::size_t i = 0; i < plane.turned_bytes(); i += 64)
       _mm_prefetch(reinterpret_cast<const char*>(numbers + plane.turned_bytes() + i), _MM_HINT_T1);
+    if (plane.row_scales != nullptr)
+      _mm_prefetch(reinterpret_cast<const char*>(plane.row_scales + 2 * (first + kTurnedRows)),
+                   _MM_HINT_T1);
+  }
   for (std::size_t v = 0; v < kMatvecRows; v += V::kLanes) {
     typename V::Float factor = V::SetFloat(FactorOf(plane));
     if (plane.row_scales != nullptr && v < tile.rows) {
