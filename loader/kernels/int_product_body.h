@@ -54,6 +54,8 @@ inline void RunTiles(const IntMatvec& m) {
   if (m.tokens > 1)
     tile.ahead_lines =
         (static_cast<std::size_t>(plane.bits) * kMatvecRows / 16 + blocks - 1) / blocks;
+  else if (plane.bits != 4 && plane.bits != 8)
+    tile.ahead_lines = static_cast<std::size_t>(plane.bits);
   const std::uint8_t* codes_end = plane.codes + plane.rows * plane.row_bytes;
   for (tile.first = 0; tile.first < m.rows; tile.first += kMatvecRows) {
     tile.rows = m.rows - tile.first < kMatvecRows ? m.rows - tile.first : kMatvecRows;

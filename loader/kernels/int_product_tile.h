@@ -24,7 +24,8 @@ struct RowTile {
   float* scales;        // [groups][kMatvecRows]
   float* offsets;       // the same: zero points times scales, or minima, negative
   // The next tile's codes: asked for in the order of memory, not of rows, while one token meets
-  // this one's, or a few lines for every span that tokens meet, so that memory never rests.
+  // this one's, or a few lines for every span that tokens meet, so that memory never rests. Where
+  // one token meets codes after they were turned, half at either.
   mutable const std::uint8_t* ahead;
   const std::uint8_t* ahead_end;
   std::size_t ahead_lines;  // a span; 0: as codes are turned
@@ -38,7 +39,8 @@ inline void AskAhead(const RowTile& tile, std::size_t bytes) {
 }
 // As much of it as kLanes rows of `bytes` read are.
 inline void Ahead(const RowTile& tile, std::size_t bytes) {
-  if (tile.ahead_lines == 0) AskAhead(tile, V::kLanes * bytes);
+  if (tile.ahead_lines == 0) return AskAhead(tile, V::kLanes * bytes);
+  if (tile.matvec->tokens == 1) AskAhead(tile, V::kLanes * bytes / 2);
 }
 
 // out[g][r] = of(row r, groups from g on)[0 ...], kLanes by kLanes; absent rows are zero.
