@@ -258,12 +258,29 @@ def plane_lowrank(attributes, streams, total):
     return total + value
 
 
+def codes_in_columns(data, bits, tile, rows, cols):
+    row_bytes = -(-cols * bits // 8)
+    need(len(data) == rows * row_bytes, "codes")
+    codes = np.zeros((rows, cols), np.uint64)
+    for first in range(0, rows, tile):
+        n = min(tile, rows - first)
+        string = np.frombuffer(data, np.uint8)[first * row_bytes:(first + n) * row_bytes]
+        string = np.unpackbits(string, bitorder="little")[:n * cols * bits].reshape(cols, n, bits)
+        values = sum(string[:, :, b].astype(np.uint64) << np.uint64(b) for b in range(bits))
+        codes[first:first + n] = values[:, ::-1].T
+    return codes
+
+
 def plane_trellis(attributes, streams, total):
     rows, cols = total.shape
-    need(set(attributes) == {"bits", "state", "tile"}, "trellis attributes")
+    columns = attributes.get("order") == "columns"
+    need(set(attributes) == {"bits", "state", "tile"} | ({"order"} if columns else set()), "trellis attributes")
     bits, state_bits, tile = (attributes[name] for name in ("bits", "state", "tile"))
     need(2 <= bits <= 4 and 8 <= state_bits <= 16 and 1 <= tile <= 65536, "trellis range")
-    codes = bit_fields(streams["codes"], bits, rows, cols).astype(np.uint64)
+    if columns:
+        codes = codes_in_columns(streams["codes"], bits, tile, rows, cols)
+    else:
+        codes = bit_fields(streams["codes"], bits, rows, cols).astype(np.uint64)
     states = np.zeros((rows, cols), np.uint64)
     for first in range(0, rows, tile):
         ring = codes[first:first + tile]

@@ -8,9 +8,9 @@
 
 #include "base/float_formats.h"
 #include "base/parallel.h"
+#include "codecs/attributes.h"
 #include "codecs/encoders/guided_slab.h"
 #include "codecs/encoders/slab_rows.h"
-#include "codecs/planes/bit_fields.h"
 #include "codecs/planes/transform.h"
 #include "codecs/planes/transform_plane.h"
 #include "codecs/planes/trellis_plane.h"
@@ -74,13 +74,9 @@ class TrellisBand final : public BandRounder {
   }
 
   void Store(std::uint64_t first, Streams& streams) const {
-    std::vector<std::uint8_t> row(layout_.cols);
-    for (std::uint64_t r = 0; r < rows_; ++r) {
-      for (std::uint64_t j = 0; j < layout_.cols; ++j) row[j] = codes_[j * rows_ + r];
-      PackCodes(row.data(), layout_.bits, layout_.cols,
-                streams[0].data() + (first + r) * layout_.code_row_bytes);
+    PackTile(layout_, codes_.data(), rows_, streams[0].data() + first * layout_.code_row_bytes);
+    for (std::uint64_t r = 0; r < rows_; ++r)
       StoreLe(streams[1].data() + 2 * (first + r), scale_codes_[r]);
-    }
   }
 
  private:
@@ -242,6 +238,7 @@ Result<std::unique_ptr<TensorEncoder>> MakeTrellisEncoder(PlaneSpec spec,
                                                           std::optional<PlaneSpec> rotation,
                                                           std::uint64_t cols, DType dtype) {
   INGOT_ASSIGN(const TrellisLayout layout, TrellisLayout::Parse(spec, cols));
+  if (!layout.columns) return BadAttribute(spec, "order", "missing: encoders write columns");
   std::shared_ptr<const InputTransform> transform;
   std::vector<PlaneSpec> specs = {std::move(spec)};
   if (rotation) {

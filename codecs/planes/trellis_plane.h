@@ -2,13 +2,15 @@
 // level depends on the codes above it in its column. A column's codes in a tile of rows are a ring:
 // the state of a weight is the newest `state` bits of it, its own code lowest.
 //
-//   codes    rows x code_row_bytes   bit fields, bit_fields.h
+//   codes    rows x code_row_bytes   a tile's columns one after the other, their last rows lowest;
+//                                    without the attribute `order`: bit fields, bit_fields.h
 //   scales   rows                    f16
 //
 // Thread rule: values and pure functions; a reader belongs to one thread.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "codecs/plane.h"
@@ -17,6 +19,7 @@
 namespace ingot::codecs {
 
 inline constexpr char kTrellisKind[] = "trellis";
+inline constexpr char kTrellisColumns[] = "columns";  // attribute `order`, where it is there
 
 inline constexpr int kLeastTrellisBits = 2, kMostTrellisBits = 4;
 inline constexpr int kLeastStateBits = 8, kMostStateBits = 16;
@@ -33,6 +36,7 @@ struct TrellisLayout {
   std::uint64_t tile_rows = 256;  // of a ring
   std::uint64_t cols = 0;
   std::uint64_t code_row_bytes = 0;
+  bool columns = false;  // the order of codes
 
   std::uint16_t mask() const { return static_cast<std::uint16_t>((1u << state) - 1u); }
 
@@ -40,7 +44,25 @@ struct TrellisLayout {
   static Result<TrellisLayout> Parse(const PlaneSpec& spec, std::uint64_t cols);
 };
 
-// Reads rows downwards, the states of all columns at hand.
+// Codes of a tile of n rows as a string of bits, column after column, the last row first: so the
+// states of a column are windows of it, and where a column begins its first rows' windows go on at
+// its end.
+struct TrellisTile {
+  const std::uint8_t* codes = nullptr;
+  std::uint64_t bytes = 0;  // that may be read
+  std::uint64_t rows = 0;
+
+  std::uint32_t State(const TrellisLayout& layout, std::uint64_t row, std::uint64_t column) const;
+};
+// The tile of `row`. REQUIRES: codes lie in columns; `codes` is the whole stream.
+TrellisTile TileOf(const TrellisLayout& layout, ByteSpan codes, std::uint64_t rows,
+                   std::uint64_t row);
+
+// The rows of a tile in columns. codes[column][row]; `out` has rows * code_row_bytes.
+void PackTile(const TrellisLayout& layout, const std::uint8_t* codes, std::uint64_t rows,
+              std::uint8_t* out);
+
+// Reads rows downwards; the states of all columns are at hand, where codes lie in rows.
 class TrellisReader {
  public:
   // Before row `row`. REQUIRES: the plane validated; both outlive the reader.
@@ -52,6 +74,7 @@ class TrellisReader {
  private:
   void Begin();
   void Unpack(std::uint64_t row);
+  void ReadColumns(std::uint8_t* bytes);
 
   const TrellisLayout& layout_;
   const PlaneView& plane_;
@@ -59,6 +82,9 @@ class TrellisReader {
   std::vector<std::uint8_t> codes_;
   std::vector<std::uint16_t> states_;
 };
+
+// The same plane with its codes in columns; null where they are. REQUIRES: validated.
+std::optional<ByteBuffer> TrellisInColumns(const PlaneView& plane);
 
 // PlaneKind's functions.
 int TrellisCodeBits(const PlaneSpec& spec);

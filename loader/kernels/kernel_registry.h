@@ -5,6 +5,7 @@
 #include "loader/kernels/int_matvec.h"
 #include "loader/kernels/panel_dot.h"
 #include "loader/kernels/row_decode.h"
+#include "loader/kernels/trellis_matvec.h"
 
 namespace ingot::loader {
 

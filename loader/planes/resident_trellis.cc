@@ -1,6 +1,8 @@
-// A `trellis` plane: small in memory as it is stored. A run of its rows becomes bytes, which the
-// 8-bit product takes; or floats, for panels.
+// A `trellis` plane: small in memory as it is stored. Codes that lie in rows are put in columns at
+// load, which takes as many bytes; a product of its own computes levels from them.
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,55 +16,54 @@ namespace {
 
 struct PreparedTrellis : PreparedPlane {
   codecs::TrellisLayout layout;
-  PlaneOperand bytes;  // of kMatvecRows rows, without its arrays
-  std::size_t span = 0;
+  TrellisOperand operand;
 };
 
 const PreparedTrellis& Of(const PreparedPlane& plane) {
   return static_cast<const PreparedTrellis&>(plane);
 }
 
-constexpr std::size_t RowFloats(std::uint64_t cols) { return (kMatvecRows * cols + 63) / 64 * 16; }
+void TurnColumns(stored::TensorPlanes& tensor, std::size_t plane) {
+  std::optional<ByteBuffer> codes = codecs::TrellisInColumns(tensor.planes[plane]);
+  if (!codes.has_value()) return;
+  const ByteSpan scales = tensor.planes[plane].streams[1];
+  codecs::PlaneSpec spec = tensor.specs[plane];
+  spec.attributes["order"] = std::string(codecs::kTrellisColumns);
+  std::vector<ByteBuffer> streams;
+  streams.push_back(*std::move(codes));
+  streams.emplace_back(scales.size());
+  std::ranges::copy(scales, streams[1].data());
+  tensor.Replace(plane, std::move(spec), std::move(streams));
+}
 
 Result<std::unique_ptr<PreparedPlane>> Prepare(const codecs::PlaneView& view) {
   auto plane = std::make_unique<PreparedTrellis>();
   INGOT_ASSIGN(plane->layout, codecs::TrellisLayout::Parse(*view.spec, view.cols));
-  PlaneOperand& operand = plane->bytes;
-  operand.bits = 8;
-  operand.rows = kMatvecRows;
-  operand.cols = operand.group = operand.row_bytes = view.cols;
-  operand.groups = 1;
-  operand.offset = 128;
-  plane->span = IntSpan(operand);
-  plane->own_product = plane->span > 0;
+  const codecs::TrellisLayout& layout = plane->layout;
+  plane->operand = {.bits = layout.bits,
+                    .state = layout.state,
+                    .rows = view.rows,
+                    .cols = view.cols,
+                    .tile_rows = layout.tile_rows,
+                    .row_bytes = layout.code_row_bytes,
+                    .codes = view.streams[0].data(),
+                    .scales = view.streams[1].data()};
+  plane->own_product = layout.columns;
   plane->needs.records = plane->own_product;
-  plane->needs.spans = static_cast<unsigned>(plane->span) & (kScaleInputs - 1);
-  plane->scratch_floats = RowFloats(view.cols) + MatvecScratch(operand);
+  plane->scratch_floats = kTrellisScratch;
   return std::unique_ptr<PreparedPlane>(std::move(plane));
 }
 
 void Matvec(const PreparedPlane& plane, const PlaneProduct& product) {
-  const PreparedTrellis& own = Of(plane);
-  codecs::TrellisReader reader(own.layout, *plane.view, product.row_begin);
-  auto* bytes = reinterpret_cast<std::uint8_t*>(product.scratch);
-  for (std::size_t begin = 0; begin < product.rows; begin += kMatvecRows) {
-    const std::size_t count = std::min(kMatvecRows, product.rows - begin);
-    for (std::size_t r = 0; r < count; ++r) reader.Next(bytes + r * own.layout.cols);
-    PlaneOperand operand = own.bytes;
-    operand.rows = count;
-    operand.codes = bytes;
-    operand.scales = plane.view->streams[1].data() + 2 * (product.row_begin + begin);
-    kIntMatvec.Best().run({.plane = &operand,
-                           .span = own.span,
-                           .row_begin = 0,
-                           .rows = count,
-                           .x = product.records,
-                           .x_lines = product.record_lines,
-                           .tokens = product.tokens,
-                           .scratch = product.scratch + RowFloats(own.layout.cols),
-                           .y = product.y + begin,
-                           .y_stride = product.y_stride});
-  }
+  kTrellisMatvec.Best()({.plane = &Of(plane).operand,
+                         .row_begin = product.row_begin,
+                         .rows = product.rows,
+                         .x = product.records,
+                         .x_lines = product.record_lines,
+                         .tokens = product.tokens,
+                         .scratch = product.scratch,
+                         .y = product.y,
+                         .y_stride = product.y_stride});
 }
 
 void DecodeRow(const PreparedPlane& plane, const RowSum& sum) {
@@ -76,7 +77,10 @@ void DecodeRow(const PreparedPlane& plane, const RowSum& sum) {
 
 }  // namespace
 
-const ResidentKind kResidentTrellis = {
-    .name = "trellis", .prepare = Prepare, .matvec = Matvec, .decode_row = DecodeRow};
+const ResidentKind kResidentTrellis = {.name = "trellis",
+                                       .turn = TurnColumns,
+                                       .prepare = Prepare,
+                                       .matvec = Matvec,
+                                       .decode_row = DecodeRow};
 
 }  // namespace ingot::loader

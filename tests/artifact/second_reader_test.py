@@ -107,7 +107,7 @@ def main():
         failures.append(f"rANS stream: {check.stdout}{check.stderr}")
     # Every recipe and int variant, decoded from docs/codecs.md: the bits that the C++ decoders gave.
     for name, tensors in (("planes_v1", 34), ("transforms_v1", 10), ("entropy_v1", 11), ("entropy_v2", 12), ("normal_v1", 21),
-                          ("codebooks_v1", 16), ("coded_v1", 12)):
+                          ("codebooks_v1", 16), ("coded_v1", 12), ("trellis_v1", 6)):
         check = subprocess.run([PYTHON, "-c", WEIGHTS, str(ROOT), name], capture_output=True, text=True)
         if check.returncode != 0 or not check.stdout.startswith(f"{tensors} tensors"):
             failures.append(f"{name}: {check.stdout}{check.stderr}")

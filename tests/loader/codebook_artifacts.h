@@ -25,6 +25,24 @@ struct CodebookTensor {
   codecs::RecipeOptions recipe = {};
 };
 
+// trellis planes whose codes lie in columns: tests/golden/trellis_v1.ingot has these.
+inline std::vector<CodebookTensor> ColumnTensors() {
+  const auto columns = [](std::int64_t bits, std::int64_t state, std::int64_t tile) {
+    return codecs::PlaneSpec{codecs::kTrellisKind,
+                             {{"bits", bits},
+                              {"order", std::string(codecs::kTrellisColumns)},
+                              {"state", state},
+                              {"tile", tile}},
+                             0};
+  };
+  return {{"two", 70, 130, {columns(2, 14, 32)}},
+          {"three", 300, 64, {columns(3, 16, 256)}},
+          {"four", 7, 577, {columns(4, 8, 3)}},
+          {"single", 3, 33, {columns(3, 14, 1)}},
+          {"rotated", 272, 96, {columns(3, 14, 256), codecs::HadamardSpec(96)}},
+          {"encoded", 70, 40, {}, {.codec = "trellis_v1", .bits = 2}}};
+}
+
 inline std::vector<CodebookTensor> CodebookTensors() {
   using codecs::LowRankSpec;
   using codecs::VqSpec;
@@ -80,10 +98,10 @@ inline codecs::EncodedSlab CodebookStreams(const CodebookTensor& t) {
   return slab;
 }
 
-inline Status WriteCodebookArtifact(const std::string& path) {
+inline Status WriteCodebookArtifact(const std::string& path,
+                                    const std::vector<CodebookTensor>& tensors) {
   artifact::ArtifactPlan plan;
   plan.fingerprint = "codebooks";
-  const auto tensors = CodebookTensors();
   for (const CodebookTensor& t : tensors) {
     artifact::TensorPlan tensor;
     artifact::TensorRecord& record = tensor.record;

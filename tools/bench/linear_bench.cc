@@ -5,13 +5,19 @@
 //     Decode/...        one token through a matrix of 64 MiB of weights: GB/s of stored bytes
 //     Prefill/...       512 tokens: GFLOP/s (two a product)
 //     error             of products against float32 activations, relative
+//     cycles            of one thread a weight: the least of its runs' processor times, by a clock
+//                       that a chain of products tells
 //     Dispatch/...      one token through a matrix of a 135M model, microseconds
 // INGOT_ISA=avx2|scalar lowers the kernels.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <time.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/float_formats.h"
@@ -65,8 +71,34 @@ codecs::PlaneSpec Int(std::int64_t bits, std::int64_t group, const char* levels 
           0};
 }
 codecs::PlaneSpec Raw(const char* dtype) { return {"raw", {{"dtype", std::string(dtype)}}, 0}; }
+codecs::PlaneSpec Trellis(std::int64_t bits) {
+  return {"trellis",
+          {{"bits", bits}, {"order", std::string("columns")}, {"state", 14}, {"tile", 256}},
+          0};
+}
 codecs::PlaneSpec Fp8() {
   return {"fp8", {{"format", std::string("e4m3")}, {"block", std::int64_t{128}}}, 0};
+}
+
+double ThreadSeconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Cycles a second, the most of many tries: a product and an addition that wait for one another are
+// 4 on any processor with AVX2.
+double ClockRate() {
+  constexpr int kLinks = 1000000;
+  double least = 1;
+  for (int attempt = 0; attempt < 40; ++attempt) {
+    const double begin = ThreadSeconds();
+    std::uint64_t chain = 3;
+    for (int i = 0; i < kLinks; ++i) chain = chain * 6364136223846793005u + 1442695040888963407u;
+    benchmark::DoNotOptimize(chain);
+    least = std::min(least, ThreadSeconds() - begin);
+  }
+  return 4.0 * kLinks / least;
 }
 
 // Of products y against those of float32 activations.
@@ -91,11 +123,16 @@ void RunOnce(benchmark::State& state, const codecs::PlaneSpec& spec, std::uint64
   Random random(2);
   for (float& v : x) v = static_cast<float>(random.Normal());
   const LinearJob job{&made->matrix, 0, rows, nullptr, y.data(), rows};
+  double least = 1e9;
   for (auto _ : state) {
+    const double begin = ThreadSeconds();
     RunLinear({&job, 1}, x.data(), cols, tokens, cols, compute);
     benchmark::DoNotOptimize(y.data());
     benchmark::ClobberMemory();
+    least = std::min(least, ThreadSeconds() - begin);
   }
+  static const double clock = ClockRate();
+  if (threads == 1) state.counters["cycles"] = least * clock / static_cast<double>(rows * cols);
   state.counters["error"] = RelativeError(made->matrix, x, tokens, y);
   const double runs = static_cast<double>(state.iterations());
   const double flops = 2.0 * static_cast<double>(rows * cols * tokens) * runs;
@@ -159,27 +196,38 @@ void RegisterAll() {
       {"int3g128", Int(3, 128)},
       {"int5g128", Int(5, 128)},
       {"int6g128", Int(6, 128)},
+      {"trellis2", Trellis(2)},
+      {"trellis3", Trellis(3)},
+      {"trellis4", Trellis(4)},
       {"fp8", Fp8()},
       {"bf16", Raw("bf16")},
       {"f32", Raw("f32")}};
   for (const auto& [name, spec] : kinds)
     for (const Compute compute : {Compute::kFast, Compute::kExact})
       Register(std::string("Decode/") + name, spec, 65536, 2048, 1, compute, 1);
-  Register("Decode/int4g128", Int(4, 128), 65536, 2048, 1, Compute::kFast, 2);
+  for (const auto& [name, spec] : kinds)
+    if (std::string_view(name) == "int4g128" || std::string_view(name) == "trellis3") {
+      Register(std::string("Decode/") + name, spec, 65536, 2048, 1, Compute::kFast, 2);
+      for (const std::size_t tokens : {4u, 64u})
+        Register(fmt::format("Decode/{}x{}", name, tokens), spec, 16384, 2048, tokens,
+                 Compute::kFast, 1);
+    }
   Register("Decode/int4g128", Int(4, 128), 196608, 576, 1, Compute::kFast, 1);
   for (const std::int64_t bits : {2, 3, 5, 6})
     Register("Decode/int" + std::to_string(bits) + "g64", Int(bits, 64), 196608, 576, 1,
              Compute::kFast, 1);
   Register("Decode/int4g64", Int(4, 64), 196608, 576, 1, Compute::kFast, 1);
-  Register("Decode/int4g128x4", Int(4, 128), 65536, 2048, 4, Compute::kFast, 1);
+  Register("Decode/trellis3", Trellis(3), 196608, 576, 1, Compute::kFast, 1);
   for (const std::uint64_t cols : {576u, 1536u, 2048u})
     for (const Compute compute : {Compute::kFast, Compute::kExact})
       for (const char* name : {"int4g128", "bf16"})
         Register(std::string("Prefill/") + name, name[0] == 'i' ? Int(4, 128) : Raw("bf16"), 2048,
                  cols, 512, compute, 1);
   for (const std::uint64_t rows : {192u, 576u, 1536u})
-    for (const std::size_t threads : {1u, 2u})
+    for (const std::size_t threads : {1u, 2u}) {
       Register("Dispatch/int4g128", Int(4, 128), rows, 576, 1, Compute::kFast, threads);
+      Register("Dispatch/trellis3", Trellis(3), rows, 576, 1, Compute::kFast, threads);
+    }
 }
 
 }  // namespace

@@ -17,8 +17,13 @@
 namespace ingot::codecs {
 namespace {
 
-PlaneSpec Spec(std::int64_t bits, std::int64_t state, std::int64_t tile) {
+PlaneSpec InRows(std::int64_t bits, std::int64_t state, std::int64_t tile) {
   return {"trellis", {{"bits", bits}, {"state", state}, {"tile", tile}}, 0};
+}
+PlaneSpec Spec(std::int64_t bits, std::int64_t state, std::int64_t tile) {
+  PlaneSpec spec = InRows(bits, state, tile);
+  spec.attributes["order"] = std::string("columns");
+  return spec;
 }
 
 // The page, bit by bit: a column's ring as text of bits, windows of it read backwards.
@@ -44,44 +49,95 @@ std::vector<float> Naive(int bits, int state_bits, std::uint64_t tile, std::uint
   return out;
 }
 
+// Random codes and scales, as the page lays them out.
+struct Written {
+  Written(const PlaneSpec& plane_spec, std::uint64_t row_count, std::uint64_t cols)
+      : spec(plane_spec), rows(row_count), layout(*TrellisLayout::Parse(spec, cols)) {
+    Random random(rows + cols);
+    codes.resize(rows * cols);
+    packed.resize(rows * layout.code_row_bytes);
+    halves.resize(2 * rows);
+    for (auto& code : codes)
+      code = static_cast<std::uint8_t>(random.Below(1u << static_cast<unsigned>(layout.bits)));
+    for (std::uint64_t r = 0; r < rows; ++r) {
+      StoreLe(halves.data() + 2 * r, ToFp16(static_cast<float>(random.Normal())));
+      scales.push_back(FromFp16(LoadLe<std::uint16_t>(halves.data() + 2 * r)));
+      if (layout.columns)
+        PutColumns(r);
+      else
+        PackCodes(codes.data() + r * cols, layout.bits, cols,
+                  packed.data() + r * layout.code_row_bytes);
+    }
+  }
+  // Bit (column + 1) n - 1 - row of codes in the tile, bit by bit.
+  void PutColumns(std::uint64_t row) {
+    const std::uint64_t first = row / layout.tile_rows * layout.tile_rows;
+    const std::uint64_t n = std::min(layout.tile_rows, rows - first);
+    const auto bits = static_cast<std::uint64_t>(layout.bits);
+    for (std::uint64_t j = 0; j < layout.cols; ++j)
+      for (std::uint64_t b = 0; b < bits; ++b) {
+        const std::uint64_t at = ((j + 1) * n - 1 - (row - first)) * bits + b;
+        std::uint8_t& byte = packed[first * layout.code_row_bytes + at / 8];
+        byte = static_cast<std::uint8_t>(byte | (codes[row * layout.cols + j] >> b & 1) << at % 8);
+      }
+  }
+  PlaneView view() const { return {&spec, rows, layout.cols, {packed, halves}}; }
+  std::vector<float> expected() const {
+    return Naive(layout.bits, layout.state, layout.tile_rows, rows, layout.cols, codes, scales);
+  }
+
+  PlaneSpec spec;
+  std::uint64_t rows;
+  TrellisLayout layout;
+  std::vector<std::uint8_t> codes, packed, halves;
+  std::vector<float> scales;
+};
+
+void ExpectDecodes(const Written& written) {
+  const std::vector<PlaneView> views = {written.view()};
+  const std::uint64_t cols = written.layout.cols;
+  std::vector<float> out(written.rows * cols), row(cols);
+  ASSERT_TRUE(DecodeTensorRows(views, 0, written.rows, out).ok());
+  ASSERT_EQ(out, written.expected());
+  for (std::uint64_t r = 0; r < written.rows; r += 3) {
+    ASSERT_TRUE(DecodeTensorRows(views, r, r + 1, row).ok());
+    ASSERT_TRUE(std::equal(row.begin(), row.end(), out.begin() + static_cast<long>(r * cols)));
+  }
+}
+
 TEST(TrellisPlane, DecodesAsThePageSays) {
   for (const int bits : {2, 3, 4})
     for (const int state : {8, 14, 16})
       for (const std::uint64_t rows : {1, 2, 5, 40})
         for (const std::int64_t tile : {1, 3, 16, 256})
           for (const std::uint64_t cols : {1, 33, 130}) {
-            Random random(rows + cols);
-            std::vector<std::uint8_t> codes(rows * cols);
-            std::vector<float> scales;
-            const PlaneSpec spec = Spec(bits, state, tile);
-            const TrellisLayout layout = *TrellisLayout::Parse(spec, cols);
-            std::vector<std::uint8_t> packed(rows * layout.code_row_bytes), halves(2 * rows);
-            for (auto& code : codes) code = static_cast<std::uint8_t>(random.Below(1u << bits));
-            for (std::uint64_t r = 0; r < rows; ++r) {
-              PackCodes(codes.data() + r * cols, bits, cols,
-                        packed.data() + r * layout.code_row_bytes);
-              StoreLe(halves.data() + 2 * r, ToFp16(static_cast<float>(random.Normal())));
-              scales.push_back(FromFp16(LoadLe<std::uint16_t>(halves.data() + 2 * r)));
-            }
-            const PlaneView view{&spec, rows, cols, {packed, halves}};
-            std::vector<float> out(rows * cols), row(cols);
-            ASSERT_TRUE(DecodeTensorRows({&view, 1}, 0, rows, out).ok());
-            ASSERT_EQ(out, Naive(bits, state, static_cast<std::uint64_t>(tile), rows, cols, codes,
-                                 scales))
-                << bits << " " << state << " " << rows << " " << tile << " " << cols;
-            for (std::uint64_t r = 0; r < rows; r += 3) {
-              ASSERT_TRUE(DecodeTensorRows({&view, 1}, r, r + 1, row).ok());
-              ASSERT_TRUE(
-                  std::equal(row.begin(), row.end(), out.begin() + static_cast<long>(r * cols)));
-            }
+            SCOPED_TRACE(testing::Message()
+                         << bits << " " << state << " " << rows << " " << tile << " " << cols);
+            ExpectDecodes(Written(InRows(bits, state, tile), rows, cols));
+            ExpectDecodes(Written(Spec(bits, state, tile), rows, cols));
           }
+}
+
+TEST(TrellisPlane, RowsAndColumnsAreOneAnother) {
+  for (const int bits : {2, 3, 4})
+    for (const std::uint64_t rows : {1, 7, 50}) {
+      const Written in_rows(InRows(bits, 14, 16), rows, 37);
+      const Written in_columns(Spec(bits, 14, 16), rows, 37);
+      EXPECT_EQ(TrellisInColumns(in_columns.view()), std::nullopt);
+      const auto turned = TrellisInColumns(in_rows.view());
+      ASSERT_TRUE(turned.has_value());
+      ASSERT_TRUE(std::ranges::equal(turned->span(), in_columns.packed)) << bits << " " << rows;
+    }
 }
 
 TEST(TrellisPlane, AttributesAndSizesAreChecked) {
   for (const PlaneSpec& spec : {Spec(1, 14, 256), Spec(5, 14, 256), Spec(2, 7, 256),
                                 Spec(2, 17, 256), Spec(2, 14, 0), Spec(2, 14, 65537)})
     EXPECT_EQ(TrellisLayout::Parse(spec, 10).status().code(), StatusCode::kInvalidArgument);
-  const PlaneSpec spec = Spec(3, 14, 256);
+  PlaneSpec other = Spec(3, 14, 256);
+  other.attributes["order"] = std::string("rows");
+  EXPECT_EQ(TrellisLayout::Parse(other, 10).status().code(), StatusCode::kInvalidArgument);
+  const PlaneSpec spec = InRows(3, 14, 256);
   std::vector<std::uint8_t> codes(4 * CodeRowBytes(3, 30)), scales(8), less(7);
   EXPECT_TRUE(TrellisValidate({&spec, 4, 30, {codes, scales}}).ok());
   EXPECT_EQ(TrellisValidate({&spec, 4, 30, {codes, less}}).code(), StatusCode::kCorruption);

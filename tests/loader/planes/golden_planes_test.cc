@@ -1,6 +1,6 @@
-// tests/golden/transforms_v1.ingot, normal_v1.ingot, codebooks_v1.ingot and coded_v1.ingot must decode
-// to the same bits for ever: whole, at every level, row by row and through the loader. The second
-// reader checks the same digests.
+// tests/golden/transforms_v1.ingot, normal_v1.ingot, codebooks_v1.ingot, coded_v1.ingot and
+// trellis_v1.ingot must decode to the same bits for ever: whole, at every level, row by row and
+// through the loader. The second reader checks the same digests.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -66,7 +66,8 @@ TEST_P(GoldenPlanes, DecodeToTheSameBitsAtEveryLevel) {
 }
 INSTANTIATE_TEST_SUITE_P(Files, GoldenPlanes,
                          testing::Values(Golden{"transforms_v1", 10}, Golden{"normal_v1", 21},
-                                         Golden{"codebooks_v1", 16}, Golden{"coded_v1", 12}),
+                                         Golden{"codebooks_v1", 16}, Golden{"coded_v1", 12},
+                                         Golden{"trellis_v1", 6}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 
 #include "artifact/reader.h"
 #include "base/parallel.h"
@@ -15,13 +17,20 @@
 namespace ingot::loader {
 namespace {
 
+// Of both lists.
+std::vector<CodebookTensor> AllTensors() {
+  std::vector<CodebookTensor> tensors = CodebookTensors();
+  std::ranges::move(ColumnTensors(), std::back_inserter(tensors));
+  return tensors;
+}
+
 class CodebookLoad : public testing::Test {
  protected:
   void SetUp() override {
     path_ = (std::filesystem::temp_directory_path() /
              ("ingot_codebook_load_" + std::to_string(::getpid()) + ".ingot"))
                 .string();
-    const Status status = WriteCodebookArtifact(path_);
+    const Status status = WriteCodebookArtifact(path_, AllTensors());
     ASSERT_TRUE(status.ok()) << status.message();
     auto weights = WeightSet::FromArtifact(*artifact::ArtifactReader::Open(path_, {}), {});
     ASSERT_TRUE(weights.ok()) << weights.status().message();
@@ -40,7 +49,7 @@ class CodebookLoad : public testing::Test {
 };
 
 TEST_F(CodebookLoad, RowsAreThoseOfTheDecoderToTheBit) {
-  for (const CodebookTensor& tensor : CodebookTensors()) {
+  for (const CodebookTensor& tensor : AllTensors()) {
     const ResidentMatrix* matrix = weights_->Find(tensor.name);
     ASSERT_NE(matrix, nullptr);
     EXPECT_EQ(AllRows(*matrix), Applied(*matrix)) << tensor.name;
@@ -49,7 +58,7 @@ TEST_F(CodebookLoad, RowsAreThoseOfTheDecoderToTheBit) {
 
 TEST_F(CodebookLoad, ProductsUseThem) {
   Random random(3);
-  for (const CodebookTensor& tensor : CodebookTensors()) {
+  for (const CodebookTensor& tensor : AllTensors()) {
     const ResidentMatrix& matrix = *weights_->Find(tensor.name);
     const std::vector<float> w = Applied(matrix);
     std::vector<float> x(3 * matrix.cols);
@@ -59,9 +68,8 @@ TEST_F(CodebookLoad, ProductsUseThem) {
       const bool rounds =
           compute == Compute::kFast && (KindsOf(matrix).find("int") != std::string::npos ||
                                         KindsOf(matrix).find("trellis") != std::string::npos);
-      const std::vector<float> y =
-          CheckProducts(matrix, w, x, compute,
-                        rounds ? ProductBounds{0.05, 0.01} : ProductBounds{2e-5, 2e-5});
+      const std::vector<float> y = CheckProducts(
+          matrix, w, x, compute, rounds ? ProductBounds{0.05, 0.01} : ProductBounds{2e-5, 2e-5});
       // One token, whatever threads and company it has.
       SetThreads(1);
       std::vector<float> alone(matrix.rows);
