@@ -18,6 +18,8 @@ struct OpenOptions {
   // Chunks that come from a pipe are kept, to be read. Else they are checked as they come and
   // dropped: the reader tells what the artifact is, and ReadStream is Unsupported.
   bool keep_piped = true;
+  // A pipe opens as soon as its coarsest level is there; ArtifactReader::ReadRest reads the others.
+  bool early = false;
 };
 
 }  // namespace ingot::artifact

@@ -20,12 +20,20 @@ Status CheckEnd(Source& source, const Header& header) {
   return Corruption(fmt::format("bytes after the end of the artifact at {}", header.file_bytes));
 }
 
+// Chunks up to the first of level 1.
+std::size_t EndOfBase(const Prefix& prefix) {
+  std::size_t end = 0;
+  while (end < prefix.chunks.size() && prefix.places[prefix.chunk_place[end]].level <= 0) ++end;
+  return end;
+}
+
 }  // namespace
 
 Status ReadChunksInOrder(Source& source, const Prefix& prefix, const OpenOptions& options,
-                         const Pass& pass) {
+                         const Pass& pass, std::size_t begin, std::size_t end) {
   std::uint64_t position = prefix.header.data_offset;
-  for (std::size_t i = 0; i < prefix.chunks.size(); ++i) {
+  if (begin > 0) position = prefix.chunks[begin - 1].offset + prefix.chunks[begin - 1].stored_bytes;
+  for (std::size_t i = begin; i < end; ++i) {
     const ChunkEntry& chunk = prefix.chunks[i];
     const std::size_t gap = chunk.offset - position;
     const std::size_t n = gap + chunk.stored_bytes;
@@ -41,12 +49,14 @@ Status ReadChunksInOrder(Source& source, const Prefix& prefix, const OpenOptions
     if (intact) pass.intact(i);
     position += n;
   }
-  return CheckEnd(source, prefix.header);
+  return end < prefix.chunks.size() ? OkStatus() : CheckEnd(source, prefix.header);
 }
 
-Payload::Payload(std::unique_ptr<Source> source, const Prefix& prefix, Region region)
+Payload::Payload(std::unique_ptr<Source> source, const Prefix& prefix, Region region,
+                 const OpenOptions& options)
     : source_(std::move(source)),
       prefix_(prefix),
+      options_(options),
       region_(std::move(region)),
       states_(prefix.chunks.size()) {}
 
@@ -59,27 +69,36 @@ Result<std::unique_ptr<Payload>> Payload::Open(std::unique_ptr<Source> source, c
     INGOT_ASSIGN(Region reserved, Region::Reserve(prefix.header.file_bytes));
     mapped = std::move(reserved);
   }
-  std::unique_ptr<Payload> payload(new Payload(std::move(source), prefix, *std::move(mapped)));
-  if (payload->source_->sequential()) INGOT_TRY(payload->ReadInOrder(options));
+  std::unique_ptr<Payload> payload(
+      new Payload(std::move(source), prefix, *std::move(mapped), options));
+  if (payload->source_->sequential())
+    INGOT_TRY(payload->ReadInOrder(0, options.early ? EndOfBase(prefix) : prefix.chunks.size()));
   if (in_place)
     for (std::size_t i = 0; i < prefix.chunks.size(); ++i)
       if (payload->Available(i)) payload->Set(i, kHere);
   return payload;
 }
 
-Status Payload::ReadInOrder(const OpenOptions& options) {
+Status Payload::ReadInOrder(std::size_t begin, std::size_t end) const {
   Pass pass;
-  std::vector<std::uint8_t> dropped(options.keep_piped ? 0 : kMaxChunkBytes + kMapAlignment);
+  std::vector<std::uint8_t> dropped(options_.keep_piped ? 0 : kMaxChunkBytes + kMapAlignment);
   pass.room = [&](std::uint64_t offset, std::size_t) {
-    return options.keep_piped ? region_.writable().data() + offset : dropped.data();
+    return options_.keep_piped ? region_.writable().data() + offset : dropped.data();
   };
   pass.intact = [&](std::size_t chunk) {
-    Set(chunk, options.keep_piped ? kHere | kVerified : kPassed);
+    Set(chunk, options_.keep_piped ? kHere | kVerified : kPassed);
+    read_ = chunk + 1;
   };
   pass.damage = [&](std::size_t chunk, std::string what) -> Status {
     return Corruption(prefix_.Describe(chunk) + ": " + what);
   };
-  return ReadChunksInOrder(*source_, prefix_, options, pass);
+  return ReadChunksInOrder(*source_, prefix_, options_, pass, begin, end);
+}
+
+Status Payload::ReadRest() const {
+  // Level 0 was cut short: nothing follows.
+  if (!source_->sequential() || read_ < EndOfBase(prefix_)) return OkStatus();
+  return read_ < prefix_.chunks.size() ? ReadInOrder(read_, prefix_.chunks.size()) : OkStatus();
 }
 
 bool Payload::Available(std::size_t chunk) const {

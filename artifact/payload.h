@@ -25,13 +25,16 @@ namespace ingot::artifact {
 class Payload {
  public:
   // Maps the source, or reserves address space for what will be fetched. A sequential source is
-  // read to its end and verified on the way; damage is Corruption. REQUIRES: the source stands
-  // behind the prefix, which outlives the object.
+  // read and verified on the way, to its end or, early, to that of level 0; damage is Corruption.
+  // REQUIRES: the source stands behind the prefix, which outlives the object.
   static Result<std::unique_ptr<Payload>> Open(std::unique_ptr<Source> source, const Prefix& prefix,
                                                const OpenOptions& options);
 
   Source& source() const { return *source_; }
   const Region& region() const { return region_; }
+  // What was not read of a sequential source. Called once, by one thread; others may read what is
+  // here meanwhile. Errors as of Open.
+  Status ReadRest() const;
   // Whether a chunk's bytes are here or can be fetched.
   bool Available(std::size_t chunk) const;
   // The stored bytes, fetched and verified unless they were already.
@@ -41,8 +44,9 @@ class Payload {
   enum : std::uint8_t { kHere = 1, kVerified = 2, kPassed = 4 };
   static constexpr std::size_t kFetches = 64;  // that may be under way at a time
 
-  Payload(std::unique_ptr<Source> source, const Prefix& prefix, Region region);
-  Status ReadInOrder(const OpenOptions& options);
+  Payload(std::unique_ptr<Source> source, const Prefix& prefix, Region region,
+          const OpenOptions& options);
+  Status ReadInOrder(std::size_t begin, std::size_t end) const;
   Status FetchChunk(std::size_t chunk) const;
   Status Verify(std::size_t chunk) const;
   ByteSpan Bytes(std::size_t chunk) const;
@@ -55,6 +59,8 @@ class Payload {
 
   std::unique_ptr<Source> source_;
   const Prefix& prefix_;
+  const OpenOptions options_;
+  mutable std::size_t read_ = 0;  // chunks of a sequential source
   mutable Region region_;
   mutable std::vector<std::atomic<std::uint8_t>> states_;
   mutable std::array<std::mutex, kFetches> fetching_;  // by chunk: one thread fetches it
@@ -67,9 +73,10 @@ struct Pass {
   std::function<void(std::size_t chunk)> intact;
   std::function<Status(std::size_t chunk, std::string what)> damage;
 };
-// Padding and digests are checked as bytes arrive. OK where all of the file came, or less and the
-// options allow that.
+// Chunks [begin, end) of a source that stands behind those before them. Padding and digests are
+// checked as bytes arrive, and behind the last chunk that nothing follows. OK where all of it came,
+// or less and the options allow that.
 Status ReadChunksInOrder(Source& source, const Prefix& prefix, const OpenOptions& options,
-                         const Pass& pass);
+                         const Pass& pass, std::size_t begin, std::size_t end);
 
 }  // namespace ingot::artifact

@@ -69,6 +69,14 @@ const Digest& ArtifactReader::root() const { return prefix_->root; }
 const std::vector<Signature>& ArtifactReader::signatures() const { return prefix_->signatures; }
 int ArtifactReader::level_count() const { return prefix_->level_count; }
 
+Status ArtifactReader::ReadRest() const {
+  INGOT_TRY(payload_->ReadRest());
+  complete_level_.store(CompleteLevel(*prefix_, *payload_), std::memory_order_release);
+  return OkStatus();
+}
+
+void ArtifactReader::StopReading() const { payload_->source().Stop(); }
+
 Status ArtifactReader::CheckRange(const StreamRecord& stream) const {
   const std::size_t count = prefix_->chunks.size();
   if (stream.chunk_count > count || stream.first_chunk > count - stream.chunk_count)

@@ -4,6 +4,7 @@
 // Thread rule: const methods may be called from several threads.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -48,7 +49,7 @@ class ArtifactReader {
   static Result<std::unique_ptr<ArtifactReader>> Open(const std::string& path,
                                                       const OpenOptions& options);
   // From a pipe, in one sequential read: prefix checked first, each chunk verified as it arrives
-  // and kept in memory. ReadStream then works as for a file.
+  // and kept in memory. ReadStream then works as for a file. Early, it opens when level 0 is there.
   static Result<std::unique_ptr<ArtifactReader>> OpenPipe(int fd, const OpenOptions& options);
   // From any source. What cannot be mapped is fetched when it is first read, and kept.
   static Result<std::unique_ptr<ArtifactReader>> Open(std::unique_ptr<Source> source,
@@ -60,8 +61,15 @@ class ArtifactReader {
   const Digest& root() const;
   const std::vector<Signature>& signatures() const;
   // Highest level that is complete in the source; -1 where not even the base is.
-  int complete_level() const { return complete_level_; }
+  int complete_level() const { return complete_level_.load(std::memory_order_acquire); }
   int level_count() const;
+
+  // Reads what a pipe that was opened early still brings: complete_level rises when all of it is
+  // there, or what there is. Called once; other threads may read what is here meanwhile. Errors as
+  // of OpenPipe; Cancelled after StopReading.
+  Status ReadRest() const;
+  // Ends reading from a pipe that another thread may be waiting for.
+  void StopReading() const;
 
   // Delivers a stream. A chunk is verified when it is first read; those of a stream by several
   // threads.
@@ -86,7 +94,7 @@ class ArtifactReader {
 
   std::unique_ptr<const Prefix> prefix_;
   std::unique_ptr<const Payload> payload_;
-  int complete_level_;
+  mutable std::atomic<int> complete_level_;
 };
 
 // One streaming pass over a pipe: verifies without keeping anything. What `verify -` runs.

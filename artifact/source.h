@@ -30,6 +30,9 @@ class Source {
   virtual bool Has(std::uint64_t offset, std::uint64_t bytes) const = 0;
   // Fills `out` from `offset`; how many bytes there were, fewer only where the source ends. Io.
   virtual Result<std::size_t> Fetch(std::uint64_t offset, MutableByteSpan out) = 0;
+  // Ends a Fetch that waits for bytes, and all later ones, with Cancelled; any thread may. A source
+  // that never waits long goes on.
+  virtual void Stop() {}
   // All of it as memory, in place; nullopt where it has none to show and must be fetched.
   virtual Result<std::optional<Region>> Map() const = 0;
 };

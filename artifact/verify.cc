@@ -108,7 +108,7 @@ Result<std::vector<ArtifactReader::Damage>> VerifyPipe(int fd, const OpenOptions
     found.push_back({prefix->Describe(chunk), std::move(what)});
     return OkStatus();
   };
-  INGOT_TRY(ReadChunksInOrder(*source, *prefix, options, pass));
+  INGOT_TRY(ReadChunksInOrder(*source, *prefix, options, pass, 0, prefix->chunks.size()));
   return found;
 }
 

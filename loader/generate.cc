@@ -37,6 +37,7 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
   session.SetPlanes(precision.prompt_planes());
   GenerateResult result;
   result.prompt_tokens = ids.size();
+  if (options.before_step) INGOT_TRY(options.before_step(0));
   auto start = Clock::now();
   INGOT_ASSIGN(const std::span<const float> logits, session.Prefill(ids).At("prompt"));
   result.prefill_seconds = SecondsSince(start);
@@ -62,6 +63,7 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
       result.stop = StopReason::kContextFull;
       break;
     }
+    if (options.before_step) INGOT_TRY(options.before_step(result.tokens.size()));
     INGOT_TRY(decoding.Next(options.max_tokens - result.tokens.size(), [&](model::TokenId id) {
       goes_on = delivery.Take(id);
       return goes_on;

@@ -3,10 +3,13 @@
 // Thread rule: values.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
+#include "base/status.h"
 #include "loader/exit_policy.h"
 #include "loader/precision/precision_policy.h"
 #include "loader/sampler.h"
@@ -29,6 +32,9 @@ struct GenerateOptions {
   // With how many planes. InvalidArgument as of PrecisionPolicy::Make, and together with exits
   // where layers or tokens differ.
   PrecisionOptions precision;
+  // Called before the prompt and every step that decodes, with the tokens so far; where weights may be refined
+  // (loader/refinement.h). An error ends the text with it.
+  std::function<Status(std::size_t tokens)> before_step;
 };
 
 enum class StopReason { kMaxTokens, kEndOfText, kCallback, kContextFull };

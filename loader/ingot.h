@@ -14,5 +14,6 @@
 #include "loader/fill_mask.h"      // FillMasks
 #include "loader/generate.h"       // Generate
 #include "loader/loaded_model.h"   // Model
+#include "loader/refinement.h"     // Refinement
 #include "loader/sampler.h"        // SamplerOptions
 #include "loader/session.h"        // Session

@@ -87,6 +87,12 @@ Result<std::shared_ptr<const Model>> Model::FromReader(
                                            manifest.draft_layers.end());
   stored::Selection selection = options.selection;
   if (!selection.tensors) selection.tensors = UsedTensors(model->architecture_, manifest);
+  if (options.early && options.verify == Verify::kLazy)
+    return InvalidArgument("early opens and lazy verification exclude each other");
+  if (options.early && reader->level_count() > 1 && selection.levels != 1) {
+    model->rest_.reset(new Rest{selection, options.max_decoded_bytes, nullptr});
+    selection.levels = 1;
+  }
   INGOT_ASSIGN(model->weights_, WeightSet::FromArtifact(reader, selection, options.verify));
   INGOT_ASSIGN(const auto assets, ReadAssets(*reader));
   auto finished = Finish(model, model::TokenizerAssets(manifest.config, assets));
@@ -139,9 +145,30 @@ Result<std::shared_ptr<const Model>> Model::OpenPipe(int fd, const ModelOptions&
   artifact::OpenOptions open;
   open.key = options.key;
   open.allow_truncated = options.allow_truncated;
+  open.early = options.early;
   INGOT_ASSIGN(std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::OpenPipe(fd, open));
   return FromArtifact(std::move(reader), options);
+}
+
+Status Model::ReadRest() const {
+  if (rest_ == nullptr) return OkStatus();
+  INGOT_TRY(artifact_->ReadRest());
+  if (rest_->selection.levels < 0 && artifact_->complete_level() == 0) return OkStatus();
+  INGOT_TRY(artifact::CheckDecodedSize(*artifact_, rest_->max_decoded_bytes));
+  INGOT_ASSIGN(rest_->weights, WeightSet::FromArtifact(artifact_, rest_->selection));
+  return OkStatus();
+}
+
+void Model::StopReading() const {
+  if (artifact_ != nullptr) artifact_->StopReading();
+}
+
+bool Model::Refine() const {
+  if (rest_ == nullptr || rest_->weights == nullptr) return false;
+  weights_->TakePlanes(std::move(*rest_->weights));
+  rest_.reset();
+  return true;
 }
 
 Result<const model::Tokenizer*> Model::tokenizer() const {

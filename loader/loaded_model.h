@@ -2,7 +2,7 @@
 // artifact, a Hugging Face directory, a GGUF file or a pipe.
 //
 // Thread rule: immutable once opened, but for weights that are read at their first use
-// (loader/weights/resident.h); any number of sessions may share one.
+// (loader/weights/resident.h) and for Refine; any number of sessions may share one.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,9 @@ struct ModelOptions {
   // kLazy: of an artifact's weights a model opens with vectors alone (norms, biases), and a matrix
   // is verified when a step first needs it. A step that meets damage fails as the open would have.
   Verify verify = Verify::kEager;
+  // An artifact opens with its coarsest level, from a pipe as soon as that is there; ReadRest and
+  // Refine bring the others. `selection` counts levels as they are at the end. Not with kLazy.
+  bool early = false;
   bool allow_truncated = false;         // an artifact cut short at a level border loads what it has
   std::uint64_t max_decoded_bytes = 0;  // artifact/decoded_size.h; 0: its rule
 };
@@ -45,6 +48,17 @@ class Model {
   static Result<std::shared_ptr<const Model>> FromCheckpoint(
       std::shared_ptr<const model::Checkpoint> checkpoint, const ModelOptions& options = {});
 
+  // Opened early: reads the levels that follow, once. Sessions may step on other threads meanwhile;
+  // they meet none of them before Refine. Errors as of opening; Cancelled after StopReading.
+  Status ReadRest() const;
+  // Ends a ReadRest that waits for a pipe, from any thread.
+  void StopReading() const;
+  // Puts what ReadRest read in the place of the coarsest level; whether there was anything.
+  // REQUIRES: ReadRest returned; no session of the model is in a step.
+  bool Refine() const;
+  // Opened early, and levels are to follow.
+  bool awaits_levels() const { return rest_ != nullptr; }
+
   const std::string& source() const { return source_; }
   const model::Architecture& architecture() const { return architecture_; }
   const WeightSet& weights() const { return *weights_; }
@@ -60,6 +74,12 @@ class Model {
   static Result<std::shared_ptr<const Model>> FromReader(
       std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options,
       const std::string& source);
+  // What ReadRest reads, and has read.
+  struct Rest {
+    stored::Selection selection;
+    std::uint64_t max_decoded_bytes = 0;
+    std::unique_ptr<WeightSet> weights;
+  };
   static Result<std::shared_ptr<const Model>> Finish(
       std::shared_ptr<Model> model, const std::map<std::string, std::string>& assets);
   std::string source_;
@@ -67,6 +87,7 @@ class Model {
   std::shared_ptr<const model::Checkpoint> checkpoint_;
   model::Architecture architecture_;
   std::unique_ptr<WeightSet> weights_;
+  mutable std::unique_ptr<Rest> rest_;  // null: nothing follows, or it came
   std::unique_ptr<BoundWeights> bound_;
   Compute compute_ = Compute::kFast;
   std::unique_ptr<model::Tokenizer> tokenizer_;

@@ -13,6 +13,24 @@ Status PrepareMatrix(ResidentMatrix& matrix) {
   return OkStatus();
 }
 
+void ResidentMatrix::TakePlanes(ResidentMatrix&& read) {
+  // Pointers at elements of vectors stay true.
+  specs = std::move(read.specs);
+  planes = std::move(read.planes);
+  backing = std::move(read.backing);
+  indices = std::move(read.indices);
+  prepared = std::move(read.prepared);
+  row_block = read.row_block;
+}
+
+void WeightSet::TakePlanes(WeightSet&& read) {
+  for (auto& [name, matrix] : read.matrices_) {
+    const auto own = matrices_.find(name);
+    INGOT_CHECK(own != matrices_.end());
+    own->second->TakePlanes(std::move(*matrix));
+  }
+}
+
 void WeightSet::Add(std::unique_ptr<ResidentMatrix> matrix) {
   std::string name = matrix->name;
   matrices_.emplace(std::move(name), std::move(matrix));

@@ -2,7 +2,7 @@
 // place, decoded where they cannot, or the source checkpoint's own tensors as one raw plane.
 //
 // Thread rule: filled by one thread, then immutable, but for planes that are read at their first
-// use: they come once, whatever threads ask for them.
+// use, which come once, whatever threads ask for them, and for TakePlanes between steps.
 #pragma once
 
 #include <array>
@@ -60,6 +60,9 @@ struct ResidentMatrix : stored::TensorPlanes {
   ResidentMatrix(const ResidentMatrix&) = delete;
   ResidentMatrix& operator=(const ResidentMatrix&) = delete;
 
+  // Takes another reading's planes of the same matrix in the place of its own. Views that the
+  // backings of own planes kept end.
+  void TakePlanes(ResidentMatrix&& read);
   // Whether the planes are here. Until then the matrix has its shape alone.
   bool here() const { return late == nullptr || late->here.load(std::memory_order_acquire); }
   // Reads and verifies them unless they are. Errors name tensor, plane, stream and chunk,
@@ -97,6 +100,10 @@ class WeightSet {
 
   // REQUIRES: the matrix is prepared and its name new.
   void Add(std::unique_ptr<ResidentMatrix> matrix);
+
+  // Takes the planes of another reading of the same tensors, with more levels. REQUIRES: nobody
+  // uses the matrices meanwhile.
+  void TakePlanes(WeightSet&& read);
 
   const ResidentMatrix* Find(std::string_view name) const;
   // Those that are here, in the order of their names.

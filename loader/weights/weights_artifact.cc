@@ -76,13 +76,7 @@ Status ReadLate(LateSource& source, const artifact::TensorRecord& record, Reside
   }
   const std::lock_guard lock(to.late->putting);
   if (to.here()) return OkStatus();
-  // Others may be looking at the shape, which stays; pointers at elements of vectors stay true.
-  to.specs = std::move(read.specs);
-  to.planes = std::move(read.planes);
-  to.backing = std::move(read.backing);
-  to.indices = std::move(read.indices);
-  to.prepared = std::move(read.prepared);
-  to.row_block = read.row_block;
+  to.TakePlanes(std::move(read));  // others may be looking at the shape, which stays
   to.late->here.store(true, std::memory_order_release);
   return OkStatus();
 }

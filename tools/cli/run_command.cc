@@ -22,6 +22,7 @@
 #include "loader/energy_meter.h"
 #include "loader/ingot.h"
 #include "loader/memory_use.h"
+#include "loader/refinement.h"
 #include "loader/run_settings.h"
 #include "loader/speculate/draft_policy.h"
 #include "model/chat/chat_format.h"
@@ -62,6 +63,7 @@ struct RunCommand {
   KeyOption key;
   SamplingOptions sampling;
   bool greedy = false, exact = false, ignore_eos = false, quiet = false, stats = false;
+  bool early = false;
   loader::SessionOptions::Cache cache = loader::SessionOptions::Cache::kAuto;
   std::string device = "cpu";
   int levels = -1;
@@ -110,8 +112,12 @@ nlohmann::json ExitsJson(const loader::GenerateResult& result) {
 }
 
 nlohmann::json ResultJson(const loader::GenerateResult& result, const std::string& text,
-                          std::string_view stop, std::uint64_t seed, double load_seconds) {
+                          std::string_view stop, std::uint64_t seed, double load_seconds,
+                          std::optional<std::size_t> early_tokens) {
+  const nlohmann::json early =
+      early_tokens ? nlohmann::json(*early_tokens) : nlohmann::json(nullptr);
   return {{"text", text},
+          {"early_tokens", early},
           {"stop", stop},
           {"seed", seed},
           {"prompt_tokens", result.prompt_tokens},
@@ -245,8 +251,7 @@ void PrintPrecision(const loader::GenerateResult& result) {
 // What a GPU does not do yet is the processor's: said where a GPU was asked for, by name.
 Status CheckDevice(const RunCommand& command, const loader::Model& model) {
   if (command.device == "cpu" || command.device == "auto") return OkStatus();
-  if (model.architecture().masked)
-    return Unsupported("an encoder on a GPU: leave --device out");
+  if (model.architecture().masked) return Unsupported("an encoder on a GPU: leave --device out");
   if (command.chat && !command.prompt.has_value())
     return Unsupported("a conversation on a GPU: leave --device out, or give --prompt TEXT");
   if (command.cache != loader::SessionOptions::Cache::kAuto)
@@ -291,6 +296,35 @@ void PrintStats(loader::Session& session, const loader::GenerateResult& result,
     PrintError("energy: not measured, there is no counter that can be read\n");
 }
 
+// Finer levels that join a text under --early.
+struct EarlyStart {
+  std::optional<loader::Refinement> refinement;
+  std::optional<std::size_t> tokens;  // of the coarsest level alone
+
+  // REQUIRES: so_far tokens of the text are there.
+  Status Poll(const loader::Model& model, std::size_t so_far) {
+    if (!refinement) return OkStatus();
+    if (model.awaits_levels()) tokens = so_far;
+    return refinement->Poll().status();
+  }
+};
+
+Status CheckEarly(const RunCommand& command, const loader::Model& model) {
+  if (!command.early) return OkStatus();
+  if (model.architecture().masked)
+    return InvalidArgument("an encoder fills its masks in one step: leave --early out");
+  if (command.device != "cpu")
+    return InvalidArgument("what a GPU holds is not refined: leave --early or --device out");
+  return OkStatus();
+}
+
+// Of an artifact's levels that are missing, once it is known which.
+void WarnOfLevels(const RunCommand& command, const loader::Model& model) {
+  if (model.artifact() == nullptr || command.levels >= 0) return;
+  if (const std::string note = inspect::MissingLevels(*model.artifact()); !note.empty())
+    Warn(untrusted::TextName(command.file) + ": " + note);
+}
+
 Status RunModel(const RunCommand& command) {
   const bool talks = command.chat && !command.prompt.has_value();
   std::string prompt;
@@ -305,15 +339,13 @@ Status RunModel(const RunCommand& command) {
   options.verify = command.verify;
   options.compute = command.exact ? loader::Compute::kExact : loader::Compute::kFast;
   options.allow_truncated = true;
+  options.early = command.early;
   const std::string name = untrusted::TextName(command.file);
   const auto start = std::chrono::steady_clock::now();
   INGOT_ASSIGN(const auto model, command.file == "-"
                                      ? loader::Model::OpenPipe(STDIN_FILENO, options).At(name)
                                      : loader::Model::Open(command.file, options));
-  if (const artifact::ArtifactReader* reader = model->artifact();
-      reader != nullptr && command.levels < 0)
-    if (const std::string note = inspect::MissingLevels(*reader); !note.empty())
-      Warn(name + ": " + note);
+  if (!command.early) WarnOfLevels(command, *model);
   INGOT_ASSIGN(const std::vector<std::string> notes, loader::NotesOf(*model));
   for (const std::string& note : notes) Warn(name + ": " + note);
   const double load_seconds =
@@ -327,6 +359,7 @@ Status RunModel(const RunCommand& command) {
   if (model->architecture().masked && command.chat)
     return InvalidArgument("an encoder fills masks, it does not talk: leave --chat out");
   INGOT_TRY(CheckDevice(command, *model));
+  INGOT_TRY(CheckEarly(command, *model));
   if (model->architecture().masked) return RunEncoder(command, session, prompt, load_seconds);
   loader::GenerateOptions generate = command.generate;
   std::string said;
@@ -337,6 +370,9 @@ Status RunModel(const RunCommand& command) {
   }
   INGOT_ASSIGN(const auto precision, ChoosePrecision(command.precision));
   if (precision) generate.precision = *precision;
+  EarlyStart early;
+  if (command.early) early.refinement.emplace(model);
+  generate.before_step = [&](std::size_t tokens) { return early.Poll(*model, tokens).At(name); };
   std::vector<std::string> stops = command.stops;
   std::vector<model::TokenId> ids;
   if (command.chat) {
@@ -365,13 +401,15 @@ Status RunModel(const RunCommand& command) {
                : ids.empty()  ? loader::Generate(session, prompt, generate, piece)
                               : loader::GenerateFromIds(session, ids, generate, piece));
   if (!until.Finish() || until.failed()) return IoError("cannot write to standard output");
+  INGOT_TRY(early.Poll(*model, result.tokens.size()).At(name));
+  if (early.refinement && early.refinement->done()) WarnOfLevels(command, *model);
   if (result.stop == loader::StopReason::kContextFull) Warn("the context is full");
   if (result.beyond_trained_length) Warn("the text is longer than the model was trained for");
   const std::uint64_t seed = generate.sampler.seed;
   if (command.json) {
-    fmt::print("{}\n",
-               untrusted::PrintableJson(ResultJson(
-                   result, text, StopName(result.stop, until.stopped()), seed, load_seconds)));
+    fmt::print("{}\n", untrusted::PrintableJson(ResultJson(result, text,
+                                                           StopName(result.stop, until.stopped()),
+                                                           seed, load_seconds, early.tokens)));
     return OkStatus();
   }
   if (OnTerminal()) fmt::print("\n");
@@ -380,6 +418,9 @@ Status RunModel(const RunCommand& command) {
   if (!command.quiet)
     PrintError("{}{}{}\n", OnTerminal() || ends_line ? "" : "\n", SpeedLine(result, load_seconds),
                generate.sampler.temperature > 0 ? fmt::format("; seed {}", seed) : "");
+  if (early.tokens.value_or(0) > 0 && !command.quiet)
+    PrintError("the first {} of {} tokens are of the coarsest level alone\n", *early.tokens,
+               result.tokens.size());
   if (command.stats) {
     PrintSpeculation(result);
     if (generate.exits) PrintError("{}\n", ExitsLine(result.exits));
@@ -469,6 +510,8 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   c->add_option("--levels", o->levels, "refinement levels to load, by default all")
       ->type_name("N")
       ->transform(WholeNumber(1, 64));
+  c->add_flag("--early", o->early,
+              "begin as soon as the coarsest level is there; finer ones join between tokens");
   c->add_option("--context", o->context, "longest sequence in tokens, 0: as needed")
       ->type_name("N")
       ->transform(WholeNumber())
