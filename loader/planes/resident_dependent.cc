@@ -54,57 +54,100 @@ bool ToBytes(const std::int16_t* __restrict from, std::uint64_t count,
   return cut > 255;
 }
 
+// The parts of each level in two planes, 128 up. REQUIRES: levels are within +-16000.
+void ToTwo(const std::int16_t* __restrict from, std::uint64_t count, std::uint8_t* __restrict high,
+           std::uint8_t* __restrict low) {
+  for (std::uint64_t p = 0; p < count; ++p) {
+    const auto part = static_cast<std::int16_t>((from[p] + kHigh / 2) >> kHighBits);
+    high[p] = static_cast<std::uint8_t>(part + 128);
+    low[p] = static_cast<std::uint8_t>(from[p] - part * kHigh + 128);
+  }
+}
+
 // Writes the rows of one run of them that begins with fresh states.
 class RowTurner {
  public:
-  explicit RowTurner(Turn& turn) : turn_(turn), bytes_(turn.plane.cols) {}
+  explicit RowTurner(Turn& turn)
+      : turn_(turn), bytes_(turn.plane.cols), high_(turn.two ? turn.plane.cols : 0) {}
 
   // False where a level is beyond what planes hold.
   bool Run(const codecs::EntropyBand& band, codecs::DependentReader& reader) {
-    const std::uint64_t row = reader.row(), cols = turn_.plane.cols;
-    const std::uint32_t* order = band.order().data();
+    row_ = reader.row();
+    factor_ = codecs::EntropyFactor(band.row_record(row_));
+    order_ = band.order().data();
     reader.Next();
-    const std::span<const std::int16_t> levels = reader.levels();
-    std::uint8_t* low = turn_.low + row * cols;
-    if (!turn_.two) {
-      const bool cut = ToBytes(levels.data(), cols, bytes_.data());
-      ScatterBytes(bytes_.data(), order, cols, low);
-      if (!cut && reader.far().empty()) return true;
-    }
-    const double factor = codecs::EntropyFactor(band.row_record(row));
-    auto far = reader.far().begin();
-    for (std::uint64_t p = 0; p < cols; ++p) {
-      const bool is_far = far != reader.far().end() && far->place == p;
-      const std::int32_t level = is_far ? (far++)->level : levels[p];
-      const std::int32_t rest =
-          turn_.two ? PutTwo(row * cols + order[p], level) : PutOne(row * cols + order[p], level);
-      if (rest == 0) continue;
-      Rest entry{order[p], 0, 0};
-      if (std::abs(level) > kMostLevel || !SplitRest(factor * rest, entry)) return false;
-      turn_.rests[row].push_back(entry);
-    }
-    std::sort(turn_.rests[row].begin(), turn_.rests[row].end(),
+    if (!(turn_.two ? PutAllTwo(reader) : PutAllOne(reader))) return false;
+    std::vector<Rest>& rests = turn_.rests[row_];
+    std::sort(rests.begin(), rests.end(),
               [](const Rest& a, const Rest& b) { return a.column < b.column; });
     return true;
   }
 
  private:
-  // What of the level is left over.
-  std::int32_t PutOne(std::uint64_t at, std::int32_t level) {
-    const std::int32_t kept = std::clamp(level, -128, 127);
-    turn_.low[at] = static_cast<std::uint8_t>(kept + 128);
-    return level - kept;
+  static constexpr std::size_t kCutBlock = 64;
+
+  // All levels as bytes, then again those that bytes do not hold.
+  bool PutAllOne(const codecs::DependentReader& reader) {
+    const std::span<const std::int16_t> levels = reader.levels();
+    const bool cut = ToBytes(levels.data(), levels.size(), bytes_.data());
+    ScatterBytes(bytes_.data(), order_, levels.size(), turn_.low + row_ * levels.size());
+    if (cut && !PutCut(levels, reader.far())) return false;
+    for (const codecs::DependentReader::Far& far : reader.far())
+      if (!PutOne(far.place, far.level)) return false;
+    return true;
   }
-  std::int32_t PutTwo(std::uint64_t at, std::int32_t level) {
+  bool PutCut(std::span<const std::int16_t> levels,
+              std::span<const codecs::DependentReader::Far> far) {
+    for (std::size_t begin = 0; begin < levels.size(); begin += kCutBlock) {
+      const std::span<const std::int16_t> block =
+          levels.subspan(begin, std::min(kCutBlock, levels.size() - begin));
+      if (!ToBytes(block.data(), block.size(), bytes_.data())) continue;
+      for (std::size_t p = begin; p < begin + block.size(); ++p) {
+        while (!far.empty() && far.front().place < p) far = far.subspan(1);
+        if (!far.empty() && far.front().place == p) continue;
+        if ((levels[p] < -128 || levels[p] > 127) && !PutOne(p, levels[p])) return false;
+      }
+    }
+    return true;
+  }
+  // Levels of bytes are within +-511, which two planes hold.
+  bool PutAllTwo(const codecs::DependentReader& reader) {
+    const std::span<const std::int16_t> levels = reader.levels();
+    ToTwo(levels.data(), levels.size(), high_.data(), bytes_.data());
+    ScatterBytes(high_.data(), order_, levels.size(), turn_.high + row_ * levels.size());
+    ScatterBytes(bytes_.data(), order_, levels.size(), turn_.low + row_ * levels.size());
+    for (const codecs::DependentReader::Far& far : reader.far())
+      if (!PutTwo(far.place, far.level)) return false;
+    return true;
+  }
+
+  bool PutOne(std::uint64_t p, std::int32_t level) {
+    const std::int32_t kept = std::clamp(level, -128, 127);
+    turn_.low[row_ * bytes_.size() + order_[p]] = static_cast<std::uint8_t>(kept + 128);
+    return Leave(p, level, level - kept);
+  }
+  bool PutTwo(std::uint64_t p, std::int32_t level) {
+    const std::uint64_t at = row_ * bytes_.size() + order_[p];
     const std::int32_t high = std::clamp((level + kHigh / 2) >> kHighBits, kLeastHigh, kMostHigh);
     const std::int32_t low = std::clamp(level - high * kHigh, -kHigh / 2, kHigh / 2 - 1);
     turn_.high[at] = static_cast<std::uint8_t>(high + 128);
     turn_.low[at] = static_cast<std::uint8_t>(low + 128);
-    return level - high * kHigh - low;
+    return Leave(p, level, level - high * kHigh - low);
+  }
+  // What of the level is left over goes to the row's rests.
+  bool Leave(std::uint64_t p, std::int32_t level, std::int32_t rest) {
+    if (rest == 0) return true;
+    Rest entry{order_[p], 0, 0};
+    if (std::abs(level) > kMostLevel || !SplitRest(factor_ * rest, entry)) return false;
+    turn_.rests[row_].push_back(entry);
+    return true;
   }
 
+  std::uint64_t row_ = 0;
+  double factor_ = 0;
+  const std::uint32_t* order_ = nullptr;
   Turn& turn_;
-  std::vector<std::uint8_t> bytes_;
+  std::vector<std::uint8_t> bytes_, high_;
 };
 
 // Runs of rows whose states begin afresh are independent.
