@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/float_formats.h"
 #include "loader/cpu/routes.h"
 #include "loader/cuda/device.h"
 #include "model/forward/position_terms.h"
@@ -14,7 +15,9 @@ constexpr std::uint64_t kTokensOfPage = 64;
 // Pages that a part of a row's positions should have at least.
 constexpr std::uint64_t kPagesOfSplit = 8;
 
-Pointwise OpOf(model::Activation activation) {
+}  // namespace
+
+Pointwise PointwiseOf(model::Activation activation) {
   switch (activation) {
     case model::Activation::kSilu:
       return Pointwise::kSilu;
@@ -36,8 +39,6 @@ Pointwise OpOf(model::Activation activation) {
   return Pointwise::kIdentity;
 }
 
-}  // namespace
-
 PageLayout::PageLayout(const model::Architecture& architecture, PageForm page_form)
     : form(page_form) {
   for (const model::LayerSpec& layer : architecture.layers) {
@@ -48,13 +49,14 @@ PageLayout::PageLayout(const model::Architecture& architecture, PageForm page_fo
 }
 
 CudaOps::CudaOps(const model::Architecture& architecture, const loader::BoundWeights& bound,
-                 DeviceWeights& weights, const PageLayout& layout,
+                 DeviceWeights& weights, const PageLayout& layout, const StateLayout& states,
                  const std::vector<DeviceSequence*>& sequences, DevicePool& pool, void* stream,
                  bool exact)
     : architecture_(&architecture),
       bound_(&bound),
       weights_(&weights),
       layout_(&layout),
+      states_(&states),
       sequences_(&sequences),
       pool_(&pool),
       stream_(stream),
@@ -89,12 +91,36 @@ void CudaOps::Begin(const model::Batch& batch) {
   sights_.clear();
   PlacePages();
   PlaceRopes();
+  PlaceRuns();
+}
+
+void CudaOps::PlaceRuns() {
+  if (states_->bytes() == 0) return;
+  std::vector<std::int32_t> begins;
+  std::vector<float*> states;
+  for (std::size_t r = 0; r < rows_.size(); ++r) {
+    if (r > 0 && rows_[r].sequence == rows_[r - 1].sequence) continue;
+    begins.push_back(static_cast<std::int32_t>(r));
+    states.push_back((*sequences_)[rows_[r].sequence]->states.as<float>());
+  }
+  begins.push_back(static_cast<std::int32_t>(rows_.size()));
+  runs_ = static_cast<int>(states.size());
+  run_states_ = Upload(states);
+  run_begins_ = Upload(begins);
+}
+
+ScanRuns CudaOps::RunsAt(std::size_t layer, std::size_t slot) const {
+  return {.states = run_states_.as<float*>(),
+          .begins = run_begins_.as<const std::int32_t>(),
+          .at = states_->At(layer, slot),
+          .count = runs_};
 }
 
 void CudaOps::PlacePages() {
   std::vector<std::int32_t> slots, firsts;
   std::vector<std::uint8_t*> pages, row_pages;  // of layer 0
   longest_ = 0;
+  if (layout_->bytes == 0) return;
   for (std::size_t r = 0; r < rows_.size(); ++r) {
     const DeviceSequence& sequence = *(*sequences_)[rows_[r].sequence];
     const auto position = static_cast<std::uint64_t>(rows_[r].position);
@@ -189,6 +215,26 @@ CudaOps::Tensor CudaOps::HeadNorm(const model::NormSpec& norm, Tensor x, std::si
   return NormTo(norm, from, rows, cols, std::move(x));
 }
 
+CudaOps::Tensor CudaOps::NormParts(const model::NormSpec& norm, Tensor x, std::size_t parts) {
+  const loader::BoundWeights::Norm& bound = bound_->Of(norm);
+  const bool mean = norm.kind != model::NormKind::kRms;
+  const float* weight = Or(weights_->Vector(bound.weight, x.cols()));
+  const float* bias = mean ? Or(weights_->Vector(bound.bias, x.cols())) : nullptr;
+  if (!status_.ok()) return x;
+  const NormArgs args{.x = x.data(),
+                      .weight = weight,
+                      .bias = bias,
+                      .y = x.data(),
+                      .rows = static_cast<int>(x.rows() * parts),
+                      .cols = static_cast<int>(x.cols() / parts),
+                      .weight_rows = static_cast<int>(parts),
+                      .eps = static_cast<float>(norm.eps),
+                      .offset = static_cast<float>(norm.weight_offset),
+                      .subtracts_mean = mean};
+  Ran(launch_norm(&args, stream_), "norm");
+  return x;
+}
+
 CudaOps::Tensor CudaOps::Turned(const DeviceMatrix& matrix, const Tensor& x) {
   Tensor turned;
   for (const DeviceTransform* transform : matrix.transforms) {
@@ -233,6 +279,16 @@ CudaOps::Tensor CudaOps::Rounded(const Tensor& x) {
 
 std::vector<CudaOps::Tensor> CudaOps::Linear(std::initializer_list<const model::LinearRef*> refs,
                                              const Tensor& x) {
+  return Products(refs, x, exact_);
+}
+
+std::vector<CudaOps::Tensor> CudaOps::ExactLinear(
+    std::initializer_list<const model::LinearRef*> refs, const Tensor& x) {
+  return Products(refs, x, true);
+}
+
+std::vector<CudaOps::Tensor> CudaOps::Products(std::initializer_list<const model::LinearRef*> refs,
+                                               const Tensor& x, bool exact) {
   std::vector<Tensor> out;
   Tensor turned, rounded;  // of the matrix before: those that share inputs share transforms
   const DeviceMatrix* last = nullptr;
@@ -241,7 +297,7 @@ std::vector<CudaOps::Tensor> CudaOps::Linear(std::initializer_list<const model::
     const DeviceMatrix& matrix = weights_->Of(*bound.matrix);
     if (last == nullptr || last->transforms != matrix.transforms) {
       turned = Turned(matrix, x);
-      if (!exact_) rounded = Rounded(matrix.transforms.empty() ? x : turned);
+      if (!exact) rounded = Rounded(matrix.transforms.empty() ? x : turned);
       last = &matrix;
     }
     out.push_back(Make(x.rows(), ref->rows));
@@ -250,14 +306,14 @@ std::vector<CudaOps::Tensor> CudaOps::Linear(std::initializer_list<const model::
     PlaneProductArgs args;
     std::ranges::copy(matrix.From(ref->row_begin), args.planes);
     args.plane_count = static_cast<int>(matrix.planes.size());
-    args.x = !exact_ ? rounded.data() : matrix.transforms.empty() ? x.data() : turned.data();
+    args.x = !exact ? rounded.data() : matrix.transforms.empty() ? x.data() : turned.data();
     args.bias = bias;
     args.y = out.back().data();
     args.y_stride = static_cast<std::int64_t>(ref->rows);
     args.rows = static_cast<int>(ref->rows);
     args.cols = matrix.cols;
     args.tokens = static_cast<int>(x.rows());
-    args.x_type = exact_ ? FloatType::kF32 : FloatType::kBf16;
+    args.x_type = exact ? FloatType::kF32 : FloatType::kBf16;
     Ran(launch_plane_product(&args, stream_), "product");
   }
   return out;
@@ -313,17 +369,24 @@ int CudaOps::Splits(const model::AttentionSpec& spec) const {
   return static_cast<int>(std::clamp<std::uint64_t>(pages / kPagesOfSplit, 1, kMostSplits));
 }
 
+const float* CudaOps::SlopesOf(const model::AttentionSpec& spec) {
+  const auto [slopes, fresh] = slopes_.try_emplace(&spec);
+  if (!fresh) return slopes->second.as<const float>();
+  std::vector<float> values;
+  for (std::size_t h = 0; h < spec.heads; ++h) {
+    const float slope = model::AlibiSlope(h, spec.heads);
+    values.push_back(spec.alibi_bf16 ? FromBf16(ToBf16(slope))
+                                     : slope * static_cast<float>(spec.alibi_scale));
+  }
+  slopes->second = Upload(values);
+  return slopes->second.as<const float>();
+}
+
 CudaOps::Tensor CudaOps::Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q,
                                    const Tensor& k, const Tensor& v) {
   if (status_.ok()) WriteKeys(spec, layer, k, v);
   const Sight& sight = SightOf(spec);
-  const auto [slopes, fresh] = slopes_.try_emplace({spec.heads, spec.alibi_scale});
-  if (fresh) {
-    std::vector<float> values;
-    for (std::size_t h = 0; h < spec.heads; ++h)
-      values.push_back(model::AlibiSlope(h, spec.heads) * static_cast<float>(spec.alibi_scale));
-    slopes->second = Upload(values);
-  }
+  const float* slopes = spec.alibi && status_.ok() ? SlopesOf(spec) : nullptr;
   Tensor out = Make(q.rows(), q.cols());
   AttendArgs args{.q = q.data(),
                   .out = out.data(),
@@ -331,7 +394,8 @@ CudaOps::Tensor CudaOps::Attention(const model::AttentionSpec& spec, std::size_t
                   .first_pages = first_pages_.as<const std::int32_t>(),
                   .begins = sight.begins.as<const std::int32_t>(),
                   .ends = sight.ends.as<const std::int32_t>(),
-                  .slopes = spec.alibi ? slopes->second.as<const float>() : nullptr,
+                  .slopes = slopes,
+                  .rounded_alibi = spec.alibi_bf16 ? static_cast<float>(spec.alibi_scale) : 0.0f,
                   .rows = static_cast<int>(q.rows()),
                   .heads = static_cast<int>(spec.heads),
                   .kv_heads = static_cast<int>(spec.kv_heads),
@@ -362,11 +426,11 @@ CudaOps::Tensor CudaOps::PointwiseInPlace(Pointwise op, Tensor x, const float* o
 }
 
 CudaOps::Tensor CudaOps::Gate(model::Activation activation, Tensor gate, const Tensor& up) {
-  return PointwiseInPlace(OpOf(activation), std::move(gate), up.data(), 0);
+  return PointwiseInPlace(PointwiseOf(activation), std::move(gate), up.data(), 0);
 }
 
 CudaOps::Tensor CudaOps::Activate(model::Activation activation, Tensor x) {
-  return PointwiseInPlace(OpOf(activation), std::move(x), nullptr, 0);
+  return PointwiseInPlace(PointwiseOf(activation), std::move(x), nullptr, 0);
 }
 
 CudaOps::Tensor CudaOps::Add(Tensor x, const Tensor& y, double scale) {

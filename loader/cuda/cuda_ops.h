@@ -6,7 +6,8 @@
 // depend on the rows beside it where products are exact; the number of tokens of a step chooses the
 // kernel of others.
 //
-// Layers of attention alone; a mixture's routes are chosen on the host.
+// Recurrent mixers carry a sequence's states, which a failed step leaves somewhere between: the
+// sequence is then of no more use. A mixture's routes are chosen on the host.
 //
 // Thread rule: belongs to one thread.
 #pragma once
@@ -20,12 +21,14 @@
 #include <vector>
 
 #include "base/status.h"
-#include "loader/cpu/routes.h"
 #include "loader/cpu/bound_weights.h"
+#include "loader/cpu/routes.h"
 #include "loader/cuda/device_memory.h"
+#include "loader/cuda/device_state.h"
 #include "loader/cuda/device_weights.h"
 #include "loader/cuda/kernels/attention_kernels.h"
 #include "loader/cuda/kernels/layer_kernels.h"
+#include "loader/cuda/kernels/scan_runs.h"
 #include "model/forward/forward.h"
 
 namespace ingot::cuda {
@@ -46,11 +49,13 @@ class DeviceTensor {
   std::size_t rows_ = 0, cols_ = 0;
 };
 
-// Pages of one sequence: each holds kPageTokens positions in every layer.
+// One sequence: its pages, each with kPageTokens positions of every layer, and its states.
 struct DeviceSequence {
   std::vector<DeviceBlock> pages;
-  std::uint64_t length = 0;           // positions that are there
-  std::uint64_t expected_length = 0;  // with those of the step at hand
+  DeviceBlock states;                 // as StateLayout says; zeros before the first row
+  std::vector<std::int32_t> ids;      // of the positions that are there
+  std::uint64_t expected_length = 0;  // with those of the step at hand, or of what was said to come
+  std::uint64_t coming_length = 0;
 };
 
 // Where each layer's keys and values are in a page.
@@ -58,8 +63,10 @@ struct PageLayout {
   PageLayout(const model::Architecture& architecture, PageForm page_form);
   PageForm form;
   std::vector<std::size_t> layer_at;
-  std::size_t bytes = 0;
+  std::size_t bytes = 0;  // 0: no layer has keys
 };
+
+Pointwise PointwiseOf(model::Activation activation);
 
 class CudaOps {
  public:
@@ -68,11 +75,11 @@ class CudaOps {
 
   // Everything is borrowed. exact: float32 products.
   CudaOps(const model::Architecture& architecture, const loader::BoundWeights& bound,
-          DeviceWeights& weights, const PageLayout& layout,
+          DeviceWeights& weights, const PageLayout& layout, const StateLayout& states,
           const std::vector<DeviceSequence*>& sequences, DevicePool& pool, void* stream,
           bool exact);
 
-  // REQUIRES: as CpuOps; the pages of the rows' positions are there.
+  // REQUIRES: as CpuOps; the pages of the rows' positions are there, and their sequences' states.
   void Begin(const model::Batch& batch);
   const Status& status() const { return status_; }
 
@@ -80,6 +87,9 @@ class CudaOps {
   Tensor Norm(const model::NormSpec& norm, const Tensor& x);
   Tensor HeadNorm(const model::NormSpec& norm, Tensor x, std::size_t heads);
   std::vector<Tensor> Linear(std::initializer_list<const model::LinearRef*> refs, const Tensor& x);
+  // The same of float32 activations.
+  std::vector<Tensor> ExactLinear(std::initializer_list<const model::LinearRef*> refs,
+                                  const Tensor& x);
   Tensor Rope(std::size_t rope, std::size_t head_dim, Tensor x);
   Tensor Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q, const Tensor& k,
                    const Tensor& v);
@@ -99,6 +109,26 @@ class CudaOps {
   Tensor ZerosLike(const Tensor& x);
   Tensor Columns(const Tensor& x, const model::ColumnSlice& slice);
   Tensor GateRows(Tensor x, const Tensor& gate);
+
+  // State-space mixers and retention (cuda_mamba_ops.cc).
+  Tensor CausalConv(const model::CausalConvSpec& spec, std::size_t layer, const Tensor& x);
+  Tensor SelectiveScan(const model::MambaSpec& spec, std::size_t layer, const Tensor& x,
+                       const Tensor& step, const Tensor& b, const Tensor& c);
+  Tensor SsdScan(const model::Mamba2Spec& spec, std::size_t layer, const Tensor& xbc,
+                 const Tensor& dt);
+  Tensor GroupNorm(const model::NormSpec& norm, Tensor x, std::size_t groups);
+  Tensor Retention(const model::RetentionSpec& spec, std::size_t layer, const Tensor& q,
+                   const Tensor& k, const Tensor& v);
+
+  // RWKV (cuda_rwkv_ops.cc).
+  Tensor TokenShift(std::size_t layer, std::size_t slot, const Tensor& x);
+  Tensor TokenMix(const std::string& vector, bool of_current, const Tensor& x, const Tensor& delta);
+  Tensor TokenMix(const std::string& vector, const Tensor& x, const Tensor& delta,
+                  const Tensor& low);
+  Tensor RwkvScan(const model::RwkvSpec& spec, std::size_t layer,
+                  model::RwkvStreams<Tensor> streams);
+  void KeepFirstValue(const Tensor& value);
+  Tensor BlendFirstValue(Tensor value, const Tensor& gate);
 
   // To the host; what failed before comes back here.
   Result<std::vector<float>> Read(const Tensor& x);
@@ -122,6 +152,10 @@ class CudaOps {
                           std::size_t cols = 1);
   Tensor NormTo(const model::NormSpec& norm, const float* x, std::size_t rows, std::size_t cols,
                 Tensor y);
+  // Each of `parts` equal parts of every row for itself; weights span a row.
+  Tensor NormParts(const model::NormSpec& norm, Tensor x, std::size_t parts);
+  std::vector<Tensor> Products(std::initializer_list<const model::LinearRef*> refs, const Tensor& x,
+                               bool exact);
   // x as the matrix's planes take it.
   Tensor Turned(const DeviceMatrix& matrix, const Tensor& x);
   Tensor Rounded(const Tensor& x);
@@ -130,13 +164,21 @@ class CudaOps {
                  const Tensor& v);
   const Sight& SightOf(const model::AttentionSpec& spec);
   int Splits(const model::AttentionSpec& spec) const;
+  const float* SlopesOf(const model::AttentionSpec& spec);
   void PlacePages();
   void PlaceRopes();
+  void PlaceRuns();
+  // A layer's state in each run's sequence.
+  ScanRuns RunsAt(std::size_t layer, std::size_t slot) const;
+  Tensor Mixed(const std::string& vector, bool of_current, const Tensor& x, const Tensor& delta,
+               const float* low);
+  Tensor Scan4(const model::RwkvSpec& spec, std::size_t layer, model::RwkvStreams<Tensor> streams);
 
   const model::Architecture* architecture_;
   const loader::BoundWeights* bound_;
   DeviceWeights* weights_;
   const PageLayout* layout_;
+  const StateLayout* states_;
   const std::vector<DeviceSequence*>* sequences_;
   DevicePool* pool_;
   void* stream_;
@@ -148,10 +190,15 @@ class CudaOps {
   std::size_t page_count_ = 0;
   DeviceBlock pages_, row_pages_, slots_, first_pages_;  // pages: by layer
   std::vector<DeviceBlock> ropes_;
+  DeviceBlock run_states_, run_begins_;
+  int runs_ = 0;
+  Tensor first_value_;  // RWKV 7's
   std::map<std::pair<std::uint64_t, bool>, Sight> sights_;
-  std::map<std::pair<std::uint64_t, double>, DeviceBlock> slopes_;
+  std::map<const model::AttentionSpec*, DeviceBlock> slopes_;
+  std::map<const model::RetentionSpec*, DeviceBlock> decays_;
 };
 
-static_assert(model::OpSet<CudaOps>);
+static_assert(model::OpSet<CudaOps> && model::RwkvOps<CudaOps>);
+static_assert(model::MambaOps<CudaOps> && model::RetentionOps<CudaOps>);
 
 }  // namespace ingot::cuda

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "loader/cuda/kernels/rwkv_launches.h"
 #include "model/forward/position_terms.h"
 
 namespace ingot::cuda {
@@ -34,24 +35,21 @@ Status CheckModel(const model::Architecture& architecture) {
   for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
     const model::LayerSpec& layer = architecture.layers[i];
     const std::string place = "layer " + std::to_string(i) + " on a GPU: ";
-    if (!model::CanRun<CudaOps>(layer) || layer.mlp.kind == model::MlpKind::kRwkvChannelMix)
-      return Unsupported(place + "its mixer is no attention");
-    if (layer.attention.alibi && layer.attention.alibi_bf16)
-      return Unsupported(place + "ALiBi rounded to bfloat16");
+    if (layer.mixer == model::MixerKind::kRwkv &&
+        layer.rwkv.head_dim > static_cast<std::uint64_t>(kMostRwkvDim))
+      return Unsupported(place + "heads of " + std::to_string(layer.rwkv.head_dim) +
+                         " in RWKV's state, at most " + std::to_string(kMostRwkvDim));
     if (layer.attention.head_dim > static_cast<std::uint64_t>(kMostHeadDim))
       return Unsupported(place + "heads of " + std::to_string(layer.attention.head_dim) +
                          ", at most " + std::to_string(kMostHeadDim));
   }
-  for (const model::RopeSpec& rope : architecture.ropes)
-    if (model::DependsOnLength(rope))
-      return Unsupported("rotations that depend on a sequence's length, on a GPU");
   return OkStatus();
 }
 
 Status CheckMemory(const loader::Model& model, const CudaOptions& options, const DeviceInfo& info) {
   const DeviceNeed need = NeedOf(model, options);
   if (need.total() <= info.free_bytes) return OkStatus();
-  const std::uint64_t rest = need.weights + need.activations;
+  const std::uint64_t rest = need.weights + need.states + need.activations;
   const std::uint64_t page =
       need.pages / (PagesOf(options.context) * static_cast<std::uint64_t>(options.sequences));
   std::string fits = "the weights alone do not fit";
@@ -62,7 +60,8 @@ Status CheckMemory(const loader::Model& model, const CudaOptions& options, const
            " would fit";
   return LimitExceeded(info.name + ": " + std::to_string(need.total() >> 20) +
                        " MiB are needed (weights " + std::to_string(need.weights >> 20) +
-                       ", keys and values " + std::to_string(need.pages >> 20) + "), " +
+                       ", keys and values " + std::to_string(need.pages >> 20) + ", states " +
+                       std::to_string(need.states >> 20) + "), " +
                        std::to_string(info.free_bytes >> 20) + " MiB are free: " + fits);
 }
 
@@ -104,6 +103,7 @@ DeviceNeed NeedOf(const loader::Model& model, const CudaOptions& options) {
   need.weights = DeviceWeights::BytesOf(model.weights(), TablesOf(model));
   need.pages = PagesOf(options.context) * static_cast<std::uint64_t>(options.sequences) *
                PageLayout(architecture, options.exact ? PageForm::kF32 : PageForm::kF16).bytes;
+  need.states = StateLayout(architecture).bytes() * static_cast<std::uint64_t>(options.sequences);
   need.activations = kLiveTensors * options.rows * widest * sizeof(float);
   return need;
 }
@@ -122,8 +122,8 @@ Result<std::unique_ptr<CudaRunner>> CudaRunner::Make(std::shared_ptr<const loade
   INGOT_ASSIGN(runner->weights_, DeviceWeights::Make(runner->model_->weights(),
                                                      TablesOf(*runner->model_), runner->pool_));
   runner->ops_ = std::make_unique<CudaOps>(runner->model_->architecture(), runner->model_->bound(),
-                                           *runner->weights_, runner->layout_, runner->open_,
-                                           runner->pool_, stream, options.exact);
+                                           *runner->weights_, runner->layout_, runner->states_,
+                                           runner->open_, runner->pool_, stream, options.exact);
   return runner;
 }
 
@@ -133,7 +133,8 @@ CudaRunner::CudaRunner(std::shared_ptr<const loader::Model> model, const CudaOpt
       options_(options),
       stream_(stream, &CloseStream),
       pool_(stream),
-      layout_(model_->architecture(), options.exact ? PageForm::kF32 : PageForm::kF16) {}
+      layout_(model_->architecture(), options.exact ? PageForm::kF32 : PageForm::kF16),
+      states_(model_->architecture()) {}
 
 CudaRunner::~CudaRunner() { WaitStream(stream_.get()); }
 
@@ -180,14 +181,13 @@ Status CudaRunner::Check(const model::Batch& batch, std::span<const std::uint32_
     if (i > 0 && row.sequence != batch.rows[i - 1].sequence && next[row.sequence] > 0)
       return InvalidArgument(at + "the rows of sequence " + std::to_string(row.sequence) +
                              " must stand together");
-    const std::uint64_t wanted_position = open_[row.sequence]->length + next[row.sequence]++;
+    const std::uint64_t wanted_position = open_[row.sequence]->ids.size() + next[row.sequence]++;
     if (row.position < 0 || static_cast<std::uint64_t>(row.position) != wanted_position)
       return InvalidArgument(at + "position " + std::to_string(row.position) + ", " +
                              std::to_string(wanted_position) + " follows");
     if (wanted_position >= context())
-      return LimitExceeded(at + "a context of " + std::to_string(context()) +
-                           " positions is full");
-    if (model_->architecture().masked && open_[row.sequence]->length > 0)
+      return LimitExceeded(at + "a context of " + std::to_string(context()) + " positions is full");
+    if (model_->architecture().masked && !open_[row.sequence]->ids.empty())
       return InvalidArgument(at + "an encoder runs a sequence as a whole");
   }
   for (const std::uint32_t row : wanted)
@@ -197,14 +197,60 @@ Status CudaRunner::Check(const model::Batch& batch, std::span<const std::uint32_
   return OkStatus();
 }
 
+void CudaRunner::Expect(std::uint32_t sequence, std::uint64_t length) {
+  open_[sequence]->coming_length = length;
+}
+
+bool CudaRunner::CrossesLongRope(std::uint64_t from, std::uint64_t to) const {
+  return std::ranges::any_of(model_->architecture().ropes, [&](const model::RopeSpec& rope) {
+    return model::UsesLongFrequencies(rope, to) && !model::UsesLongFrequencies(rope, from);
+  });
+}
+
+Status CudaRunner::ClearStates(DeviceSequence& sequence) {
+  if (states_.bytes() == 0) return OkStatus();
+  if (sequence.states.bytes() == 0) {
+    INGOT_ASSIGN(sequence.states, pool_.Make(states_.bytes()));
+  }
+  const int error = FillBytes(sequence.states.as(), 0, states_.bytes(), stream_.get());
+  if (error != 0) return IoError("the states of a sequence: " + ErrorText(error, stream_.get()));
+  return OkStatus();
+}
+
+// Under the long frequencies the keys of all positions must be computed again.
+Status CudaRunner::RunAgain(std::uint32_t number) {
+  DeviceSequence& sequence = *open_[number];
+  INGOT_TRY(ClearStates(sequence));
+  const std::span<const std::int32_t> ids = sequence.ids;
+  for (std::size_t begin = 0; begin < ids.size() && ops_->status().ok(); begin += options_.rows) {
+    const std::size_t count = std::min<std::size_t>(options_.rows, ids.size() - begin);
+    std::vector<model::Row> rows(count);
+    for (std::size_t i = 0; i < count; ++i)
+      rows[i] = {number, static_cast<std::int32_t>(begin + i)};
+    model::RunLayers(*ops_, model_->architecture(), {ids.subspan(begin, count), rows});
+  }
+  return Status(ops_->status());
+}
+
+Status CudaRunner::MakeRoom(std::uint32_t number, std::uint64_t length) {
+  DeviceSequence& sequence = *open_[number];
+  while (layout_.bytes > 0 && sequence.pages.size() < PagesOf(length)) {
+    INGOT_ASSIGN(DeviceBlock page, pool_.Make(layout_.bytes));
+    sequence.pages.push_back(std::move(page));
+  }
+  if (sequence.ids.empty()) INGOT_TRY(ClearStates(sequence));
+  const std::uint64_t before = sequence.expected_length;
+  sequence.expected_length = std::max({before, length, sequence.coming_length});
+  if (!sequence.ids.empty() && CrossesLongRope(before, sequence.expected_length))
+    return RunAgain(number);
+  return OkStatus();
+}
+
 Status CudaRunner::MakeRoom(const model::Batch& batch) {
-  for (const model::Row& row : batch.rows) {
-    DeviceSequence& sequence = *open_[row.sequence];
-    sequence.expected_length = static_cast<std::uint64_t>(row.position) + 1;
-    while (sequence.pages.size() < PagesOf(sequence.expected_length)) {
-      INGOT_ASSIGN(DeviceBlock page, pool_.Make(layout_.bytes));
-      sequence.pages.push_back(std::move(page));
-    }
+  for (std::size_t i = 0; i < batch.rows.size(); ++i) {
+    const model::Row& row = batch.rows[i];
+    if (i + 1 == batch.rows.size() || batch.rows[i + 1].sequence != row.sequence)
+      INGOT_TRY(MakeRoom(row.sequence, static_cast<std::uint64_t>(row.position) + 1));
   }
   return OkStatus();
 }
@@ -216,8 +262,8 @@ Result<std::vector<float>> CudaRunner::Step(const model::Batch& batch,
   INGOT_TRY(MakeRoom(batch));
   const DeviceTensor logits = model::Forward(model_->architecture(), *ops_, batch, wanted);
   INGOT_ASSIGN(std::vector<float> values, ops_->Read(logits));
-  for (const model::Row& row : batch.rows)
-    open_[row.sequence]->length = static_cast<std::uint64_t>(row.position) + 1;
+  for (std::size_t i = 0; i < batch.ids.size(); ++i)
+    open_[batch.rows[i].sequence]->ids.push_back(batch.ids[i]);
   return values;
 }
 

@@ -1,6 +1,5 @@
 // Runs batches of rows through a model on a GPU: the device, its stream and memory, weights there,
-// pages, sequences. What loader::Runner is for the processor, for models whose layers are
-// attention.
+// pages, sequences. What loader::Runner is for the processor.
 //
 // Thread rule: belongs to one thread.
 #pragma once
@@ -35,8 +34,8 @@ Result<DeviceInfo> CheckDevice(int device);
 
 // What a model needs before it runs, all of it held at once.
 struct DeviceNeed {
-  std::uint64_t weights = 0, pages = 0, activations = 0;
-  std::uint64_t total() const { return weights + pages + activations; }
+  std::uint64_t weights = 0, pages = 0, states = 0, activations = 0;
+  std::uint64_t total() const { return weights + pages + states + activations; }
 };
 DeviceNeed NeedOf(const loader::Model& model, const CudaOptions& options);
 
@@ -59,7 +58,10 @@ class CudaRunner {
   std::uint32_t Open();
   // Its pages serve others.
   void Close(std::uint32_t sequence);
-  std::uint64_t length(std::uint32_t sequence) const { return sequences_[sequence]->length; }
+  std::uint64_t length(std::uint32_t sequence) const { return sequences_[sequence]->ids.size(); }
+  // The sequence's next steps make it so long: rotations that depend on a sequence's length go by
+  // that already. A step expects its own rows.
+  void Expect(std::uint32_t sequence, std::uint64_t length);
 
   // Logits, wanted.size() x vocab_size, of rows that follow their sequences. InvalidArgument for
   // rows that do not, or that take fewer planes; Limit for a full context; Io where the device
@@ -70,12 +72,17 @@ class CudaRunner {
   CudaRunner(std::shared_ptr<const loader::Model> model, const CudaOptions& options, void* stream);
   Status Check(const model::Batch& batch, std::span<const std::uint32_t> wanted) const;
   Status MakeRoom(const model::Batch& batch);
+  Status MakeRoom(std::uint32_t number, std::uint64_t length);
+  Status ClearStates(DeviceSequence& sequence);
+  bool CrossesLongRope(std::uint64_t from, std::uint64_t to) const;
+  Status RunAgain(std::uint32_t number);
 
   std::shared_ptr<const loader::Model> model_;
   CudaOptions options_;
   std::unique_ptr<void, void (*)(void*)> stream_;  // closed after all that it ran
   DevicePool pool_;
   PageLayout layout_;
+  StateLayout states_;
   std::unique_ptr<DeviceWeights> weights_;
   std::vector<std::unique_ptr<DeviceSequence>> sequences_;  // by number; null where none has it
   std::vector<DeviceSequence*> open_;                       // the same, as the op set takes them

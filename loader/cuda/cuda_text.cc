@@ -23,6 +23,7 @@ class OpenSequence {
   // Appends tokens in steps that the runner takes; logits of all from `first` of them on.
   Result<std::vector<float>> Append(std::span<const model::TokenId> ids, std::size_t first) {
     std::vector<float> logits;
+    runner_.Expect(number_, length() + ids.size());
     const std::size_t most = runner_.model().architecture().masked
                                  ? ids.size()
                                  : static_cast<std::size_t>(runner_.options().rows);

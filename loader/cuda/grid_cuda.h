@@ -155,6 +155,7 @@ INGOT_DEVICE Bf16 FromFloat<Bf16>(float v) {
 
 INGOT_DEVICE float Exp(float v) { return expf(v); }
 INGOT_DEVICE float Log(float v) { return logf(v); }
+INGOT_DEVICE float Log1p(float v) { return log1pf(v); }
 INGOT_DEVICE float Tanh(float v) { return tanhf(v); }
 INGOT_DEVICE float Erf(float v) { return erff(v); }
 INGOT_DEVICE float Sqrt(float v) { return sqrtf(v); }

@@ -180,7 +180,14 @@ struct Sample {
   float softcap = 0;
   bool alibi = false;
   int splits = 1;
+  float rounded = 0;  // AttendArgs::rounded_alibi
 };
+
+double Bias(const Sample& sample, float slope, int position, int last) {
+  if (sample.rounded == 0) return -slope * (last - position);
+  const float place = FromBf16(ToBf16(static_cast<float>(position)));
+  return sample.rounded * FromBf16(ToBf16(FromBf16(ToBf16(slope)) * place));
+}
 
 std::vector<double> Attended(const Sample& sample, const Cache& cache, const std::vector<float>& q,
                              const std::vector<float>& slopes) {
@@ -200,7 +207,8 @@ std::vector<double> Attended(const Sample& sample, const Cache& cache, const std
         for (int d = 0; d < sample.dim; ++d)
           score += 0.3 * query[d] * cache.Number(true, sequence, position, kv, d, last);
         if (sample.softcap > 0) score = sample.softcap * std::tanh(score / sample.softcap);
-        if (sample.alibi) score -= slopes[static_cast<std::size_t>(h)] * (last - position);
+        if (sample.alibi)
+          score += Bias(sample, slopes[static_cast<std::size_t>(h)], position, last);
         weights.push_back(std::exp(score));
         sum += weights.back();
       }
@@ -223,6 +231,7 @@ TEST_F(AttentionKernels, AttendsAsDefined) {
       {kF16, 6, 1, 64, {200}, {{0, 199}, {0, 64}}, 0, 0, false, 3},
       {kF16, 4, 2, 80, {150}, {{0, 149}, {0, 70}}, 40, 5},
       {kF16, 2, 2, 200, {65}, {{0, 64}}, 0, 0, true, 2},
+      {kF32, 2, 2, 16, {400}, {{0, 399}, {0, 20}}, 0, 0, true, 1, 0.25f},
       {kInt8, 4, 2, 64, {140}, {{0, 139}, {0, 63}, {0, 100}}, 0, 0, false, 1},
       {kInt4, 3, 1, 128, {150}, {{0, 149}, {0, 20}}, 0, 0, false, 4},
   };
@@ -232,7 +241,10 @@ TEST_F(AttentionKernels, AttendsAsDefined) {
     const int rows = static_cast<int>(sample.rows.size());
     const auto q = Normal(static_cast<std::size_t>(rows * sample.heads * sample.dim), 1, 23);
     std::vector<float> slopes;
-    for (int h = 0; h < sample.heads; ++h) slopes.push_back(0.1f / static_cast<float>(1 + h));
+    for (int h = 0; h < sample.heads; ++h) {
+      slopes.push_back(0.1f / static_cast<float>(1 + h));
+      if (sample.rounded != 0) slopes.back() = FromBf16(ToBf16(slopes.back()));
+    }
     std::vector<std::int32_t> firsts, begins, ends;
     for (const auto& [sequence, last] : sample.rows) {
       firsts.push_back(cache.first_page(sequence));
@@ -251,6 +263,7 @@ TEST_F(AttentionKernels, AttendsAsDefined) {
                           .begins = dbegins.data(),
                           .ends = dends.data(),
                           .slopes = sample.alibi ? dslopes.data() : nullptr,
+                          .rounded_alibi = sample.rounded,
                           .scratch = scratch.data(),
                           .rows = rows,
                           .heads = sample.heads,

@@ -20,41 +20,6 @@
 
 namespace ingot::cuda {
 
-class DeviceCase : public testing::Test {
- protected:
-  void SetUp() override {
-    int devices = 0;
-    if (CountDevices(&devices) != 0 || devices == 0) GTEST_SKIP() << "no GPU";
-    ASSERT_EQ(OpenStream(&stream_), 0);
-  }
-  void TearDown() override {
-    if (stream_ != nullptr) CloseStream(stream_);
-  }
-
-  // Runs the launches and reads `results`; twice on the host grid, in other orders of threads, with
-  // bits that agree.
-  void Launch(const std::function<int()>& launch,
-              const std::function<std::vector<std::uint8_t>()>& results) {
-    std::vector<std::uint8_t> first;
-    for (const std::uint64_t seed : {1, 2}) {
-#if defined(INGOT_HOST_GRID)
-      static_cast<host::Stream*>(stream_)->seed = 1000 * seed;
-#endif
-      const int error = launch();
-      ASSERT_EQ(error, 0) << ErrorText(error, stream_);
-      const int late = WaitStream(stream_);
-      ASSERT_EQ(late, 0) << ErrorText(late, stream_);
-      std::vector<std::uint8_t> bytes = results();
-      if (seed == 2) {
-        ASSERT_EQ(bytes, first) << "another order of threads, other bits";
-      }
-      first = std::move(bytes);
-    }
-  }
-
-  void* stream_ = nullptr;
-};
-
 // On the device; poisoned where nothing is given. Its end is the allocation's end.
 template <class T>
 class DeviceArray {
@@ -100,6 +65,57 @@ void AppendBytes(const std::vector<T>& values, std::vector<std::uint8_t>& bytes)
   const auto* p = reinterpret_cast<const std::uint8_t*>(values.data());
   bytes.insert(bytes.end(), p, p + values.size() * sizeof(T));
 }
+
+class DeviceCase : public testing::Test {
+ protected:
+  void SetUp() override {
+    int devices = 0;
+    if (CountDevices(&devices) != 0 || devices == 0) GTEST_SKIP() << "no GPU";
+    ASSERT_EQ(OpenStream(&stream_), 0);
+  }
+  void TearDown() override {
+    if (stream_ != nullptr) CloseStream(stream_);
+  }
+
+  // Runs the launches and reads `results`; twice on the host grid, in other orders of threads, with
+  // bits that agree.
+  void Launch(const std::function<int()>& launch,
+              const std::function<std::vector<std::uint8_t>()>& results) {
+    std::vector<std::uint8_t> first;
+    for (const std::uint64_t seed : {1, 2}) {
+#if defined(INGOT_HOST_GRID)
+      static_cast<host::Stream*>(stream_)->seed = 1000 * seed;
+#endif
+      const int error = launch();
+      ASSERT_EQ(error, 0) << ErrorText(error, stream_);
+      const int late = WaitStream(stream_);
+      ASSERT_EQ(late, 0) << ErrorText(late, stream_);
+      std::vector<std::uint8_t> bytes = results();
+      if (seed == 2) {
+        ASSERT_EQ(bytes, first) << "another order of threads, other bits";
+      }
+      first = std::move(bytes);
+    }
+  }
+
+  // Of float32 outputs; `fill` is what they hold before, NaN where it is empty.
+  std::vector<float> Result(DeviceArray<float>& out, const std::function<int()>& launch,
+                            const std::vector<float>& fill = {}) {
+    Launch(
+        [&] {
+          fill.empty() ? out.Poison() : out.Put(fill);
+          return launch();
+        },
+        [&] {
+          std::vector<std::uint8_t> bytes;
+          AppendBytes(out.Get(), bytes);
+          return bytes;
+        });
+    return out.Get();
+  }
+
+  void* stream_ = nullptr;
+};
 
 // Numbers as a FloatType stores them.
 inline std::vector<std::uint8_t> Stored(const std::vector<float>& values, FloatType type) {

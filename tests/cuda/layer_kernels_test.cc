@@ -10,24 +10,7 @@
 namespace ingot::cuda {
 namespace {
 
-class LayerKernels : public DeviceCase {
- protected:
-  // Of float32 outputs; `fill` is what they hold before, NaN where it is empty.
-  std::vector<float> Result(DeviceArray<float>& out, const std::function<int()>& launch,
-                            const std::vector<float>& fill = {}) {
-    Launch(
-        [&] {
-          fill.empty() ? out.Poison() : out.Put(fill);
-          return launch();
-        },
-        [&] {
-          std::vector<std::uint8_t> bytes;
-          AppendBytes(out.Get(), bytes);
-          return bytes;
-        });
-    return out.Get();
-  }
-};
+using LayerKernels = DeviceCase;
 
 TEST_F(LayerKernels, Norms) {
   struct Sample {

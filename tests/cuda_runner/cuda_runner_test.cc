@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "loader/runner.h"
@@ -51,8 +52,6 @@ TEST_P(CudaRunnerFixtures, LogitsAreTheProcessors) {
   const auto model = OpenFixture(GetParam());
   ASSERT_NE(model, nullptr);
   auto made = CudaRunner::Make(model, {.exact = true, .context = 128});
-  if (!made.ok() && made.status().code() == StatusCode::kUnsupported)
-    GTEST_SKIP() << made.status().message();
   ASSERT_TRUE(made.ok()) << made.status().message();
   CudaRunner& runner = **made;
   std::vector<model::TokenId> ids = FixtureIds(GetParam());
@@ -73,6 +72,73 @@ TEST_P(CudaRunnerFixtures, LogitsAreTheProcessors) {
 
 INSTANTIATE_TEST_SUITE_P(Models, CudaRunnerFixtures, testing::ValuesIn(FixtureNames()),
                          FixtureTestName());
+
+// Rotations by a sequence's length: a step's rows go by the length that it makes; longrope's keys
+// are computed again where a sequence becomes long. A prompt that is said to come is as one step.
+TEST(CudaRunner, RotationsFollowTheLength) {
+  for (const auto& [name, prompt] :
+       {std::pair<const char*, std::size_t>{"llama-dynamic", 31}, {"llama-longrope", 39}}) {
+    SCOPED_TRACE(name);
+    const auto model = OpenFixture(name);
+    ASSERT_NE(model, nullptr);
+    std::vector<model::TokenId> ids;
+    for (std::size_t i = 0; i < prompt + 3; ++i)
+      ids.push_back(static_cast<model::TokenId>(7 * i % 48));
+    const std::span<const model::TokenId> all = ids;
+    auto made = CudaRunner::Make(model, {.exact = true, .context = 128, .rows = 32});
+    ASSERT_TRUE(made.ok()) << made.status().message();
+    CudaRunner& runner = **made;
+    loader::Runner processor(model);
+    const auto sequence = processor.Open();
+    const std::uint32_t number = runner.Open();
+    for (const std::size_t end : {prompt, prompt + 1, prompt + 3}) {
+      const std::size_t begin = runner.length(number), cut = std::max(begin, end - 1);
+      const Rows whole(all.subspan(begin, end - begin), begin, sequence->number());
+      const auto wanted = processor.Step(whole.batch(), whole.wanted);
+      ASSERT_TRUE(wanted.ok()) << wanted.status().message();
+      runner.Expect(number, end);
+      std::vector<float> got;
+      for (const auto& [from, to] : {std::pair{begin, std::min(begin + 32, cut)},
+                                     {std::min(begin + 32, cut), cut},
+                                     {cut, end}}) {
+        if (from == to) continue;
+        const Rows rows(all.subspan(from, to - from), from, number);
+        const auto logits = runner.Step(rows.batch(), rows.wanted);
+        ASSERT_TRUE(logits.ok()) << logits.status().message();
+        got.insert(got.end(), logits->begin(), logits->end());
+      }
+      EXPECT_LE(RelativeError(got, {wanted->data(), wanted->size()}), 1e-4);
+    }
+  }
+}
+
+// States of sequences side by side are each its own; a closed one's serve another from zero on.
+TEST(CudaRunner, SequencesHaveTheirStates) {
+  for (const char* name : {"jamba", "rwkv7-fla"}) {
+    SCOPED_TRACE(name);
+    const auto model = OpenFixture(name);
+    ASSERT_NE(model, nullptr);
+    auto runner = CudaRunner::Make(model, {.exact = true, .context = 128});
+    ASSERT_TRUE(runner.ok()) << runner.status().message();
+    EXPECT_GT(NeedOf(*model, {}).states, 0u);
+    const std::vector<model::TokenId> ids = {5, 9, 3, 7};
+    const std::uint32_t a = (*runner)->Open(), b = (*runner)->Open();
+    const Rows other(std::vector<model::TokenId>{8, 2, 6}, 0, a);
+    ASSERT_TRUE((*runner)->Step(other.batch(), other.wanted).ok());
+    Rows both(std::vector<model::TokenId>{4, 1}, 3, a);
+    const Rows second(ids, 0, b);
+    both.ids.insert(both.ids.end(), second.ids.begin(), second.ids.end());
+    both.rows.insert(both.rows.end(), second.rows.begin(), second.rows.end());
+    const auto logits = (*runner)->Step(both.batch(), std::vector<std::uint32_t>{2, 3, 4, 5});
+    ASSERT_TRUE(logits.ok()) << logits.status().message();
+    (*runner)->Close(a);
+    const Rows alone(ids, 0, (*runner)->Open());
+    const auto one = (*runner)->Step(alone.batch(), alone.wanted);
+    ASSERT_TRUE(one.ok()) << one.status().message();
+    EXPECT_EQ(*logits, *one);
+    EXPECT_LE(RelativeError(*one, OnProcessor(model, ids)), 1e-4);
+  }
+}
 
 TEST(CudaRunner, SequencesShareAStep) {
   const auto model = OpenFixture("llama");
@@ -122,19 +188,38 @@ TEST(CudaRunner, PackedWeights) {
   }
 }
 
-// Tensor cores round activations to bfloat16.
-TEST(CudaRunner, RoundedProductsAreNear) {
-  const auto model = OpenFixture("llama");
+// The errors of each row's logits.
+std::vector<double> RowErrors(const std::vector<float>& got, const std::vector<float>& wanted,
+                              std::size_t rows) {
+  std::vector<double> errors;
+  const std::size_t width = wanted.size() / rows;
+  for (std::size_t at = 0; at < wanted.size(); at += width)
+    errors.push_back(RelativeError(std::span<const float>(got).subspan(at, width),
+                                   std::span<const float>(wanted).subspan(at, width)));
+  return errors;
+}
+
+// Tensor cores round activations, and the fixtures' float32 weights, to bfloat16. What that makes
+// of random weights is up to them (the first token of an RWKV has one number that a norm divides by
+// itself), so that a fixture's median row is asked here; llama's as a whole below.
+TEST_P(CudaRunnerFixtures, RoundedProductsAreNear) {
+  const auto model = OpenFixture(GetParam());
   ASSERT_NE(model, nullptr);
   auto runner = CudaRunner::Make(model, {.context = 128});
   ASSERT_TRUE(runner.ok()) << runner.status().message();
-  const std::vector<model::TokenId> ids = {5, 9, 3, 7, 11, 2};
+  std::vector<model::TokenId> ids = FixtureIds(GetParam());
+  if (ids.size() > 6) ids.resize(6);
   const Rows rows(ids, 0, (*runner)->Open());
   const auto logits = (*runner)->Step(rows.batch(), rows.wanted);
   ASSERT_TRUE(logits.ok()) << logits.status().message();
-  const double error = RelativeError(*logits, OnProcessor(model, ids));
-  EXPECT_LE(error, 2e-2);
-  EXPECT_GE(error, 1e-5);  // they do round
+  const std::vector<float> wanted = OnProcessor(model, ids);
+  std::vector<double> errors = RowErrors(*logits, wanted, ids.size());
+  std::ranges::sort(errors);
+  EXPECT_LE(errors[errors.size() / 2], 5e-2);
+  EXPECT_GE(errors.back(), 1e-5);  // they do round
+  if (GetParam() == "llama") {
+    EXPECT_LE(RelativeError(*logits, wanted), 2e-2);
+  }
 }
 
 TEST(CudaRunner, RefusesByName) {

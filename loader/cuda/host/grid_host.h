@@ -264,6 +264,7 @@ inline Bf16 FromFloat<Bf16>(float v) {
 
 inline float Exp(float v) { return std::exp(v); }
 inline float Log(float v) { return std::log(v); }
+inline float Log1p(float v) { return std::log1p(v); }
 inline float Tanh(float v) { return std::tanh(v); }
 inline float Erf(float v) { return std::erf(v); }
 inline float Sqrt(float v) { return std::sqrt(v); }

@@ -282,6 +282,12 @@ struct AttendPages {
     }
   }
 
+  static INGOT_DEVICE float Bias(const Args& args, float slope, int position, int end) {
+    if (args.rounded_alibi == 0.0f) return -slope * static_cast<float>(end - 1 - position);
+    const float rounded = ToFloat(FromFloat<Bf16>(static_cast<float>(position)));
+    return args.rounded_alibi * ToFloat(FromFloat<Bf16>(slope * rounded));
+  }
+
   // Scores become weights; what was accumulated so far is rescaled.
   template <class Reader>
   static INGOT_DEVICE void Soften(const Args& args, const Place& place, int page, int h,
@@ -294,8 +300,7 @@ struct AttendPages {
       seen[i] = position >= place.begin && position < place.end;
       if (args.softcap > 0) scores[i] = args.softcap * Tanh(scores[i] / args.softcap);
       if (args.slopes != nullptr && h < place.heads)
-        scores[i] -=
-            args.slopes[place.first_head + h] * static_cast<float>(place.end - 1 - position);
+        scores[i] += Bias(args, args.slopes[place.first_head + h], position, place.end);
       if (seen[i]) max = Max(max, scores[i]);
     }
     Running& running = state.softmax[h];

@@ -76,6 +76,9 @@ struct AttendArgs {
   const std::int32_t* begins = nullptr;
   const std::int32_t* ends = nullptr;  // begins[i] < ends[i]
   const float* slopes = nullptr;       // heads, ALiBi; or null
+  // Not 0: slopes are bfloat16's, and position p's bias is rounded_alibi bf16(slope bf16(p)) in the
+  // place of -slope (end - 1 - p): Falcon's.
+  float rounded_alibi = 0;
   void* scratch = nullptr;             // AttendScratch bytes
   int rows = 0, heads = 0, kv_heads = 0, head_dim = 0;
   int splits = 1;  // parts of a row's positions that run beside each other, up to kMostSplits

@@ -13,6 +13,7 @@
 // Floor: bytes read and written over the copy bandwidth.
 // Bench: build/release/bin/cuda_bench --filter layer
 #include "loader/cuda/kernels/layer_kernels.h"
+#include "loader/cuda/kernels/activations.h"
 #include "loader/cuda/launch.h"
 
 namespace ingot::cuda {
@@ -86,12 +87,6 @@ struct RotateRows {
   }
 };
 
-INGOT_DEVICE float Gelu(float v) { return 0.5f * v * (1.0f + Erf(v * 0.70710678118654752f)); }
-INGOT_DEVICE float GeluTanh(float v) {
-  return 0.5f * v * (1.0f + Tanh(0.79788456080286536f * (v + 0.044715f * v * v * v)));
-}
-INGOT_DEVICE float Sigmoid(float v) { return 1.0f / (1.0f + Exp(-v)); }
-
 struct EachNumber {
   using Args = PointwiseArgs;
   static constexpr int kThreads = 256;
@@ -121,26 +116,6 @@ struct EachNumber {
         return x * Sigmoid(args.other[i / args.cols]);
       default:
         return Activated(args.op, x) * (args.other == nullptr ? 1.0f : args.other[i]);
-    }
-  }
-  static INGOT_DEVICE float Activated(Pointwise op, float x) {
-    switch (op) {
-      case Pointwise::kSilu:
-        return x * Sigmoid(x);
-      case Pointwise::kGelu:
-        return Gelu(x);
-      case Pointwise::kGeluTanh:
-        return GeluTanh(x);
-      case Pointwise::kRelu:
-        return Max(x, 0.0f);
-      case Pointwise::kSquaredRelu:
-        return Max(x, 0.0f) * Max(x, 0.0f);
-      case Pointwise::kSigmoid:
-        return Sigmoid(x);
-      case Pointwise::kTanh:
-        return Tanh(x);
-      default:
-        return x;
     }
   }
 };

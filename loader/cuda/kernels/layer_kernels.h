@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "loader/cuda/kernels/launch_types.h"
+#include "loader/cuda/kernels/pointwise.h"
 
 namespace ingot::cuda {
 
@@ -31,23 +32,6 @@ struct RopeArgs {
   const float* table = nullptr;
   int rows = 0, heads = 0, head_dim = 0, dims = 0;
   int interleaved = 0;
-};
-
-enum class Pointwise : int {
-  kSilu,
-  kGelu,
-  kGeluTanh,
-  kRelu,
-  kSquaredRelu,
-  kSigmoid,
-  kTanh,
-  kIdentity,
-  kAddScaled,  // x + number * other
-  kScale,      // number * x
-  kSoftcap,    // number * tanh(x / number)
-  kClamp,      // within +-number
-  kTimesRow,   // x * other[column]: a column_scale transform
-  kGateRow,    // x * sigmoid(other[row])
 };
 
 // y = op(x), an activation times `other` where it is not null. y may be x.
