@@ -24,6 +24,8 @@
 #include "loader/cuda/kernels/exit_kernels.h"
 #include "loader/cuda/kernels/layer_kernels.h"
 #include "loader/cuda/kernels/plane_kernels.h"
+#include "loader/cuda/kernels/rwkv_launches.h"
+#include "loader/cuda/kernels/scan_launches.h"
 
 namespace {
 
@@ -370,6 +372,89 @@ void BenchLayer(Bench& bench, int rows) {
             bench.Time([&](int, void* s) { return launch_hadamard(&turn, s); }));
 }
 
+// A prompt's rows of one sequence, or a row of each of many; states of all of them in a row.
+struct ScanTable {
+  ScanTable(int rows, bool prompt, std::size_t floats)
+      : states(4 * floats * static_cast<std::size_t>(prompt ? 1 : rows)),
+        pointers(sizeof(float*) * static_cast<std::size_t>(rows)),
+        begins(4 * static_cast<std::size_t>(rows + 1)),
+        runs(prompt ? 1 : rows) {
+    std::vector<float*> at;
+    std::vector<std::int32_t> first = {0};
+    for (int i = 0; i < runs; ++i) {
+      at.push_back(states.as<float>() + static_cast<std::size_t>(i) * floats);
+      first.push_back(prompt ? rows : i + 1);
+    }
+    pointers.Put(at);
+    begins.Put(first);
+  }
+  ScanRuns Runs() const { return {pointers.as<float*>(), begins.as<std::int32_t>(), 0, runs}; }
+  Array states, pointers, begins;
+  int runs;
+};
+
+// FalconMamba-7B's, Mamba-2's of 2.7B and RWKV-7's of 7B.
+void BenchScan(Bench& bench, int rows, bool prompt) {
+  const std::string shape = std::to_string(rows) + (prompt ? " rows of one" : " sequences");
+  const auto n = static_cast<std::size_t>(rows);
+  const std::size_t inner = 8192, kept = 16;
+  const Array x(4 * n * inner), y(4 * n * inner), constants(4 * inner * kept);
+  const auto* in = x.as<const float>();
+  const auto* constant = constants.as<const float>();
+  const ScanTable mamba(rows, prompt, inner * kept);
+  const SelectiveScanArgs selective{.x = in,
+                                    .step = in,
+                                    .a = constant,
+                                    .skip = constant,
+                                    .b = in,
+                                    .c = in,
+                                    .y = y.as<float>(),
+                                    .runs = mamba.Runs(),
+                                    .inner = static_cast<int>(inner),
+                                    .states = static_cast<int>(kept)};
+  const auto bytes = [&](const ScanTable& table, std::size_t activations) {
+    return 2.0 * static_cast<double>(table.states.bytes()) +
+           4.0 * static_cast<double>(n * activations);
+  };
+  bench.Row("scan Mamba 8192 x 16", shape, bytes(mamba, 3 * inner), 0,
+            bench.Time([&](int, void* s) { return launch_selective_scan(&selective, s); }));
+  const ScanTable mamba2(rows, prompt, 5120 * 128);
+  const LinearScanArgs linear{.x = in,
+                              .b = in,
+                              .c = in,
+                              .steps = in,
+                              .step_bias = constant,
+                              .a = constant,
+                              .skips = constant,
+                              .y = y.as<float>(),
+                              .runs = mamba2.Runs(),
+                              .x_stride = 5376,
+                              .b_stride = 5376,
+                              .c_stride = 5376,
+                              .heads = 80,
+                              .groups = 1,
+                              .dim = 64,
+                              .states = 128,
+                              .high = 1};
+  bench.Row("scan Mamba-2 80 x 64 x 128", shape, bytes(mamba2, 2 * 5120), 0,
+            bench.Time([&](int, void* s) { return launch_linear_scan(&linear, s); }));
+  const ScanTable rwkv(rows, prompt, 64 * 64 * 64);
+  const RwkvScanArgs seven{.receptance = in,
+                           .key = in,
+                           .value = in,
+                           .decay = in,
+                           .rate = in,
+                           .key_scale = constant,
+                           .key_rate = constant,
+                           .y = y.as<float>(),
+                           .runs = rwkv.Runs(),
+                           .heads = 64,
+                           .dim = 64,
+                           .by_token = 1};
+  bench.Row("scan RWKV-7 64 x 64 x 64", shape, bytes(rwkv, 6 * 4096), 0,
+            bench.Time([&](int, void* s) { return launch_rwkv_scan(&seven, s); }));
+}
+
 // Chunks of 4 MiB of 16 symbols that occur alike: a stream of any words is one, so nobody encodes.
 void BenchEntropy(Bench& bench, int chunks) {
   constexpr std::uint32_t kOut = 4 << 20;
@@ -443,4 +528,8 @@ int main(int argc, char** argv) {
     for (const int chunks : {64, 256, 1024}) BenchEntropy(bench, chunks);
   if (bench.Wants("layer"))
     for (const int rows : {1, 128, 8192}) BenchLayer(bench, rows);
+  if (bench.Wants("scan")) {
+    for (const int rows : {1, 32, 256}) BenchScan(bench, rows, false);
+    BenchScan(bench, 512, true);
+  }
 }
