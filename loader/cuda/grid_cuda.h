@@ -155,6 +155,8 @@ INGOT_DEVICE Bf16 FromFloat<Bf16>(float v) {
 
 INGOT_DEVICE float Exp(float v) { return expf(v); }
 INGOT_DEVICE float Log(float v) { return logf(v); }
+INGOT_DEVICE double Exp(double v) { return exp(v); }
+INGOT_DEVICE double Log(double v) { return log(v); }
 INGOT_DEVICE float Log1p(float v) { return log1pf(v); }
 INGOT_DEVICE float Tanh(float v) { return tanhf(v); }
 INGOT_DEVICE float Erf(float v) { return erff(v); }
@@ -166,5 +168,8 @@ INGOT_DEVICE float Min(float a, float b) { return fminf(a, b); }
 INGOT_DEVICE float Fma(float a, float b, float c) { return fmaf(a, b, c); }
 INGOT_DEVICE float FloatOf(std::uint32_t bits) { return __uint_as_float(bits); }
 INGOT_DEVICE std::uint32_t BitsOf(float v) { return __float_as_uint(v); }
+INGOT_DEVICE std::uint64_t BitsOf(double v) {
+  return static_cast<std::uint64_t>(__double_as_longlong(v));
+}
 
 }  // namespace ingot::cuda

@@ -264,6 +264,8 @@ inline Bf16 FromFloat<Bf16>(float v) {
 
 inline float Exp(float v) { return std::exp(v); }
 inline float Log(float v) { return std::log(v); }
+inline double Exp(double v) { return std::exp(v); }
+inline double Log(double v) { return std::log(v); }
 inline float Log1p(float v) { return std::log1p(v); }
 inline float Tanh(float v) { return std::tanh(v); }
 inline float Erf(float v) { return std::erf(v); }
@@ -274,5 +276,6 @@ inline float Min(float a, float b) { return std::fmin(a, b); }
 inline float Fma(float a, float b, float c) { return std::fma(a, b, c); }
 inline float FloatOf(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 inline std::uint32_t BitsOf(float v) { return std::bit_cast<std::uint32_t>(v); }
+inline std::uint64_t BitsOf(double v) { return std::bit_cast<std::uint64_t>(v); }
 
 }  // namespace ingot::cuda
