@@ -6,6 +6,9 @@
 #include "loader/cuda/kernels/exit_kernels.h"
 #include "loader/cuda/kernels/layer_kernels.h"
 #include "loader/cuda/kernels/plane_kernels.h"
+#include "loader/cuda/kernels/rwkv_launches.h"
+#include "loader/cuda/kernels/sample_launches.h"
+#include "loader/cuda/kernels/scan_launches.h"
 
 namespace ingot::cuda {
 
@@ -57,5 +60,15 @@ int launch_slice(const SliceArgs*, void*) { return kNoCuda; }
 int launch_hadamard(const HadamardArgs*, void*) { return kNoCuda; }
 int launch_plane_product(const PlaneProductArgs*, void*) { return kNoCuda; }
 int launch_plane_rows(const PlaneRowsArgs*, void*) { return kNoCuda; }
+int launch_causal_conv(const CausalConvArgs*, void*) { return kNoCuda; }
+int launch_selective_scan(const SelectiveScanArgs*, void*) { return kNoCuda; }
+int launch_linear_scan(const LinearScanArgs*, void*) { return kNoCuda; }
+int launch_token_shift(const TokenShiftArgs*, void*) { return kNoCuda; }
+int launch_token_mix(const TokenMixArgs*, void*) { return kNoCuda; }
+int launch_blend(const BlendArgs*, void*) { return kNoCuda; }
+int launch_rwkv4(const Rwkv4Args*, void*) { return kNoCuda; }
+int launch_rwkv_scan(const RwkvScanArgs*, void*) { return kNoCuda; }
+int launch_rwkv_bonus(const RwkvBonusArgs*, void*) { return kNoCuda; }
+int launch_sample(const SampleArgs*, void*) { return kNoCuda; }
 
 }  // namespace ingot::cuda
