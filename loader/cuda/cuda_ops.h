@@ -25,6 +25,7 @@
 #include "loader/cpu/routes.h"
 #include "loader/cuda/device_memory.h"
 #include "loader/cuda/device_state.h"
+#include "loader/cuda/device_tensor.h"
 #include "loader/cuda/device_weights.h"
 #include "loader/cuda/kernels/attention_kernels.h"
 #include "loader/cuda/kernels/layer_kernels.h"
@@ -32,22 +33,6 @@
 #include "model/forward/forward.h"
 
 namespace ingot::cuda {
-
-// rows x cols float32 on the device, row-major.
-class DeviceTensor {
- public:
-  DeviceTensor() = default;
-  DeviceTensor(DeviceBlock block, std::size_t rows, std::size_t cols)
-      : block_(std::move(block)), rows_(rows), cols_(cols) {}
-  float* data() const { return block_.as<float>(); }
-  std::size_t rows() const { return rows_; }
-  std::size_t cols() const { return cols_; }
-  std::size_t size() const { return rows_ * cols_; }
-
- private:
-  DeviceBlock block_;
-  std::size_t rows_ = 0, cols_ = 0;
-};
 
 // One sequence: its pages, each with kPageTokens positions of every layer, and its states.
 struct DeviceSequence {

@@ -255,16 +255,33 @@ Status CudaRunner::MakeRoom(const model::Batch& batch) {
   return OkStatus();
 }
 
-Result<std::vector<float>> CudaRunner::Step(const model::Batch& batch,
-                                            std::span<const std::uint32_t> wanted) {
+Result<DeviceTensor> CudaRunner::Logits(const model::Batch& batch,
+                                        std::span<const std::uint32_t> wanted) {
   INGOT_TRY(Status(ops_->status()));
   INGOT_TRY(Check(batch, wanted));
   INGOT_TRY(MakeRoom(batch));
-  const DeviceTensor logits = model::Forward(model_->architecture(), *ops_, batch, wanted);
-  INGOT_ASSIGN(std::vector<float> values, ops_->Read(logits));
+  DeviceTensor logits = model::Forward(model_->architecture(), *ops_, batch, wanted);
+  INGOT_TRY(Status(ops_->status()));
   for (std::size_t i = 0; i < batch.ids.size(); ++i)
     open_[batch.rows[i].sequence]->ids.push_back(batch.ids[i]);
-  return values;
+  return logits;
+}
+
+Result<std::vector<float>> CudaRunner::Step(const model::Batch& batch,
+                                            std::span<const std::uint32_t> wanted) {
+  INGOT_ASSIGN(const DeviceTensor logits, Logits(batch, wanted));
+  return ops_->Read(logits);
+}
+
+Result<std::vector<model::TokenId>> CudaRunner::Next(const model::Batch& batch,
+                                                     std::span<const std::uint32_t> wanted,
+                                                     const DeviceDraws& draws) {
+  if (draws.rows.size() != wanted.size())
+    return InvalidArgument(std::to_string(draws.rows.size()) + " draws of " +
+                           std::to_string(wanted.size()) + " rows");
+  INGOT_TRY(loader::Sampler::Make(draws.options).status());
+  INGOT_ASSIGN(const DeviceTensor logits, Logits(batch, wanted));
+  return DrawRows(logits, draws, pool_, stream_.get());
 }
 
 }  // namespace ingot::cuda

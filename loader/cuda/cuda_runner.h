@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "loader/cuda/cuda_ops.h"
 #include "loader/cuda/device.h"
+#include "loader/cuda/device_draw.h"
 #include "loader/loaded_model.h"
 #include "model/forward/batch.h"
 
@@ -67,6 +68,11 @@ class CudaRunner {
   // rows that do not, or that take fewer planes; Limit for a full context; Io where the device
   // failed: the runner is then of no more use.
   Result<std::vector<float>> Step(const model::Batch& batch, std::span<const std::uint32_t> wanted);
+  // The same with the token that follows each wanted row in the place of its logits, which stay on
+  // the device: what loader::Sampler would draw. Errors as of both.
+  Result<std::vector<model::TokenId>> Next(const model::Batch& batch,
+                                           std::span<const std::uint32_t> wanted,
+                                           const DeviceDraws& draws);
 
  private:
   CudaRunner(std::shared_ptr<const loader::Model> model, const CudaOptions& options, void* stream);
@@ -76,6 +82,8 @@ class CudaRunner {
   Status ClearStates(DeviceSequence& sequence);
   bool CrossesLongRope(std::uint64_t from, std::uint64_t to) const;
   Status RunAgain(std::uint32_t number);
+  // Logits on the device, of rows that are now part of their sequences.
+  Result<DeviceTensor> Logits(const model::Batch& batch, std::span<const std::uint32_t> wanted);
 
   std::shared_ptr<const loader::Model> model_;
   CudaOptions options_;

@@ -23,6 +23,28 @@ class OpenSequence {
   // Appends tokens in steps that the runner takes; logits of all from `first` of them on.
   Result<std::vector<float>> Append(std::span<const model::TokenId> ids, std::size_t first) {
     std::vector<float> logits;
+    INGOT_TRY(ForSteps(ids, first, [&](const model::Batch& batch, auto wanted) -> Status {
+      INGOT_ASSIGN(const std::vector<float> some, runner_.Step(batch, wanted));
+      logits.insert(logits.end(), some.begin(), some.end());
+      return OkStatus();
+    }));
+    return logits;
+  }
+  // Appends tokens, and draws the one that follows the last.
+  Result<model::TokenId> Next(std::span<const model::TokenId> ids, const DeviceDraws& draws) {
+    model::TokenId next = -1;
+    INGOT_TRY(ForSteps(ids, ids.size() - 1, [&](const model::Batch& batch, auto wanted) -> Status {
+      if (wanted.empty()) return runner_.Step(batch, wanted).status();
+      INGOT_ASSIGN(const std::vector<model::TokenId> drawn, runner_.Next(batch, wanted, draws));
+      next = drawn[0];
+      return OkStatus();
+    }));
+    return next;
+  }
+
+ private:
+  template <class Run>
+  Status ForSteps(std::span<const model::TokenId> ids, std::size_t first, Run run) {
     runner_.Expect(number_, length() + ids.size());
     const std::size_t most = runner_.model().architecture().masked
                                  ? ids.size()
@@ -36,17 +58,12 @@ class OpenSequence {
         rows[i] = {number_, static_cast<std::int32_t>(start + i)};
         if (begin + i >= first) wanted.push_back(static_cast<std::uint32_t>(i));
       }
-      INGOT_ASSIGN(std::vector<float> some,
-                   runner_.Step({ids.subspan(begin, count), rows}, wanted));
-      if (logits.empty())
-        logits = std::move(some);
-      else
-        logits.insert(logits.end(), some.begin(), some.end());
+      INGOT_TRY(run(model::Batch{ids.subspan(begin, count), rows},
+                    std::span<const std::uint32_t>(wanted)));
     }
-    return logits;
+    return OkStatus();
   }
 
- private:
   CudaRunner& runner_;
   std::uint32_t number_;
 };
@@ -89,29 +106,29 @@ Result<loader::GenerateResult> GenerateFromIds(CudaRunner& runner,
   const model::Architecture& architecture = runner.model().architecture();
   INGOT_TRY(CheckRequest(architecture, options));
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, runner.model().tokenizer());
-  INGOT_ASSIGN(loader::Sampler sampler, loader::Sampler::Make(options.sampler));
+  std::vector<model::TokenId> seen(ids.begin(), ids.end());
+  DeviceDraws draws{options.sampler, {{options.sampler.seed, 0, seen}}};
   loader::GenerateResult result;
   result.prompt_tokens = ids.size();
   OpenSequence sequence(runner);
   auto start = loader::Clock::now();
-  INGOT_ASSIGN(std::vector<float> logits, sequence.Append(ids, ids.size() - 1).At("prompt"));
+  INGOT_ASSIGN(model::TokenId id, sequence.Next(ids, draws).At("prompt"));
   result.prefill_seconds = loader::SecondsSince(start);
   loader::TextDelivery delivery(*tokenizer, ids.back(), options, piece, result);
-  std::vector<model::TokenId> seen(ids.begin(), ids.end());
   start = loader::Clock::now();
   std::uint64_t drawn = 0;
   bool goes_on = options.max_tokens > 0;
   while (goes_on) {
-    INGOT_ASSIGN(const model::TokenId id, sampler.Sample(logits, seen));
     ++drawn;
-    seen.push_back(id);
     goes_on = delivery.Take(id);
     if (!goes_on) break;
     if (sequence.length() >= runner.context()) {
       result.stop = loader::StopReason::kContextFull;
       break;
     }
-    INGOT_ASSIGN(logits, sequence.Append({&id, 1}, 0));
+    seen.push_back(id);
+    draws.rows[0] = {options.sampler.seed, drawn, seen};
+    INGOT_ASSIGN(id, sequence.Next({&id, 1}, draws));
     ++result.decode_steps;
   }
   delivery.Finish();

@@ -1,6 +1,6 @@
 // Text and logits from a model on a GPU: the loops of loader/generate.h and of evaluation over a
-// CudaRunner. Logits come to the host, where tokens are drawn as they are on the processor: the
-// same seed and logits give the same text.
+// CudaRunner. Tokens are drawn on the device, as the processor draws them: the same seed and logits
+// give the same text.
 //
 // Thread rule: belongs to one thread.
 #pragma once

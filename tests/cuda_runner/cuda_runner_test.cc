@@ -252,6 +252,11 @@ TEST(CudaRunner, RefusesByName) {
   const Rows rows(std::vector<model::TokenId>{1}, 0, s);
   EXPECT_EQ((*runner)->Step(rows.batch(), std::vector<std::uint32_t>{1}).status().code(),
             StatusCode::kInvalidArgument);
+  EXPECT_EQ((*runner)->Next(rows.batch(), rows.wanted, {}).status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ((*runner)->Next(rows.batch(), rows.wanted, {{.top_p = 2}, {{}}}).status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ((*runner)->length(s), 0u);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "loader/cuda/kernels/layer_kernels.h"
 #include "loader/cuda/kernels/plane_kernels.h"
 #include "loader/cuda/kernels/rwkv_launches.h"
+#include "loader/cuda/kernels/sample_launches.h"
 #include "loader/cuda/kernels/scan_launches.h"
 
 namespace {
@@ -455,6 +456,36 @@ void BenchScan(Bench& bench, int rows, bool prompt) {
             bench.Time([&](int, void* s) { return launch_rwkv_scan(&seven, s); }));
 }
 
+void BenchSample(Bench& bench, int rows) {
+  const int vocab = 128256;
+  const auto count = static_cast<std::size_t>(rows) * vocab;
+  Array logits(4 * count), draws(sizeof(RowDraw) * static_cast<std::size_t>(rows));
+  std::vector<float> values(count);
+  std::uint32_t random = 1;
+  for (float& v : values)
+    v = static_cast<float>((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-21f;
+  logits.Put(values);
+  const Array weights(8 * count), ids(4 * static_cast<std::size_t>(rows));
+  SampleArgs args{.logits = logits.as<const float>(),
+                  .draws = draws.as<const RowDraw>(),
+                  .weights = weights.as<double>(),
+                  .ids = ids.as<std::int32_t>(),
+                  .rows = rows,
+                  .vocab = vocab,
+                  .temperature = 0};
+  const std::string shape = std::to_string(rows) + " of 128256";
+  const auto time = [&](const char* name) {
+    bench.Row(name, shape, 4.0 * static_cast<double>(count), 0,
+              bench.Time([&](int, void* s) { return launch_sample(&args, s); }));
+  };
+  time("sample greedy");
+  args.temperature = 0.8;
+  time("sample temperature");
+  args.top_k = 40;
+  args.top_p = 0.9;
+  time("sample top-k, top-p");
+}
+
 // Chunks of 4 MiB of 16 symbols that occur alike: a stream of any words is one, so nobody encodes.
 void BenchEntropy(Bench& bench, int chunks) {
   constexpr std::uint32_t kOut = 4 << 20;
@@ -528,6 +559,8 @@ int main(int argc, char** argv) {
     for (const int chunks : {64, 256, 1024}) BenchEntropy(bench, chunks);
   if (bench.Wants("layer"))
     for (const int rows : {1, 128, 8192}) BenchLayer(bench, rows);
+  if (bench.Wants("sample"))
+    for (const int rows : {1, 32}) BenchSample(bench, rows);
   if (bench.Wants("scan")) {
     for (const int rows : {1, 32, 256}) BenchScan(bench, rows, false);
     BenchScan(bench, 512, true);
