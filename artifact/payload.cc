@@ -120,6 +120,7 @@ Result<ByteSpan> Payload::Chunk(std::size_t chunk) const {
 
 Status Payload::Verify(std::size_t chunk) const {
   const ChunkEntry& entry = prefix_.chunks[chunk];
+  std::call_once(reading_, [this] { region_.WillRead(); });
   region_.Populate(entry.offset, entry.stored_bytes);
   if (DigestOf(Bytes(chunk)) != entry.digest) return Corruption(Contradiction(entry));
   Set(chunk, kVerified);

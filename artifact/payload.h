@@ -62,6 +62,7 @@ class Payload {
   const OpenOptions options_;
   mutable std::size_t read_ = 0;  // chunks of a sequential source
   mutable Region region_;
+  mutable std::once_flag reading_;  // begins with the first chunk that is verified in place
   mutable std::vector<std::atomic<std::uint8_t>> states_;
   mutable std::array<std::mutex, kFetches> fetching_;  // by chunk: one thread fetches it
 };

@@ -43,6 +43,8 @@ Result<Region> Region::Reserve(std::uint64_t bytes) {
   return region;
 }
 
+void Region::WillRead() const { ::madvise(data_, size_, MADV_HUGEPAGE); }
+
 void Region::Populate(std::uint64_t offset, std::uint64_t bytes) const {
   const std::uint64_t begin = offset & ~(kPage - 1);
   ::madvise(data_ + begin, offset + bytes - begin, MADV_POPULATE_READ);
