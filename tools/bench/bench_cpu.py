@@ -68,6 +68,8 @@ RECIPES = {
     "nested": ["--codec", "nested_v1"],
     "fp8": ["--codec", "fp8_hybrid_v1"],
     "int8": ["--codec", "int8_rtn", "--group", "128"],
+    "int4 rotated": ["--codec", "int4_rtn", "--group", "128", "--transform", "hadamard"],
+    "int8 rotated": ["--codec", "int8_rtn", "--group", "128", "--transform", "hadamard"],
     "entropy 4": ["--codec", "entropy_v1", "--rate", "4"],
     "entropy 2": ["--codec", "entropy_v1", "--rate", "2"],
 }
@@ -242,7 +244,7 @@ def kernels(bench):
         print("skip: no numpy here, so no logits to compare")
         return
     ids = Run([bench_program("tokenize"), bench.source, bench.args.text]).out.split()[:256]
-    for recipe in ("int4", "int8", "fp8", "16 bits"):
+    for recipe in ("int4", "int8", "int4 rotated", "int8 rotated", "fp8", "16 bits"):
         exact, fast = (logits(bench.artifact(recipe), compute, ids) for compute in ("exact", "fast"))
         error = np.linalg.norm(fast - exact) / np.linalg.norm(exact)
         log_p, log_q = (x - x.max(1, keepdims=True) for x in (exact, fast))
