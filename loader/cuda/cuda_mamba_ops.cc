@@ -17,7 +17,7 @@ CudaOps::Tensor CudaOps::CausalConv(const model::CausalConvSpec& spec, std::size
                             .weight = weight,
                             .bias = bias,
                             .y = out.data(),
-                            .runs = RunsAt(layer, kConvSlot),
+                            .runs = tables_.RunsAt(layer, kConvSlot),
                             .channels = static_cast<int>(spec.channels),
                             .kernel = static_cast<int>(spec.kernel),
                             .activation = PointwiseOf(spec.activation)};
@@ -39,7 +39,7 @@ CudaOps::Tensor CudaOps::SelectiveScan(const model::MambaSpec& spec, std::size_t
                                .b = b.data(),
                                .c = c.data(),
                                .y = out.data(),
-                               .runs = RunsAt(layer, kScanSlot),
+                               .runs = tables_.RunsAt(layer, kScanSlot),
                                .inner = static_cast<int>(spec.inner),
                                .states = static_cast<int>(spec.state)};
   Ran(launch_selective_scan(&args, stream_), "selective scan");
@@ -63,7 +63,7 @@ CudaOps::Tensor CudaOps::SsdScan(const model::Mamba2Spec& spec, std::size_t laye
                             .a = a,
                             .skips = skips,
                             .y = out.data(),
-                            .runs = RunsAt(layer, kScanSlot),
+                            .runs = tables_.RunsAt(layer, kScanSlot),
                             .x_stride = stride,
                             .b_stride = stride,
                             .c_stride = stride,
@@ -92,7 +92,7 @@ CudaOps::Tensor CudaOps::Retention(const model::RetentionSpec& spec, std::size_t
                             .c = q.data(),
                             .decays = decays->second.as<const float>(),
                             .y = out.data(),
-                            .runs = RunsAt(layer, kRetentionSlot),
+                            .runs = tables_.RunsAt(layer, kRetentionSlot),
                             .x_stride = static_cast<int>(v.cols()),
                             .b_stride = static_cast<int>(k.cols()),
                             .c_stride = static_cast<int>(q.cols()),

@@ -1,6 +1,7 @@
 #include "loader/cuda/cuda_ops.h"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "base/float_formats.h"
@@ -11,7 +12,6 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr std::uint64_t kTokensOfPage = 64;
 // Pages that a part of a row's positions should have at least.
 constexpr std::uint64_t kPagesOfSplit = 8;
 
@@ -39,15 +39,6 @@ Pointwise PointwiseOf(model::Activation activation) {
   return Pointwise::kIdentity;
 }
 
-PageLayout::PageLayout(const model::Architecture& architecture, PageForm page_form)
-    : form(page_form) {
-  for (const model::LayerSpec& layer : architecture.layers) {
-    layer_at.push_back(bytes);
-    bytes +=
-        layer.attention.kv_heads * PageHeadBytes(form, static_cast<int>(layer.attention.head_dim));
-  }
-}
-
 CudaOps::CudaOps(const model::Architecture& architecture, const loader::BoundWeights& bound,
                  DeviceWeights& weights, const PageLayout& layout, const StateLayout& states,
                  const std::vector<DeviceSequence*>& sequences, DevicePool& pool, void* stream,
@@ -55,9 +46,8 @@ CudaOps::CudaOps(const model::Architecture& architecture, const loader::BoundWei
     : architecture_(&architecture),
       bound_(&bound),
       weights_(&weights),
-      layout_(&layout),
-      states_(&states),
-      sequences_(&sequences),
+      tables_(architecture, layout, states, sequences, pool, stream),
+      page_form_(layout.form),
       pool_(&pool),
       stream_(stream),
       exact_(exact) {}
@@ -87,91 +77,47 @@ DeviceBlock CudaOps::Upload(const void* from, std::size_t bytes) {
 }
 
 void CudaOps::Begin(const model::Batch& batch) {
-  rows_.assign(batch.rows.begin(), batch.rows.end());
-  sights_.clear();
-  PlacePages();
-  PlaceRopes();
-  PlaceRuns();
+  if (!records_) Fail(tables_.Place(batch));
 }
 
-void CudaOps::PlaceRuns() {
-  if (states_->bytes() == 0) return;
-  std::vector<std::int32_t> begins;
-  std::vector<float*> states;
-  for (std::size_t r = 0; r < rows_.size(); ++r) {
-    if (r > 0 && rows_[r].sequence == rows_[r - 1].sequence) continue;
-    begins.push_back(static_cast<std::int32_t>(r));
-    states.push_back((*sequences_)[rows_[r].sequence]->states.as<float>());
-  }
-  begins.push_back(static_cast<std::int32_t>(rows_.size()));
-  runs_ = static_cast<int>(states.size());
-  run_states_ = Upload(states);
-  run_begins_ = Upload(begins);
+void CudaOps::BeginRecording() {
+  records_ = true;
+  Ran(cuda::BeginRecording(stream_), "recording a step");
 }
 
-ScanRuns CudaOps::RunsAt(std::size_t layer, std::size_t slot) const {
-  return {.states = run_states_.as<float*>(),
-          .begins = run_begins_.as<const std::int32_t>(),
-          .at = states_->At(layer, slot),
-          .count = runs_};
+void* CudaOps::EndRecording() {
+  void* graph = nullptr;
+  Ran(cuda::EndRecording(stream_, &graph), "recording a step");
+  records_ = false;
+  first_value_ = {};
+  return graph;
 }
 
-void CudaOps::PlacePages() {
-  std::vector<std::int32_t> slots, firsts;
-  std::vector<std::uint8_t*> pages, row_pages;  // of layer 0
-  longest_ = 0;
-  if (layout_->bytes == 0) return;
-  for (std::size_t r = 0; r < rows_.size(); ++r) {
-    const DeviceSequence& sequence = *(*sequences_)[rows_[r].sequence];
-    const auto position = static_cast<std::uint64_t>(rows_[r].position);
-    longest_ = std::max(longest_, position + 1);
-    if (r == 0 || rows_[r].sequence != rows_[r - 1].sequence) {
-      firsts.push_back(static_cast<std::int32_t>(pages.size()));
-      for (const DeviceBlock& page : sequence.pages) pages.push_back(page.as<std::uint8_t>());
-    } else {
-      firsts.push_back(firsts.back());
-    }
-    slots.push_back(static_cast<std::int32_t>(position % kTokensOfPage));
-    row_pages.push_back(sequence.pages[position / kTokensOfPage].as<std::uint8_t>());
-  }
-  const auto of_layers = [&](const std::vector<std::uint8_t*>& first) {
-    std::vector<void*> all;
-    for (const std::size_t at : layout_->layer_at)
-      for (std::uint8_t* page : first) all.push_back(page + at);
-    return Upload(all);
-  };
-  page_count_ = pages.size();
-  pages_ = of_layers(pages);
-  row_pages_ = of_layers(row_pages);
-  slots_ = Upload(slots);
-  first_pages_ = Upload(firsts);
+CudaOps::Form CudaOps::form() const {
+  return {tables_.rows(), tables_.page_room(), static_cast<std::uint64_t>(MostSplits()),
+          tables_.version()};
 }
 
-void CudaOps::PlaceRopes() {
-  ropes_.clear();
-  for (const model::RopeSpec& rope : architecture_->ropes) {
-    std::vector<float> table(rows_.size() * rope.dims);
-    std::vector<float> frequencies;
-    for (std::size_t r = 0; r < rows_.size() && rope.dims > 0; ++r) {
-      if (r == 0 || (model::DependsOnLength(rope) && rows_[r].sequence != rows_[r - 1].sequence))
-        frequencies =
-            model::RopeFrequencies(rope, (*sequences_)[rows_[r].sequence]->expected_length);
-      model::RopeRow(rope, frequencies, static_cast<std::uint64_t>(rows_[r].position),
-                     table.data() + r * rope.dims);
-    }
-    ropes_.push_back(Upload(table));
-  }
+// What Begin has placed of what RunEmbedding asks for, else null.
+const std::int32_t* CudaOps::PlacedIds(const std::string& table,
+                                       std::span<const std::int32_t> ids) const {
+  if (ids.size() != tables_.rows()) return nullptr;
+  if (&table == &architecture_->embedding) return tables_.ids();
+  if (&table == &architecture_->position_embedding) return tables_.positions();
+  return &table == &architecture_->segment_embedding ? tables_.segments() : nullptr;
 }
 
 CudaOps::Tensor CudaOps::Embed(const std::string& table, std::span<const std::int32_t> ids) {
   const DeviceMatrix& matrix = weights_->Of(bound_->Table(table));
   Tensor out = Make(ids.size(), static_cast<std::size_t>(matrix.cols));
-  const DeviceBlock on_device = Upload(ids.data(), ids.size_bytes());
+  const std::int32_t* placed = PlacedIds(table, ids);
+  DeviceBlock uploaded;
+  if (placed == nullptr) uploaded = Upload(ids.data(), ids.size_bytes());
   if (!status_.ok()) return out;
   PlaneRowsArgs args;
   std::ranges::copy(matrix.planes, args.planes);
   args.plane_count = static_cast<int>(matrix.planes.size());
-  args.ids = on_device.as<const std::int32_t>();
+  args.ids = placed != nullptr ? placed : uploaded.as<const std::int32_t>();
   args.out = out.data();
   args.rows = matrix.rows;
   args.cols = matrix.cols;
@@ -323,7 +269,7 @@ CudaOps::Tensor CudaOps::Rope(std::size_t rope, std::size_t head_dim, Tensor x) 
   if (!status_.ok()) return x;
   const model::RopeSpec& spec = architecture_->ropes[rope];
   const RopeArgs args{.x = x.data(),
-                      .table = ropes_[rope].as<const float>(),
+                      .table = tables_.rope(rope),
                       .rows = static_cast<int>(x.rows()),
                       .heads = static_cast<int>(x.cols() / head_dim),
                       .head_dim = static_cast<int>(head_dim),
@@ -337,36 +283,26 @@ void CudaOps::WriteKeys(const model::AttentionSpec& spec, std::size_t layer, con
                         const Tensor& v) {
   const WriteKeysArgs args{.keys = k.data(),
                            .values = v.data(),
-                           .pages = row_pages_.as<void*>() + layer * rows_.size(),
-                           .slots = slots_.as<const std::int32_t>(),
+                           .pages = tables_.row_pages(layer),
+                           .slots = tables_.slots(),
                            .rows = static_cast<int>(k.rows()),
                            .kv_heads = static_cast<int>(spec.kv_heads),
                            .head_dim = static_cast<int>(spec.head_dim),
-                           .form = layout_->form};
+                           .form = page_form_};
   Ran(launch_write_keys(&args, stream_), "keys and values");
-}
-
-const CudaOps::Sight& CudaOps::SightOf(const model::AttentionSpec& spec) {
-  const auto [at, made] = sights_.try_emplace({spec.window, spec.causal});
-  if (!made) return at->second;
-  std::vector<std::int32_t> begins, ends;
-  for (const model::Row& row : rows_) {
-    const auto seen = static_cast<std::uint64_t>(row.position) + 1;
-    begins.push_back(
-        static_cast<std::int32_t>(spec.window > 0 && seen > spec.window ? seen - spec.window : 0));
-    ends.push_back(static_cast<std::int32_t>(
-        spec.causal ? seen : (*sequences_)[row.sequence]->expected_length));
-  }
-  at->second = {Upload(begins), Upload(ends)};
-  return at->second;
 }
 
 // Few rows leave a device idle unless their pages are cut. A row's bits follow the longest of its
 // step, so exact products do not cut.
+int CudaOps::MostSplits() const {
+  const std::uint64_t pages = (tables_.longest() + kPageTokens - 1) / kPageTokens;
+  return exact_
+             ? 1
+             : static_cast<int>(std::clamp<std::uint64_t>(pages / kPagesOfSplit, 1, kMostSplits));
+}
+
 int CudaOps::Splits(const model::AttentionSpec& spec) const {
-  const std::uint64_t pages = (longest_ + kTokensOfPage - 1) / kTokensOfPage;
-  if (exact_ || rows_.size() * spec.kv_heads > 128) return 1;
-  return static_cast<int>(std::clamp<std::uint64_t>(pages / kPagesOfSplit, 1, kMostSplits));
+  return tables_.rows() * spec.kv_heads > 128 ? 1 : MostSplits();
 }
 
 const float* CudaOps::SlopesOf(const model::AttentionSpec& spec) {
@@ -385,15 +321,14 @@ const float* CudaOps::SlopesOf(const model::AttentionSpec& spec) {
 CudaOps::Tensor CudaOps::Attention(const model::AttentionSpec& spec, std::size_t layer, Tensor q,
                                    const Tensor& k, const Tensor& v) {
   if (status_.ok()) WriteKeys(spec, layer, k, v);
-  const Sight& sight = SightOf(spec);
   const float* slopes = spec.alibi && status_.ok() ? SlopesOf(spec) : nullptr;
   Tensor out = Make(q.rows(), q.cols());
   AttendArgs args{.q = q.data(),
                   .out = out.data(),
-                  .pages = pages_.as<const void*>() + layer * page_count_,
-                  .first_pages = first_pages_.as<const std::int32_t>(),
-                  .begins = sight.begins.as<const std::int32_t>(),
-                  .ends = sight.ends.as<const std::int32_t>(),
+                  .pages = tables_.pages(layer),
+                  .first_pages = tables_.first_pages(),
+                  .begins = tables_.begins(spec),
+                  .ends = tables_.ends(spec),
                   .slopes = slopes,
                   .rounded_alibi = spec.alibi_bf16 ? static_cast<float>(spec.alibi_scale) : 0.0f,
                   .rows = static_cast<int>(q.rows()),
@@ -403,7 +338,7 @@ CudaOps::Tensor CudaOps::Attention(const model::AttentionSpec& spec, std::size_t
                   .splits = Splits(spec),
                   .scale = static_cast<float>(spec.scale),
                   .softcap = static_cast<float>(spec.softcap),
-                  .form = layout_->form};
+                  .form = page_form_};
   const DeviceBlock scratch =
       Or(pool_->Make(AttendScratch(args.rows, args.heads, args.head_dim, args.splits)));
   args.scratch = scratch.as();
@@ -468,7 +403,12 @@ CudaOps::Tensor CudaOps::MoveRows(const Tensor& x, const std::vector<std::int32_
 }
 
 CudaOps::Tensor CudaOps::Select(const Tensor& x, std::span<const std::uint32_t> rows) {
-  return MoveRows(x, {rows.begin(), rows.end()});
+  const auto places = std::views::iota(std::uint32_t{0}, static_cast<std::uint32_t>(x.rows()));
+  if (!std::ranges::equal(rows, places)) return MoveRows(x, {rows.begin(), rows.end()});
+  Tensor out = Make(x.rows(), x.cols());
+  if (status_.ok())
+    Ran(CopyOnDevice(out.data(), x.data(), x.size() * sizeof(float), stream_), "rows");
+  return out;
 }
 
 CudaOps::Routes CudaOps::Route(const Tensor& logits, std::size_t per_token, bool normalize) {

@@ -12,6 +12,7 @@
 // Thread rule: belongs to one thread.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -30,26 +31,10 @@
 #include "loader/cuda/kernels/attention_kernels.h"
 #include "loader/cuda/kernels/layer_kernels.h"
 #include "loader/cuda/kernels/scan_runs.h"
+#include "loader/cuda/step_tables.h"
 #include "model/forward/forward.h"
 
 namespace ingot::cuda {
-
-// One sequence: its pages, each with kPageTokens positions of every layer, and its states.
-struct DeviceSequence {
-  std::vector<DeviceBlock> pages;
-  DeviceBlock states;                 // as StateLayout says; zeros before the first row
-  std::vector<std::int32_t> ids;      // of the positions that are there
-  std::uint64_t expected_length = 0;  // with those of the step at hand, or of what was said to come
-  std::uint64_t coming_length = 0;
-};
-
-// Where each layer's keys and values are in a page.
-struct PageLayout {
-  PageLayout(const model::Architecture& architecture, PageForm page_form);
-  PageForm form;
-  std::vector<std::size_t> layer_at;
-  std::size_t bytes = 0;  // 0: no layer has keys
-};
 
 Pointwise PointwiseOf(model::Activation activation);
 
@@ -67,6 +52,16 @@ class CudaOps {
   // REQUIRES: as CpuOps; the pages of the rows' positions are there, and their sequences' states.
   void Begin(const model::Batch& batch);
   const Status& status() const { return status_; }
+
+  // A forward between these two is recorded as a graph. REQUIRES: Begin has placed the same rows,
+  // and a forward like it has run, so that nothing is left that it must bring from the host.
+  void BeginRecording();
+  // Null where it failed: status() says why.
+  void* EndRecording();
+  // What decides which launches a forward of the rows makes; the last number is another one where
+  // the rows' tables have moved.
+  using Form = std::array<std::uint64_t, 4>;
+  Form form() const;
 
   Tensor Embed(const std::string& table, std::span<const std::int32_t> ids);
   Tensor Norm(const model::NormSpec& norm, const Tensor& x);
@@ -119,10 +114,6 @@ class CudaOps {
   Result<std::vector<float>> Read(const Tensor& x);
 
  private:
-  // What rows see, the same for all layers of one kind.
-  struct Sight {
-    DeviceBlock begins, ends;
-  };
   void Ran(int error, const char* what);
   void Fail(Status status);
   template <class T>
@@ -147,14 +138,11 @@ class CudaOps {
   Tensor MoveRows(const Tensor& x, const std::vector<std::int32_t>& ids);
   void WriteKeys(const model::AttentionSpec& spec, std::size_t layer, const Tensor& k,
                  const Tensor& v);
-  const Sight& SightOf(const model::AttentionSpec& spec);
+  // Of a row of its positions' pages.
+  int MostSplits() const;
   int Splits(const model::AttentionSpec& spec) const;
   const float* SlopesOf(const model::AttentionSpec& spec);
-  void PlacePages();
-  void PlaceRopes();
-  void PlaceRuns();
-  // A layer's state in each run's sequence.
-  ScanRuns RunsAt(std::size_t layer, std::size_t slot) const;
+  const std::int32_t* PlacedIds(const std::string& table, std::span<const std::int32_t> ids) const;
   Tensor Mixed(const std::string& vector, bool of_current, const Tensor& x, const Tensor& delta,
                const float* low);
   Tensor Scan4(const model::RwkvSpec& spec, std::size_t layer, model::RwkvStreams<Tensor> streams);
@@ -162,23 +150,14 @@ class CudaOps {
   const model::Architecture* architecture_;
   const loader::BoundWeights* bound_;
   DeviceWeights* weights_;
-  const PageLayout* layout_;
-  const StateLayout* states_;
-  const std::vector<DeviceSequence*>* sequences_;
+  StepTables tables_;
+  PageForm page_form_;
   DevicePool* pool_;
   void* stream_;
   bool exact_;
   Status status_;
-  // Of the rows that Begin said.
-  std::vector<model::Row> rows_;
-  std::uint64_t longest_ = 0;
-  std::size_t page_count_ = 0;
-  DeviceBlock pages_, row_pages_, slots_, first_pages_;  // pages: by layer
-  std::vector<DeviceBlock> ropes_;
-  DeviceBlock run_states_, run_begins_;
-  int runs_ = 0;
+  bool records_ = false;
   Tensor first_value_;  // RWKV 7's
-  std::map<std::pair<std::uint64_t, bool>, Sight> sights_;
   std::map<const model::AttentionSpec*, DeviceBlock> slopes_;
   std::map<const model::RetentionSpec*, DeviceBlock> decays_;
 };

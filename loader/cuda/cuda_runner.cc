@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ranges>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kTokensOfPage = 64;
 constexpr int kLeastMajor = 8;
+constexpr std::size_t kMostGraphs = 64;
 // Tensors of a layer that are alive together, in widths of the widest.
 constexpr std::uint64_t kLiveTensors = 6;
 
@@ -255,13 +257,61 @@ Status CudaRunner::MakeRoom(const model::Batch& batch) {
   return OkStatus();
 }
 
-Result<DeviceTensor> CudaRunner::Logits(const model::Batch& batch,
-                                        std::span<const std::uint32_t> wanted) {
+// A row of each of its sequences, all wanted, and nothing that the host decides in the middle.
+bool CudaRunner::CanReplay(const model::Batch& batch, std::span<const std::uint32_t> wanted) const {
+  const auto mixes = [](const model::LayerSpec& layer) {
+    return layer.mlp.kind == model::MlpKind::kMoe;
+  };
+  if (!options_.graphs || std::ranges::any_of(model_->architecture().layers, mixes)) return false;
+  for (std::size_t i = 1; i < batch.rows.size(); ++i)
+    if (batch.rows[i].sequence == batch.rows[i - 1].sequence) return false;
+  return std::ranges::equal(
+      wanted, std::views::iota(std::uint32_t{0}, static_cast<std::uint32_t>(batch.rows.size())));
+}
+
+Status CudaRunner::Record(const model::Batch& batch, std::span<const std::uint32_t> wanted,
+                          Graph& graph) {
+  pool_.BeginKeeping();
+  ops_->BeginRecording();
+  graph.logits = model::Forward(model_->architecture(), *ops_, batch, wanted);
+  graph.recorded.reset(ops_->EndRecording());
+  graph.memory = pool_.EndKeeping();
+  return Status(ops_->status());
+}
+
+Result<const DeviceTensor*> CudaRunner::Replay(const model::Batch& batch,
+                                               std::span<const std::uint32_t> wanted) {
+  ops_->Begin(batch);
+  INGOT_TRY(Status(ops_->status()));
+  const CudaOps::Form form = ops_->form();
+  std::erase_if(graphs_, [&](const auto& graph) { return graph.first.back() != form.back(); });
+  if (graphs_.size() >= kMostGraphs && !graphs_.contains(form)) graphs_.clear();
+  const auto [it, first] = graphs_.try_emplace(form);
+  Graph& graph = it->second;
+  if (first) {
+    logits_ = model::Forward(model_->architecture(), *ops_, batch, wanted);
+    INGOT_TRY(Status(ops_->status()));
+    return &logits_;
+  }
+  if (graph.recorded == nullptr) INGOT_TRY(Record(batch, wanted, graph));
+  const int error = RunGraph(graph.recorded.get(), stream_.get());
+  if (error != 0) return IoError("the device, a recorded step: " + ErrorText(error, stream_.get()));
+  ++replays_;
+  return &graph.logits;
+}
+
+Result<const DeviceTensor*> CudaRunner::Logits(const model::Batch& batch,
+                                               std::span<const std::uint32_t> wanted) {
   INGOT_TRY(Status(ops_->status()));
   INGOT_TRY(Check(batch, wanted));
   INGOT_TRY(MakeRoom(batch));
-  DeviceTensor logits = model::Forward(model_->architecture(), *ops_, batch, wanted);
-  INGOT_TRY(Status(ops_->status()));
+  const DeviceTensor* logits = &logits_;
+  if (CanReplay(batch, wanted)) {
+    INGOT_ASSIGN(logits, Replay(batch, wanted));
+  } else {
+    logits_ = model::Forward(model_->architecture(), *ops_, batch, wanted);
+    INGOT_TRY(Status(ops_->status()));
+  }
   for (std::size_t i = 0; i < batch.ids.size(); ++i)
     open_[batch.rows[i].sequence]->ids.push_back(batch.ids[i]);
   return logits;
@@ -269,8 +319,8 @@ Result<DeviceTensor> CudaRunner::Logits(const model::Batch& batch,
 
 Result<std::vector<float>> CudaRunner::Step(const model::Batch& batch,
                                             std::span<const std::uint32_t> wanted) {
-  INGOT_ASSIGN(const DeviceTensor logits, Logits(batch, wanted));
-  return ops_->Read(logits);
+  INGOT_ASSIGN(const DeviceTensor* logits, Logits(batch, wanted));
+  return ops_->Read(*logits);
 }
 
 Result<std::vector<model::TokenId>> CudaRunner::Next(const model::Batch& batch,
@@ -280,8 +330,8 @@ Result<std::vector<model::TokenId>> CudaRunner::Next(const model::Batch& batch,
     return InvalidArgument(std::to_string(draws.rows.size()) + " draws of " +
                            std::to_string(wanted.size()) + " rows");
   INGOT_TRY(loader::Sampler::Make(draws.options).status());
-  INGOT_ASSIGN(const DeviceTensor logits, Logits(batch, wanted));
-  return DrawRows(logits, draws, pool_, stream_.get());
+  INGOT_ASSIGN(const DeviceTensor* logits, Logits(batch, wanted));
+  return DrawRows(*logits, draws, pool_, stream_.get());
 }
 
 }  // namespace ingot::cuda

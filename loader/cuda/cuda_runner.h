@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -25,6 +26,8 @@ struct CudaOptions {
   std::uint64_t context = 4096;  // positions a sequence may have
   std::uint64_t rows = 512;      // most rows of a step
   int sequences = 1;             // for which memory must do
+  // Steps of a row a sequence are recorded once for a number of rows, and replayed.
+  bool graphs = true;
 };
 
 // The number in "cuda" (0) or "cuda:N"; InvalidArgument for anything else.
@@ -64,6 +67,9 @@ class CudaRunner {
   // that already. A step expects its own rows.
   void Expect(std::uint32_t sequence, std::uint64_t length);
 
+  // Steps that were replays of recorded ones.
+  std::uint64_t replays() const { return replays_; }
+
   // Logits, wanted.size() x vocab_size, of rows that follow their sequences. InvalidArgument for
   // rows that do not, or that take fewer planes; Limit for a full context; Io where the device
   // failed: the runner is then of no more use.
@@ -82,8 +88,20 @@ class CudaRunner {
   Status ClearStates(DeviceSequence& sequence);
   bool CrossesLongRope(std::uint64_t from, std::uint64_t to) const;
   Status RunAgain(std::uint32_t number);
-  // Logits on the device, of rows that are now part of their sequences.
-  Result<DeviceTensor> Logits(const model::Batch& batch, std::span<const std::uint32_t> wanted);
+  // Logits on the device, of rows that are now part of their sequences; they hold until the next
+  // call.
+  Result<const DeviceTensor*> Logits(const model::Batch& batch,
+                                     std::span<const std::uint32_t> wanted);
+  bool CanReplay(const model::Batch& batch, std::span<const std::uint32_t> wanted) const;
+  Result<const DeviceTensor*> Replay(const model::Batch& batch,
+                                     std::span<const std::uint32_t> wanted);
+  // A recorded step. Its launches work in `memory`.
+  struct Graph {
+    KeptMemory memory;
+    DeviceTensor logits;
+    std::unique_ptr<void, void (*)(void*)> recorded{nullptr, &CloseGraph};
+  };
+  Status Record(const model::Batch& batch, std::span<const std::uint32_t> wanted, Graph& graph);
 
   std::shared_ptr<const loader::Model> model_;
   CudaOptions options_;
@@ -94,7 +112,11 @@ class CudaRunner {
   std::unique_ptr<DeviceWeights> weights_;
   std::vector<std::unique_ptr<DeviceSequence>> sequences_;  // by number; null where none has it
   std::vector<DeviceSequence*> open_;                       // the same, as the op set takes them
-  std::unique_ptr<CudaOps> ops_;
+  // By what decides a step's launches; the empty ones ran once, unrecorded.
+  std::map<CudaOps::Form, Graph> graphs_;
+  std::uint64_t replays_ = 0;
+  std::unique_ptr<CudaOps> ops_;  // ends before the memory that it may hold blocks of
+  DeviceTensor logits_;
 };
 
 }  // namespace ingot::cuda

@@ -14,7 +14,7 @@ CudaOps::Tensor CudaOps::TokenShift(std::size_t layer, std::size_t slot, const T
   if (!status_.ok()) return delta;
   const TokenShiftArgs args{.x = x.data(),
                             .delta = delta.data(),
-                            .runs = RunsAt(layer, slot),
+                            .runs = tables_.RunsAt(layer, slot),
                             .cols = static_cast<int>(x.cols())};
   Ran(launch_token_shift(&args, stream_), "token shift");
   return delta;
@@ -76,7 +76,7 @@ CudaOps::Tensor CudaOps::Scan4(const model::RwkvSpec& spec, std::size_t layer,
                          .decay = decay,
                          .bonus = bonus,
                          .y = out.data(),
-                         .runs = RunsAt(layer, model::kRwkvState),
+                         .runs = tables_.RunsAt(layer, model::kRwkvState),
                          .inner = static_cast<int>(inner)};
     Ran(launch_rwkv4(&args, stream_), "RWKV's scan");
   }
@@ -107,7 +107,7 @@ CudaOps::Tensor CudaOps::RwkvScan(const model::RwkvSpec& spec, std::size_t layer
   Tensor out = Make(rows, inner);
   if (!status_.ok()) return out;
   args.y = out.data();
-  args.runs = RunsAt(layer, model::kRwkvState);
+  args.runs = tables_.RunsAt(layer, model::kRwkvState);
   Ran(launch_rwkv_scan(&args, stream_), "RWKV's scan");
   out = NormParts(spec.norm, std::move(out), spec.heads);
   if (!delta || !status_.ok()) return out;

@@ -44,6 +44,14 @@ int CopyToHost(void* to, const void* from, std::size_t bytes, void* stream);
 int CopyOnDevice(void* to, const void* from, std::size_t bytes, void* stream);
 int FillBytes(void* p, int value, std::size_t bytes, void* stream);
 
+// Launches, fills and copies on the device that are given to the stream from here on are recorded,
+// not run. EndRecording makes of them a graph, which runs as one from then on, with the arguments
+// that they were given.
+int BeginRecording(void* stream);
+int EndRecording(void* stream, void** graph);
+int RunGraph(void* graph, void* stream);
+void CloseGraph(void* graph);
+
 // One line: what failed. `stream`: where it was given to.
 std::string ErrorText(int error, void* stream);
 

@@ -75,6 +75,31 @@ int FillBytes(void* p, int value, std::size_t bytes, void* stream) {
   return static_cast<int>(cudaMemsetAsync(p, value, bytes, static_cast<cudaStream_t>(stream)));
 }
 
+// Relaxed: the pool may allocate between launches.
+int BeginRecording(void* stream) {
+  return static_cast<int>(
+      cudaStreamBeginCapture(static_cast<cudaStream_t>(stream), cudaStreamCaptureModeRelaxed));
+}
+
+int EndRecording(void* stream, void** graph) {
+  *graph = nullptr;
+  cudaGraph_t recorded = nullptr;
+  cudaError_t error = cudaStreamEndCapture(static_cast<cudaStream_t>(stream), &recorded);
+  if (error != cudaSuccess) return static_cast<int>(error);
+  cudaGraphExec_t ready = nullptr;
+  error = cudaGraphInstantiate(&ready, recorded, 0);
+  cudaGraphDestroy(recorded);
+  *graph = ready;
+  return static_cast<int>(error);
+}
+
+int RunGraph(void* graph, void* stream) {
+  return static_cast<int>(
+      cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(stream)));
+}
+
+void CloseGraph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+
 std::string ErrorText(int error, void* /*stream*/) {
   if (error == kBadArguments) return "a kernel was given arguments that it does not take";
   return cudaGetErrorString(static_cast<cudaError_t>(error));

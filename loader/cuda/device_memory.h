@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -48,6 +49,27 @@ class DeviceBlock {
   std::size_t bytes_ = 0;
 };
 
+// Memory that a recorded graph works in: the pool gives it to nobody else until this ends.
+//
+// Must not outlive the pool, nor the blocks that were made in it this.
+class KeptMemory {
+ public:
+  KeptMemory() = default;
+  KeptMemory(KeptMemory&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), blocks_(std::move(other.blocks_)) {}
+  KeptMemory& operator=(KeptMemory&& other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(blocks_, other.blocks_);
+    return *this;
+  }
+  ~KeptMemory();
+
+ private:
+  friend class DevicePool;
+  DevicePool* pool_ = nullptr;
+  std::vector<std::pair<std::size_t, void*>> blocks_;
+};
+
 class DevicePool {
  public:
   explicit DevicePool(void* stream) : stream_(stream) {}
@@ -65,11 +87,22 @@ class DevicePool {
   }
   std::uint64_t held_bytes() const { return held_; }
 
+  // Blocks that are made between these two serve each other, and nobody else until what EndKeeping
+  // returns ends: a graph's launches have their addresses.
+  void BeginKeeping() { keeps_ = true; }
+  KeptMemory EndKeeping();
+
  private:
   friend class DeviceBlock;
+  friend class KeptMemory;
+  void Take(std::size_t bytes, void* data);
   void* stream_;
   std::uint64_t held_ = 0;
   std::multimap<std::size_t, void*> free_;
+  bool keeps_ = false;
+  std::set<void*> kept_;                         // of all KeptMemory
+  std::multimap<std::size_t, void*> kept_free_;  // of what is being kept
+  std::map<void*, std::size_t> keeping_;
 };
 
 }  // namespace ingot::cuda

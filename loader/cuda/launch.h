@@ -46,9 +46,15 @@ int Launch(const typename Kernel::Args& args, void* stream) {
   if (shape.threads > static_cast<unsigned>(Kernel::kThreads))
     return host::Refuse(static_cast<host::Stream*>(stream),
                         "the shape has more threads than the kernel's kThreads");
-  return host::RunGrid(
-      shape, static_cast<host::Stream*>(stream),
-      [](const void* a) { Kernel::Run(*static_cast<const typename Kernel::Args*>(a)); }, &args);
+  const auto run = [shape, args](host::Stream* on) {
+    return host::RunGrid(
+        shape, on,
+        [](const void* a) { Kernel::Run(*static_cast<const typename Kernel::Args*>(a)); }, &args);
+  };
+  auto* on = static_cast<host::Stream*>(stream);
+  if (on == nullptr || on->recording == nullptr) return run(on);
+  on->recording->push_back(run);
+  return 0;
 }
 
 #endif

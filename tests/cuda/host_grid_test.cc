@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "loader/cuda/device.h"
 #include "loader/cuda/launch.h"
 
 namespace ingot::cuda {
@@ -279,6 +280,29 @@ TEST(HostGrid, RefusesShapesThatNoDeviceHas) {
   const Numbers args{&sum};
   EXPECT_NE(Launch<Sample<Atomics>>(args, &stream), 0);
   EXPECT_EQ(sum, 0);
+}
+
+// A graph that copies from or to the host would do so at every replay.
+TEST(HostGrid, RecordingRefusesTheHostsMemory) {
+  for (const bool to_device : {true, false}) {
+    void* stream = nullptr;
+    ASSERT_EQ(OpenStream(&stream), 0);
+    int from = 1, to = 0;
+    ASSERT_EQ(BeginRecording(stream), 0);
+    const int error = to_device ? CopyToDevice(&to, &from, sizeof(to), stream)
+                                : CopyToHost(&to, &from, sizeof(to), stream);
+    EXPECT_NE(ErrorText(error, stream).find("is recorded"), std::string::npos);
+    void* graph = nullptr;
+    EXPECT_NE(EndRecording(stream, &graph), 0);
+    EXPECT_EQ(to, 0);
+    CloseGraph(graph);
+    CloseStream(stream);
+  }
+  void* stream = nullptr;
+  ASSERT_EQ(OpenStream(&stream), 0);
+  ASSERT_EQ(BeginRecording(stream), 0);
+  EXPECT_NE(BeginRecording(stream), 0);
+  CloseStream(stream);
 }
 
 }  // namespace

@@ -140,6 +140,52 @@ TEST(CudaRunner, SequencesHaveTheirStates) {
   }
 }
 
+// Recorded steps give the bits of those that are not: over pages, positions, states, and after
+// steps of other forms between them.
+TEST(CudaRunner, ReplaysAreTheSameBits) {
+  // To the end of a page, and of longrope's short frequencies.
+  for (const auto& [name, length] : {std::pair<std::string, int>{"llama", 60},
+                                     {"gpt2", 5},
+                                     {"rwkv7-fla", 5},
+                                     {"bamba", 5},
+                                     {"llama-longrope", 37}}) {
+    SCOPED_TRACE(name);
+    const auto model = OpenFixture(name);
+    ASSERT_NE(model, nullptr);
+    std::vector<std::vector<float>> results[2];
+    for (const bool graphs : {false, true}) {
+      auto made =
+          CudaRunner::Make(model, {.exact = name != "llama", .context = 128, .graphs = graphs});
+      ASSERT_TRUE(made.ok()) << made.status().message();
+      CudaRunner& runner = **made;
+      const auto step = [&](const Rows& rows) {
+        auto logits = runner.Step(rows.batch(), rows.wanted);
+        ASSERT_TRUE(logits.ok()) << logits.status().message();
+        results[graphs].push_back(*std::move(logits));
+      };
+      std::vector<model::TokenId> prompt;
+      for (int i = 0; i < length; ++i) prompt.push_back(i % 40);
+      const std::uint32_t a = runner.Open(), b = runner.Open();
+      Rows first(prompt, 0, a);
+      first.wanted = {static_cast<std::uint32_t>(length - 1)};
+      step(first);
+      for (std::int32_t i = 0; i < 6; ++i) {
+        step(Rows(std::vector<model::TokenId>{3 + i}, runner.length(a), a));
+        if (i == 2) step(Rows(std::vector<model::TokenId>{5, 1, 9}, 0, b));
+        if (i < 3) continue;
+        Rows both(std::vector<model::TokenId>{7 + i}, runner.length(a), a);
+        both.ids.push_back(2 * i);
+        both.rows.push_back({b, static_cast<std::int32_t>(runner.length(b))});
+        both.wanted.push_back(1);
+        step(both);
+      }
+      EXPECT_GE(runner.replays(), graphs ? 4u : 0u);
+      EXPECT_LE(runner.replays(), graphs ? 12u : 0u);
+    }
+    EXPECT_EQ(results[0], results[1]);
+  }
+}
+
 TEST(CudaRunner, SequencesShareAStep) {
   const auto model = OpenFixture("llama");
   ASSERT_NE(model, nullptr);

@@ -38,6 +38,14 @@ int CopyToHost(void*, const void*, std::size_t, void*) { return kNoCuda; }
 int CopyOnDevice(void*, const void*, std::size_t, void*) { return kNoCuda; }
 int FillBytes(void*, int, std::size_t, void*) { return kNoCuda; }
 
+int BeginRecording(void*) { return kNoCuda; }
+int EndRecording(void*, void** graph) {
+  *graph = nullptr;
+  return kNoCuda;
+}
+int RunGraph(void*, void*) { return kNoCuda; }
+void CloseGraph(void*) {}
+
 std::string ErrorText(int error, void*) {
   if (error == kBadArguments) return "a kernel was given arguments that it does not take";
   return "this build has no kernels for GPUs: it was made without nvcc";

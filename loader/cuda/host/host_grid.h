@@ -17,18 +17,27 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "loader/cuda/grid_types.h"
 #include "loader/cuda/host/shared_access.h"
 
 namespace ingot::cuda::host {
 
+struct Stream;
+
+// What was recorded, in order.
+using Graph = std::vector<std::function<int(Stream*)>>;
+
 // Where launches go. The first failure stays, and no launch runs after it.
 struct Stream {
   std::uint64_t seed = 1;  // of the order of blocks and threads
   std::string failure;
   std::uint64_t launches = 0;
+  std::unique_ptr<Graph> recording;  // null: what is given runs
 };
 
 inline constexpr int kFailed = 1;  // what a launch returns
