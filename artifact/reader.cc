@@ -77,6 +77,8 @@ Status ArtifactReader::ReadRest() const {
 
 void ArtifactReader::StopReading() const { payload_->source().Stop(); }
 
+std::uint64_t ArtifactReader::level_end(int level) const { return prefix_->LevelEnd(level); }
+
 Status ArtifactReader::CheckRange(const StreamRecord& stream) const {
   const std::size_t count = prefix_->chunks.size();
   if (stream.chunk_count > count || stream.first_chunk > count - stream.chunk_count)

@@ -63,6 +63,8 @@ class ArtifactReader {
   // Highest level that is complete in the source; -1 where not even the base is.
   int complete_level() const { return complete_level_.load(std::memory_order_acquire); }
   int level_count() const;
+  // Bytes of the file from its beginning to where a level ends: what is cut there is whole.
+  std::uint64_t level_end(int level) const;
 
   // Reads what a pipe that was opened early still brings: complete_level rises when all of it is
   // there, or what there is. Called once; other threads may read what is here meanwhile. Errors as

@@ -171,6 +171,8 @@ Summary Summarize(const artifact::ArtifactReader& reader, const artifact::Verify
   for (const artifact::ExitRecord& exit : manifest.exits) summary.exit_layers.push_back(exit.layer);
   summary.draft_layers = manifest.draft_layers;
   summary.complete_level = reader.complete_level();
+  for (int level = 0; level < reader.level_count(); ++level)
+    summary.level_ends.push_back(reader.level_end(level));
   for (const artifact::AssetRecord& asset : manifest.assets)
     summary.asset_bytes += StoredBytes(asset.stream, reader.chunks());
   for (const artifact::TensorRecord& record : manifest.tensors) {
@@ -212,6 +214,7 @@ void KeepLevels(Summary& summary, int levels) {
     summary.total += tensor.size;
   }
   const auto kept = static_cast<std::size_t>(std::max(levels, 0));
+  if (summary.level_ends.size() > kept) summary.level_ends.resize(kept);
   for (; summary.level_bytes.size() > kept; summary.level_bytes.pop_back())
     summary.file_bytes -= std::min(summary.file_bytes, summary.level_bytes.back());
 }
@@ -249,6 +252,7 @@ Json SummaryJson(const Summary& summary) {
                {"signatures", signatures},
                {"complete_level", summary.complete_level},
                {"level_bytes", summary.level_bytes},
+               {"level_ends", summary.level_ends},
                {"sizes", roles},
                {"config", summary.config},
                {"provenance", summary.provenance},

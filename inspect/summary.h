@@ -77,6 +77,7 @@ struct Summary {
   std::vector<TensorSummary> tensors;  // streaming order
   std::map<std::string, SizeSum> by_role;
   std::vector<std::uint64_t> level_bytes;  // stored, by refinement level
+  std::vector<std::uint64_t> level_ends;   // of a file cut behind each, whether there or not
   std::vector<SignatureSummary> signatures;
   SizeSum total;
 

@@ -197,12 +197,11 @@ std::string RoleTable(const Summary& summary) {
 
 std::string LevelTable(const Summary& summary) {
   if (summary.level_bytes.size() < 2) return {};
-  Rows rows = {{"level", "stored", "up to here"}};
-  std::uint64_t sum = 0;
+  Rows rows = {{"level", "stored", "file to here"}};
   for (std::size_t level = 0; level < summary.level_bytes.size(); ++level) {
-    sum += summary.level_bytes[level];
     rows.push_back(
-        {std::to_string(level), HumanBytes(summary.level_bytes[level]), HumanBytes(sum)});
+        {std::to_string(level), HumanBytes(summary.level_bytes[level]),
+         level < summary.level_ends.size() ? HumanBytes(summary.level_ends[level]) : ""});
   }
   return "\n" + AlignTable(rows, "  ");
 }

@@ -91,15 +91,24 @@ std::size_t LongestWord(std::string_view text) {
   return longest;
 }
 
+// Of "0.0319 ± 0.0035": whole, or of its longest part that is no sign of what comes next.
+std::size_t NumberWidth(std::string_view cell, bool whole) {
+  if (whole) return Width(cell);
+  const std::size_t sign = cell.find(" ± ");
+  if (sign == std::string_view::npos) return LongestWord(cell);
+  return std::max(LongestWord(cell.substr(0, sign)) + 2, LongestWord(cell.substr(sign)));
+}
+
 // What a column may not be narrower than: numbers stay whole, and so does the first column, which
-// says what a row is about, while others have room to give (`first` pass).
+// says what a row is about, while others have room to give (`first` pass); then a number may part
+// from its error and its unit.
 std::vector<std::size_t> LeastWidths(const std::vector<std::vector<std::string>>& rows,
                                      const std::vector<std::size_t>& widths, bool first) {
   std::vector<std::size_t> least(widths.size(), first ? kWide : kWord);
   if (first && !widths.empty()) least[0] = widths[0];
   for (std::size_t r = 1; r < rows.size(); ++r)
     for (std::size_t i = 1; i < rows[r].size(); ++i)
-      if (IsNumber(rows[r][i])) least[i] = std::max(least[i], Width(rows[r][i]));
+      if (IsNumber(rows[r][i])) least[i] = std::max(least[i], NumberWidth(rows[r][i], first));
   // A column of numbers alone is as narrow as they are, and as its heading's words.
   for (std::size_t i = 1; i < least.size(); ++i) {
     std::size_t numbers = 0;
@@ -107,7 +116,7 @@ std::vector<std::size_t> LeastWidths(const std::vector<std::vector<std::string>>
     for (std::size_t r = 1; r < rows.size(); ++r) {
       if (i >= rows[r].size() || rows[r][i].empty()) continue;
       alone = alone && IsNumber(rows[r][i]);
-      numbers = std::max(numbers, Width(rows[r][i]));
+      numbers = std::max(numbers, NumberWidth(rows[r][i], first));
     }
     if (alone && numbers > 0 && i < rows[0].size())
       least[i] = std::max(numbers, LongestWord(rows[0][i]));
@@ -133,6 +142,38 @@ void Narrow(const std::vector<std::vector<std::string>>& rows, std::size_t inden
   }
 }
 
+// Where a line's text begins: behind its label, if it has one that leaves room for a text.
+std::size_t TextBegins(std::string_view line, std::size_t columns) {
+  const std::size_t label = std::min(line.find_first_not_of(' '), line.size());
+  const std::size_t gap = line.find("  ", label);
+  const std::size_t text = gap == std::string_view::npos ? gap : line.find_first_not_of(' ', gap);
+  return text == std::string_view::npos || text > columns / 2 ? label : text;
+}
+
+// One line of FitLines.
+std::string FitLine(std::string_view line, std::size_t columns) {
+  const std::size_t begin = TextBegins(line, columns);
+  std::string_view rest = line.substr(begin);
+  std::size_t at = begin > line.find_first_not_of(' ') ? begin : begin + 2;
+  if (at + LongestWord(rest) > columns) at = kLong.size();
+  std::string out(line.substr(0, begin));
+  std::size_t used = Width(out);
+  while (!rest.empty()) {
+    std::size_t gap = std::min(rest.find_first_not_of(' '), rest.size());
+    const std::string_view word = rest.substr(gap, rest.find(' ', gap) - gap);
+    rest.remove_prefix(gap + word.size());
+    if (used > at && used + gap + Width(word) > columns) {
+      out.erase(out.find_last_not_of(' ') + 1);
+      out += "\n" + std::string(at, ' ');
+      used = at;
+      gap = 0;
+    }
+    out += std::string(gap, ' ') + std::string(word);
+    used += gap + Width(word);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string ErrorText(double relative_error) {
@@ -149,6 +190,17 @@ std::string HumanCount(std::uint64_t count) {
 
 std::string_view FirstColumns(std::string_view text, std::size_t columns) {
   return text.substr(0, Fitting(text, columns));
+}
+
+std::string FitLines(std::string_view page, std::size_t columns) {
+  std::string out;
+  while (!page.empty()) {
+    const std::string_view line = page.substr(0, page.find('\n'));
+    out += Width(line) > columns ? FitLine(line, columns) : std::string(line);
+    if (line.size() < page.size()) out += '\n';
+    page.remove_prefix(std::min(line.size() + 1, page.size()));
+  }
+  return out;
 }
 
 std::vector<std::string> BreakText(std::string_view text, std::size_t columns) {

@@ -35,6 +35,11 @@ std::string FactLine(std::string_view label, std::string_view text, std::size_t 
 // ',', else anywhere. REQUIRES: columns > 0.
 std::vector<std::string> BreakText(std::string_view text, std::size_t columns);
 
+// A page of printable text with no line of more columns: a longer one goes on below its text, which
+// begins behind the first gap of two spaces or more; where a word (a digest) does not fit there,
+// indented by 4. Words longer than that stay whole.
+std::string FitLines(std::string_view page, std::size_t columns);
+
 // The first characters of printable text, none of them cut. Wide ones (CJK) count as two.
 std::string_view FirstColumns(std::string_view text, std::size_t columns);
 

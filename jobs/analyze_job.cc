@@ -186,8 +186,8 @@ Result<AnalyzeJobResult> RunAnalyzeJob(const AnalyzeJobOptions& job, const Monit
   open.allow_truncated = true;
   INGOT_ASSIGN(const auto model, loader::Model::Open(job.artifact, open));
   if (model->architecture().masked)
-    return Unsupported(job.artifact +
-                       ": an encoder runs its tokens at once: none is run with less");
+    return InvalidArgument(job.artifact +
+                           ": an encoder runs its tokens at once: none is run with less");
   if (model->artifact() == nullptr)
     return InvalidArgument(job.artifact +
                            ": is no artifact: it has neither planes nor exits to choose from");

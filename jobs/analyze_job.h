@@ -69,7 +69,7 @@ struct AnalyzeJobResult {
   std::vector<std::string> missing;  // what the artifact has nothing for, and what would make it
 };
 
-// InvalidArgument for a text without tokens, as of the policies' Make; Unsupported for an encoder;
+// InvalidArgument for a text without tokens and for an encoder, and as of the policies' Make;
 // Limit for a text beyond the model's context; those of opening and running.
 Result<AnalyzeJobResult> RunAnalyzeJob(const AnalyzeJobOptions& options, const Monitor& monitor);
 

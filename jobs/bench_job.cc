@@ -42,7 +42,7 @@ Result<std::shared_ptr<const loader::Model>> OpenAsAsked(const BenchJobOptions& 
   open.allow_truncated = true;
   INGOT_ASSIGN(auto model, loader::Model::Open(options.file, open));
   if (model->architecture().masked)
-    return Unsupported(options.file + ": an encoder generates nothing; bench takes decoders");
+    return InvalidArgument(options.file + ": an encoder generates nothing; bench takes decoders");
   return model;
 }
 

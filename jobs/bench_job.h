@@ -82,7 +82,7 @@ struct BenchJobResult {
 };
 
 // The model as the options say, all of its weights read; NotFound, Corruption, ... as Model::Open.
-// Unsupported for an encoder, which generates nothing.
+// InvalidArgument for an encoder, which generates nothing.
 Result<std::shared_ptr<const loader::Model>> OpenForBench(const BenchJobOptions& options);
 // The pages that they name, or null: the loader's choice. InvalidArgument for an unknown name.
 Result<const loader::PageFormat*> PagesOf(const BenchJobOptions& options);

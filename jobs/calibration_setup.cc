@@ -20,7 +20,7 @@ std::uint64_t MemoryBound(std::optional<std::uint64_t> given_bytes) {
 Result<model::Architecture> ArchitectureOf(const model::Checkpoint& checkpoint) {
   auto built = model::BuildArchitecture(
       checkpoint.config(), [&](std::string_view name) { return checkpoint.Find(name) != nullptr; });
-  if (!built.ok()) return pack::ModelError(std::move(built).status());
+  if (!built.ok()) return pack::ModelError(std::move(built).status()).At(checkpoint.path());
   return built;
 }
 

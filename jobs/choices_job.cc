@@ -109,7 +109,7 @@ class Scorer {
                  std::log(stats.sum_exp);
       }
     }
-    if (!std::isfinite(score)) return Corruption("logits are not finite");
+    if (!std::isfinite(score)) return loader::LogitsNotFinite().At(model_->source());
     return score;
   }
 

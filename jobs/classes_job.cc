@@ -321,7 +321,7 @@ std::uint32_t MoreThanClass0(const loader::Model& model) {
 Result<std::size_t> ProbeAfter(const ClassesJobOptions& job, const loader::Model& model) {
   const model::Architecture& architecture = model.architecture();
   if (architecture.masked)
-    return Unsupported("an encoder's tokens are run at once: they have no classes");
+    return InvalidArgument("an encoder's tokens are run at once: they have no classes");
   INGOT_TRY(loader::CheckHasClasses(model));
   const std::size_t layers = architecture.layers.size();
   const std::size_t after =
@@ -339,7 +339,7 @@ Result<ClassesJobResult> RunClassesJob(const ClassesJobOptions& job, const Monit
   if (job.texts.empty()) return InvalidArgument("classes are learned from a text: --text FILE");
   INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::Open(job.artifact, {}));
-  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));
+  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader, {}, job.artifact));
   ClassesJobResult result;
   INGOT_ASSIGN(result.probe_after, ProbeAfter(job, *model).At(job.artifact));
   INGOT_ASSIGN(calibration::TokenWindows text,

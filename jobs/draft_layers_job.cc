@@ -217,7 +217,7 @@ class ListSearch {
 
 Status CheckCanDraft(const DraftLayersJobOptions& job, const loader::Model& model) {
   if (model.architecture().masked)
-    return Unsupported(job.artifact + ": an encoder continues no text, so nothing is drafted");
+    return InvalidArgument(job.artifact + ": an encoder continues no text, so nothing is drafted");
   if (model.architecture().layers.size() < 2)
     return InvalidArgument(job.artifact + ": a model of one layer has none to leave out");
   return OkStatus();
@@ -270,7 +270,7 @@ Result<DraftLayersJobResult> RunDraftLayersJob(const DraftLayersJobOptions& job,
   if (job.texts.empty()) return InvalidArgument("drafts are judged on a text: --text FILE");
   INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::Open(job.artifact, {}));
-  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));
+  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader, {}, job.artifact));
   INGOT_TRY(CheckCanDraft(job, *model));
   INGOT_ASSIGN(calibration::TokenWindows text,
                ReadWindows(job.texts, job.tokens, job.context, *model));

@@ -52,8 +52,8 @@ struct DraftLayersJobResult {
   pack::RewriteReport report;
 };
 
-// The list of an earlier search is replaced. InvalidArgument for a model of one layer, fewer than
-// four windows; Unsupported for an encoder; those of the text and the rewrite as they are.
+// The list of an earlier search is replaced. InvalidArgument for a model of one layer, an
+// encoder, fewer than four windows; those of the text and the rewrite as they are.
 Result<DraftLayersJobResult> RunDraftLayersJob(const DraftLayersJobOptions& options,
                                                const Monitor& monitor);
 

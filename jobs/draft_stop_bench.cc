@@ -55,7 +55,8 @@ class DraftWalk {
     WalkedText walked;
     for (std::uint64_t i = 0; i < tokens; ++i) {
       const double probability = Probability(*sequence, said, text);
-      INGOT_ASSIGN(const TokenId id, sequence->sampler->Sample(said.logits, text));
+      INGOT_ASSIGN(const TokenId id,
+                   sequence->sampler->Sample(said.logits, text).At(runner_.model().source()));
       text.push_back(id);
       walked.rows.push_back({ProbeRow(said.state, probability)});
       INGOT_ASSIGN(drafts.emplace_back(), Draft(*sequence, text, walked));

@@ -69,7 +69,8 @@ Result<Pair> OpenPair(const EvalJobOptions& options) {
     model_options.selection.levels = options.levels;
     model_options.max_decoded_bytes = options.max_decoded_bytes;
     model_options.allow_truncated = true;
-    INGOT_ASSIGN(pair.artifact, loader::Model::FromArtifact(reader, model_options));
+    INGOT_ASSIGN(pair.artifact,
+                 loader::Model::FromArtifact(reader, model_options, options.artifact));
   } else {
     INGOT_ASSIGN(pair.artifact, loader::Model::Open(options.artifact, model_options));
   }
@@ -127,6 +128,14 @@ loader::EvalOptions OptionsOf(const EvalJobOptions& job, bool masked, std::size_
   return options;
 }
 
+// What is wrong with a model says which files were evaluated; with a text or an option, it does
+// not.
+Result<loader::EvalResult> Named(Result<loader::EvalResult> result, const EvalJobOptions& job) {
+  if (result.status().code() != StatusCode::kCorruption) return result;
+  return std::move(result).At(job.reference.empty() ? job.artifact
+                                                    : job.artifact + " against " + job.reference);
+}
+
 Result<std::unique_ptr<loader::LogitSource>> LogitsOn(const LogitDevice& device,
                                                       const ModelPtr& model,
                                                       std::size_t context) {
@@ -175,12 +184,13 @@ Result<EvalJobResult> RunEvalJob(const EvalJobOptions& job, const Monitor& monit
   INGOT_ASSIGN(const auto artifact_logits, LogitsOn(job.device, pair.artifact, context));
   if (pair.reference == nullptr) {
     INGOT_ASSIGN(const loader::EvalResult measured,
-                 loader::EvaluateAlone(*artifact_logits, text.tokens, options));
+                 Named(loader::EvaluateAlone(*artifact_logits, text.tokens, options), job));
     return EvalJobResult{measured, options.windows, text.origin, true, pair.summary};
   }
   INGOT_ASSIGN(const auto reference_logits, LogitsOn(job.device, pair.reference, context));
-  INGOT_ASSIGN(const loader::EvalResult measured,
-               loader::Evaluate(*reference_logits, *artifact_logits, text.tokens, options));
+  INGOT_ASSIGN(
+      const loader::EvalResult measured,
+      Named(loader::Evaluate(*reference_logits, *artifact_logits, text.tokens, options), job));
   return EvalJobResult{measured, options.windows, text.origin, false, pair.summary};
 }
 

@@ -149,7 +149,7 @@ Result<ExitsJobResult> RunExitsJob(const ExitsJobOptions& job, const Monitor& mo
   if (job.texts.empty()) return InvalidArgument("exits are measured on a text: --text FILE");
   INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::Open(job.artifact, {}));
-  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));
+  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader, {}, job.artifact));
   INGOT_ASSIGN(const RouterLabel label, loader::RouterLabelOf(*model));
   INGOT_ASSIGN(const EvalText text, ReadTexts(*model, *model, job.texts));
   if (text.tokens.size() < kPacedPrompt + 1)

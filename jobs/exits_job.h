@@ -13,6 +13,7 @@
 #include "artifact/signature.h"
 #include "base/status.h"
 #include "jobs/job.h"
+#include "jobs/paired_speed.h"
 #include "loader/eval/evaluate.h"
 #include "loader/exit_policy.h"
 #include "pack/rewrite.h"
@@ -38,7 +39,7 @@ struct ExitPoint {
   double threshold = 0;  // of routers; of the others, of the routers' point beside which it stands
   double kept_layers = 0;  // a token, in the mean
   loader::EvalResult measured;
-  double speed = 1;  // of decoding, by that without exits
+  SpeedRatio speed;  // of decoding, by that without exits
 };
 
 struct ExitsJobResult {

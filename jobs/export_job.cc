@@ -19,7 +19,9 @@ Result<pack::ExportReport> RunExportJob(const ExportJobOptions& job, const Monit
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     return monitor.Tell({"exporting", done, total});
   };
-  return pack::ExportModel(*reader, options);
+  auto report = pack::ExportModel(*reader, options);
+  if (report.status().code() != StatusCode::kCorruption) return report;
+  return std::move(report).At(job.artifact);
 }
 
 }  // namespace ingot::jobs

@@ -1,14 +1,18 @@
 #include "jobs/measure_artifact.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "artifact/reader.h"
 #include "base/bytes.h"
+#include "jobs/calibration_setup.h"
 #include "jobs/eval_text.h"
 #include "jobs/session_logits.h"
+#include "model/source/generation_config.h"
+#include "untrusted/text_input.h"
 
 namespace ingot::jobs {
 namespace {
@@ -32,14 +36,40 @@ pack::Json MeasuredJson(const loader::EvalResult& r, const EvalText& text) {
 
 }  // namespace
 
+Status CheckMeasure(const model::Checkpoint& checkpoint, const MeasureOptions& options) {
+  if (!options.wanted()) return OkStatus();
+  INGOT_ASSIGN(const model::Architecture architecture, ArchitectureOf(checkpoint));
+  if (architecture.masked)
+    return InvalidArgument("--measure: an encoder is measured by `ingot eval`");
+  if (options.texts.empty() || !model::Tokenizer::IsIn(checkpoint.assets())) return OkStatus();
+  INGOT_ASSIGN(const auto tokenizer, model::Tokenizer::FromAssets(model::TokenizerAssets(
+                                         checkpoint.config(), checkpoint.assets())));
+  std::string content;
+  for (const std::string& path : options.texts) {
+    INGOT_ASSIGN(const std::string part, untrusted::ReadText(path).At("--measure"));
+    content += part;
+  }
+  std::size_t window = loader::EvalOptions().context;
+  if (!architecture.position_embedding.empty())
+    window = std::min<std::size_t>(window, architecture.max_positions);
+  if (options.tokens < window)
+    return InvalidArgument(fmt::format("--measure-tokens {}: it is measured over windows of {}",
+                                       options.tokens, window));
+  INGOT_ASSIGN(const auto ids, tokenizer->Encode(content, true));
+  if (ids.size() < window)
+    return InvalidArgument(
+        fmt::format("--measure {}: {} tokens, and a window takes {}: give a "
+                    "longer text",
+                    fmt::join(options.texts, " "), ids.size(), window));
+  return OkStatus();
+}
+
 Result<pack::Json> MeasureArtifact(const std::string& path, const std::string& reference_path,
                                    const MeasureOptions& measure, const Monitor& monitor) {
   loader::ModelOptions exact;
   exact.compute = loader::Compute::kExact;
   INGOT_ASSIGN(const auto reference, loader::Model::Open(reference_path, exact));
   INGOT_ASSIGN(const auto artifact, loader::Model::Open(path, exact));
-  if (reference->architecture().masked)
-    return Unsupported("--measure: an encoder is measured by `ingot eval`");
   loader::EvalOptions options;
   options.context = std::min<std::size_t>(options.context, reference->bound().position_limit());
   EvalText text;

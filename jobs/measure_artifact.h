@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "jobs/job.h"
+#include "model/source/checkpoint.h"
 #include "model/tokenizer/tokenizer.h"
 #include "pack/plan.h"
 
@@ -22,9 +23,14 @@ struct MeasureOptions {
   std::string origin;
   bool wanted() const { return !texts.empty() || !windows.empty(); }
 };
+
+// Refuses before work what MeasureArtifact would refuse after it: an encoder, texts or a bound
+// shorter than a window. InvalidArgument; those of reading the texts.
+Status CheckMeasure(const model::Checkpoint& checkpoint, const MeasureOptions& options);
+
 // KL divergence (nats a token), perplexity delta (percent), top-1 agreement, each with its standard
-// error, to four digits; and text, windows and positions they were measured on. Unsupported for an
-// encoder.
+// error, to four digits; and text, windows and positions they were measured on. REQUIRES:
+// CheckMeasure passed.
 Result<pack::Json> MeasureArtifact(const std::string& path, const std::string& reference,
                                    const MeasureOptions& options, const Monitor& monitor);
 

@@ -237,6 +237,7 @@ Result<Work> Prepare(const PackJobOptions& options, Purpose purpose, const Monit
     INGOT_TRY(untrusted::ReadText(text).status().At("--measure"));
   INGOT_ASSIGN(work.checkpoint, model::Checkpoint::Open(options.model));
   if (options.require_tokenizer) INGOT_TRY(CheckTokenizer(*work.checkpoint, monitor));
+  if (purpose == Purpose::kPack) INGOT_TRY(CheckMeasure(*work.checkpoint, options.measure));
   TellNotes(*work.checkpoint, monitor);
   if (options.calibrate && purpose != Purpose::kPlan) {
     // Beside the artifact, so that the next pack of this model can take it.

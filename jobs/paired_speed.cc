@@ -1,7 +1,9 @@
 #include "jobs/paired_speed.h"
 
 #include <chrono>
+#include <cmath>
 #include <optional>
+#include <vector>
 
 namespace ingot::jobs {
 namespace {
@@ -57,24 +59,42 @@ class Way {
 
 }  // namespace
 
-Result<double> PairedSpeed(const std::shared_ptr<const loader::Model>& model,
-                           std::span<const model::TokenId> tokens, const StepPolicies& first,
-                           const StepPolicies& second) {
+SpeedRatio RatioOfPairs(std::span<const double> above, std::span<const double> below) {
+  const std::size_t n = below.size();
+  INGOT_CHECK(n > 0 && above.size() == n);
+  double over = 0, under = 0, squares = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    over += above[i];
+    under += below[i];
+  }
+  const double ratio = over / under;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double left = above[i] - ratio * below[i];
+    squares += left * left;
+  }
+  if (n == 1) return {ratio, 0};
+  const double count = static_cast<double>(n);
+  return {ratio, std::sqrt(squares * count / (count - 1)) / under};
+}
+
+Result<SpeedRatio> PairedSpeed(const std::shared_ptr<const loader::Model>& model,
+                               std::span<const model::TokenId> tokens, const StepPolicies& first,
+                               const StepPolicies& second) {
   INGOT_CHECK(tokens.size() > kPacedPrompt);
   Way a(model, first), b(model, second);
   for (Way* way : {&a, &b})
     INGOT_TRY(way->Prompt(tokens.first(kPacedPrompt), tokens[kPacedPrompt]));
-  double seconds[2] = {};
+  std::vector<double> seconds[2];
   const std::size_t end = std::min(kPacedPrompt + kPacedTokens, tokens.size());
   for (std::size_t i = kPacedPrompt; i < end; ++i) {
     std::size_t which = 0;
     for (Way* way : {&a, &b}) {
       INGOT_ASSIGN(const double took,
                    way->Decode(tokens[i], tokens[i + 1 < tokens.size() ? i + 1 : i]));
-      seconds[which++] += took;
+      seconds[which++].push_back(took);
     }
   }
-  return seconds[1] / seconds[0];
+  return RatioOfPairs(seconds[1], seconds[0]);
 }
 
 }  // namespace ingot::jobs

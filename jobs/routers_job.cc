@@ -273,7 +273,7 @@ Status TrainTranslators(const RoutersJobOptions& job, const loader::Model& model
   }
   const model::Architecture& architecture = model.architecture();
   if (!architecture.final_norm.present())
-    return Unsupported("a model without a norm before its head has no state to translate to");
+    return InvalidArgument("a model without a norm before its head has no state to translate to");
   const loader::BoundWeights::Norm& norm = model.bound().Of(architecture.final_norm);
   std::vector<float> weights(norm.weight, norm.weight + norm.size);
   for (float& weight : weights) weight += static_cast<float>(architecture.final_norm.weight_offset);
@@ -290,7 +290,7 @@ Status TrainTranslators(const RoutersJobOptions& job, const loader::Model& model
 
 Status CheckCanLeave(const RoutersJobOptions& job, const model::Architecture& architecture) {
   if (architecture.masked)
-    return Unsupported("an encoder's tokens see each other: none leaves before the others");
+    return InvalidArgument("an encoder's tokens see each other: none leaves before the others");
   if (job.interval == 0) return InvalidArgument("exits after every 0 layers");
   const std::size_t first =
       CeilDiv(std::max(job.min_layers, job.interval), job.interval) * job.interval;
@@ -309,7 +309,7 @@ Result<RoutersJobResult> RunRoutersJob(const RoutersJobOptions& job,
   INGOT_TRY(files::CheckMayWrite(job.output, job.force));
   INGOT_ASSIGN(const std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::Open(job.artifact, {}));
-  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader));
+  INGOT_ASSIGN(const auto model, loader::Model::FromArtifact(reader, {}, job.artifact));
   const std::size_t width = model->architecture().hidden_size;
   INGOT_TRY(CheckCanLeave(job, model->architecture()).At(job.artifact));
   INGOT_ASSIGN(calibration::TokenWindows text,

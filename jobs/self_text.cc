@@ -81,7 +81,7 @@ Status SampleWindows(loader::Runner& runner, model::TokenId first, std::size_t b
           status[w] = std::move(next).status();
       }
     });
-    for (Status& s : status) INGOT_TRY(std::move(s));
+    for (Status& s : status) INGOT_TRY(std::move(s).At(runner.model().source()));
     // Whole windows' worth, so that what is left can be told.
     const std::size_t done = begin + (end - begin) * (position + 2) / job.context;
     INGOT_TRY(monitor.Tell({"sampling", done, text.windows.size(), "windows sampled"}));

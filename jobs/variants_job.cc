@@ -156,7 +156,8 @@ Result<VariantsJobResult> RunVariantsJob(const VariantsJobOptions& job, const Mo
   open.allow_truncated = true;
   INGOT_ASSIGN(const auto model, loader::Model::Open(job.artifact, open));
   if (model->architecture().masked)
-    return Unsupported("an encoder's tokens are run at once: none has planes or layers of its own");
+    return InvalidArgument(
+        "an encoder's tokens are run at once: none has planes or layers of its own");
   std::shared_ptr<const loader::Model> reference = model;
   if (!job.reference.empty()) {
     INGOT_ASSIGN(reference, OpenReference(job));

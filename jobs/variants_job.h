@@ -13,6 +13,7 @@
 #include "artifact/signature.h"
 #include "base/status.h"
 #include "jobs/job.h"
+#include "jobs/paired_speed.h"
 #include "loader/eval/evaluate.h"
 #include "loader/exit_policy.h"
 #include "loader/precision/precision_policy.h"
@@ -40,7 +41,7 @@ struct Variant {
   double kept_layers = 0;    // of decoded tokens, in the mean
   double bits_a_weight = 0;  // that their products read, counted
   loader::PrecisionStats classes;
-  std::optional<double> speed;           // of decoding, by that of `speed_of`
+  std::optional<SpeedRatio> speed;       // of decoding, by that of `speed_of`
   std::optional<double> joules_a_token;  // of evaluating, where a counter can be read
 };
 
@@ -54,7 +55,7 @@ struct VariantsJobResult {
 };
 
 // InvalidArgument for none or both of the two, as of the policies' Make, for a text shorter than a
-// window; Unsupported for an encoder; those of opening and running.
+// window, for an encoder; those of opening and running.
 Result<VariantsJobResult> RunVariantsJob(const VariantsJobOptions& options, const Monitor& monitor);
 
 }  // namespace ingot::jobs

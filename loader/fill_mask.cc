@@ -57,9 +57,9 @@ std::string FilledText(const model::Tokenizer& tokenizer, std::string_view promp
 Result<FillResult> FillMasks(Session& session, std::string_view prompt) {
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
   if (!session.model().architecture().masked)
-    return Unsupported("the model is no encoder: it continues texts and fills no masks");
+    return InvalidArgument("the model is no encoder: it continues texts and fills no masks");
   const model::TokenId mask = tokenizer->mask_id();
-  if (mask < 0) return Unsupported("the model's tokenizer has no mask token");
+  if (mask < 0) return InvalidArgument("the model's tokenizer has no mask token");
   const std::string mask_text = tokenizer->TokenBytes(mask);
   INGOT_ASSIGN(const std::vector<model::TokenId> ids, tokenizer->Encode(prompt, true));
   FillResult result;

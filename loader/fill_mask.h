@@ -27,8 +27,8 @@ struct FillResult {
 };
 
 // Fills every mask token written out in `prompt`, all from one forward. Resets the session.
-// Unsupported for a model that is no encoder or a tokenizer without a mask token; InvalidArgument
-// for a prompt without one; Limit for one longer than the model's positions.
+// InvalidArgument for a model that is no encoder, a tokenizer without a mask token or a prompt
+// without one; Limit for one longer than the model's positions.
 Result<FillResult> FillMasks(Session& session, std::string_view prompt);
 
 }  // namespace ingot::loader

@@ -16,7 +16,7 @@ Result<GenerateResult> GenerateFromIds(Session& session, std::span<const model::
                                        const GenerateOptions& options,
                                        const std::function<bool(std::string_view)>& piece) {
   if (session.model().architecture().masked)
-    return Unsupported("an encoder predicts masked tokens, it does not continue a text");
+    return InvalidArgument("an encoder predicts masked tokens, it does not continue a text");
   INGOT_ASSIGN(const model::Tokenizer* tokenizer, session.model().tokenizer());
   INGOT_ASSIGN(session.sequence().sampler, Sampler::Make(options.sampler));
   std::optional<ExitPolicy> policy;

@@ -102,8 +102,9 @@ Result<std::shared_ptr<const Model>> Model::FromReader(
 }
 
 Result<std::shared_ptr<const Model>> Model::FromArtifact(
-    std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options) {
-  return FromReader(std::move(reader), options, "artifact");
+    std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options,
+    const std::string& source) {
+  return FromReader(std::move(reader), options, source).At(source);
 }
 
 Result<std::shared_ptr<const Model>> Model::FromCheckpoint(
@@ -133,7 +134,7 @@ Result<std::shared_ptr<const Model>> Model::Open(const std::string& path,
     open.allow_truncated = options.allow_truncated;
     INGOT_ASSIGN(std::shared_ptr<const artifact::ArtifactReader> reader,
                  artifact::ArtifactReader::Open(path, open));
-    return FromReader(std::move(reader), options, path).At(path);
+    return FromArtifact(std::move(reader), options, path);
   }
   if (options.key != nullptr)
     return Untrusted(path + ": is not an artifact, so no signature can be checked with the key");
@@ -148,7 +149,7 @@ Result<std::shared_ptr<const Model>> Model::OpenPipe(int fd, const ModelOptions&
   open.early = options.early;
   INGOT_ASSIGN(std::shared_ptr<const artifact::ArtifactReader> reader,
                artifact::ArtifactReader::OpenPipe(fd, open));
-  return FromArtifact(std::move(reader), options);
+  return FromReader(std::move(reader), options, "standard input");
 }
 
 Status Model::ReadRest() const {

@@ -43,8 +43,10 @@ class Model {
                                                    const ModelOptions& options = {});
   // An artifact from a pipe, verified as it arrives.
   static Result<std::shared_ptr<const Model>> OpenPipe(int fd, const ModelOptions& options = {});
+  // `source` names the artifact, in errors too.
   static Result<std::shared_ptr<const Model>> FromArtifact(
-      std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options = {});
+      std::shared_ptr<const artifact::ArtifactReader> reader, const ModelOptions& options = {},
+      const std::string& source = "artifact");
   static Result<std::shared_ptr<const Model>> FromCheckpoint(
       std::shared_ptr<const model::Checkpoint> checkpoint, const ModelOptions& options = {});
 

@@ -122,6 +122,12 @@ Sampler::Drawn Sampler::Draw(std::uint64_t number) const {
   return {winner->id, winner->weight / total};
 }
 
+Status LogitsNotFinite() {
+  return Corruption(
+      "logits are not finite: weights or activations overflow; pack the source again, without "
+      "--allow-nonfinite where it was given");
+}
+
 Result<model::TokenId> Sampler::Sample(std::span<const float> logits,
                                        std::span<const model::TokenId> seen) {
   INGOT_ASSIGN(const Drawn drawn, Preview(logits, seen, 0));
@@ -135,8 +141,7 @@ Result<Sampler::Drawn> Sampler::Preview(std::span<const float> logits,
   logits_.assign(logits.begin(), logits.end());
   Penalize(seen);
   const LogitStats stats = kVectorKernels.Best().logit_stats(logits_.data(), logits_.size());
-  if (!std::isfinite(stats.max) || !std::isfinite(stats.sum_exp))
-    return Corruption("logits are not finite: the model's weights or activations overflow");
+  if (!std::isfinite(stats.max) || !std::isfinite(stats.sum_exp)) return LogitsNotFinite();
   if (options_.temperature == 0)
     return Drawn{static_cast<model::TokenId>(stats.argmax), 1 / stats.sum_exp};
   const double inverse = 1.0 / options_.temperature;

@@ -28,6 +28,9 @@ struct SamplerOptions {
   std::uint64_t seed = 0;
 };
 
+// Corruption: what logits are whose model has weights or activations that are no numbers.
+Status LogitsNotFinite();
+
 class Sampler {
  public:
   // InvalidArgument names an option that is out of range.

@@ -187,9 +187,10 @@ Status ModelError(Status status) {
 Result<PackPlan> MakePlan(const model::Checkpoint& checkpoint, const PlanOptions& options) {
   const auto has = [&](std::string_view name) { return checkpoint.Find(name) != nullptr; };
   auto built = model::BuildArchitecture(checkpoint.config(), has);
-  if (!built.ok()) return ModelError(std::move(built).status());
+  if (!built.ok()) return ModelError(std::move(built).status()).At(checkpoint.path());
   const model::Architecture architecture = *std::move(built);
-  INGOT_TRY(ModelError(CheckUses(architecture, checkpoint, options.allow_unused)));
+  INGOT_TRY(
+      ModelError(CheckUses(architecture, checkpoint, options.allow_unused)).At(checkpoint.path()));
   if (const Status why = model::TokenizerStatus(checkpoint); options.require_tokenizer && !why.ok())
     return Status(why.code(), why.message() + "; pack without it by --no-tokenizer")
         .At(checkpoint.path());

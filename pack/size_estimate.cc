@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
@@ -10,6 +11,7 @@
 #include "artifact/coding.h"
 #include "artifact/format.h"
 #include "codecs/plane_codec.h"
+#include "pack/guide_cache.h"
 #include "pack/name_pattern.h"
 #include "pack/slab_source.h"
 #include "stored/plane_record.h"
@@ -35,10 +37,15 @@ bool MeetsRate(const PlannedTensor& tensor) {
   return tensor.encoder->rate() > 0 && tensor.weights() >= kSmallMatrix;
 }
 
+// What rounds the codes decides how many bits they take: then a matrix is like no other.
+bool Guided(const PackPlan& plan, const PlannedTensor& tensor) {
+  return plan.statistics != nullptr && tensor.encoder->takes_guide() && tensor.bytes.data_dependent;
+}
+
 // Rows of the tensor, in the source's format.
 struct Sample {
   std::vector<std::uint8_t> bytes;
-  std::uint64_t rows = 0;
+  std::vector<std::uint64_t> rows;  // which
 };
 
 Result<Sample> TakeSample(const model::Checkpoint& checkpoint, const PlannedTensor& tensor) {
@@ -53,7 +60,7 @@ Result<Sample> TakeSample(const model::Checkpoint& checkpoint, const PlannedTens
     INGOT_ASSIGN(const ByteSpan rows,
                  ReadTensorRows(checkpoint, tensor, begin, begin + each, buffer));
     sample.bytes.insert(sample.bytes.end(), rows.begin(), rows.end());
-    sample.rows += each;
+    for (std::uint64_t row = begin; row < begin + each; ++row) sample.rows.push_back(row);
   }
   return sample;
 }
@@ -72,13 +79,46 @@ std::uint64_t CodedBytes(artifact::CodingHint hint, ByteSpan bytes,
   return coded;
 }
 
+// The sample by what the statistics know of its rows; nullopt where they know nothing.
+Result<std::optional<codecs::EncodedSlab>> EncodeByGuide(const PackPlan& plan,
+                                                         const PlannedTensor& tensor,
+                                                         const Sample& sample,
+                                                         const codecs::WeightSlab& slab,
+                                                         InputFactors& inputs) {
+  INGOT_ASSIGN(const MatrixGuide known, GuideOf(plan, tensor));
+  if (!known.view.known()) return std::optional<codecs::EncodedSlab>();
+  codecs::TensorGuide guide = known.view;
+  guide.rows = slab.rows;
+  std::vector<float> fisher;
+  for (const std::uint64_t row : sample.rows)
+    if (!guide.row_fisher.empty()) fisher.push_back(guide.row_fisher[row]);
+  guide.row_fisher = fisher;
+  const auto factors = inputs.Of(plan.statistics->InputOf(tensor.source.name));
+  guide.factors = factors.get();
+  codecs::WholeSlab rows(slab);
+  INGOT_ASSIGN(const auto prepared, tensor.encoder->Prepare(guide, rows));
+  DropGuide(guide);
+  INGOT_ASSIGN(codecs::EncodedSlab encoded, tensor.encoder->EncodeGuided(slab, 0, *prepared));
+  codecs::AddTensorStreams(*prepared, encoded);
+  return std::optional(std::move(encoded));
+}
+
+Result<codecs::EncodedSlab> EncodeSample(const PackPlan& plan, const PlannedTensor& tensor,
+                                         const Sample& sample, InputFactors& inputs) {
+  const codecs::WeightSlab slab{tensor.source.dtype, sample.rows.size(), tensor.cols, sample.bytes};
+  if (Guided(plan, tensor)) {
+    INGOT_ASSIGN(auto encoded, EncodeByGuide(plan, tensor, sample, slab, inputs));
+    if (encoded.has_value()) return *std::move(encoded);
+  }
+  return tensor.encoder->fits_tensor() ? codecs::EncodeWhole(*tensor.encoder, slab)
+                                       : tensor.encoder->EncodeSlab(slab);
+}
+
 // Bytes of the streams whose size is not known, a row; by those that a sample came to.
-Result<double> OpenBytesPerRow(const model::Checkpoint& checkpoint, const PlannedTensor& tensor) {
+Result<double> OpenBytesPerRow(const model::Checkpoint& checkpoint, const PackPlan& plan,
+                               const PlannedTensor& tensor, InputFactors& inputs) {
   INGOT_ASSIGN(const Sample sample, TakeSample(checkpoint, tensor));
-  const codecs::WeightSlab slab{tensor.source.dtype, sample.rows, tensor.cols, sample.bytes};
-  INGOT_ASSIGN(const codecs::EncodedSlab encoded, tensor.encoder->fits_tensor()
-                                                      ? codecs::EncodeWhole(*tensor.encoder, slab)
-                                                      : tensor.encoder->EncodeSlab(slab));
+  INGOT_ASSIGN(const codecs::EncodedSlab encoded, EncodeSample(plan, tensor, sample, inputs));
   double bytes = 0;
   const auto& planes = tensor.encoder->planes();
   for (std::size_t p = 0; p < planes.size(); ++p) {
@@ -95,7 +135,7 @@ Result<double> OpenBytesPerRow(const model::Checkpoint& checkpoint, const Planne
       // One record for all of the matrix counts once, however few the sample's rows are.
       const bool whole = streams[s].extent == codecs::StreamExtent::kTensor;
       bytes += static_cast<double>(CodedBytes(hints[s], encoded.planes[p][s], cuts)) /
-               static_cast<double>(whole ? tensor.rows : sample.rows);
+               static_cast<double>(whole ? tensor.rows : sample.rows.size());
     }
   }
   return bytes;
@@ -109,23 +149,39 @@ Result<std::vector<std::uint64_t>> EstimateBytes(const model::Checkpoint& checkp
   std::map<std::tuple<std::string, std::string, std::uint64_t, std::uint64_t>,
            std::vector<std::size_t>>
       patterns;
+  InputFactors inputs;
+  std::vector<std::size_t> guided;
   std::vector<std::uint64_t> bytes(plan.tensors.size());
   for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
     const PlannedTensor& tensor = plan.tensors[t];
     bytes[t] = tensor.bytes.exact;
     if (KnowsSize(tensor)) continue;
-    if (MeetsRate(tensor))
+    if (MeetsRate(tensor)) {
       bytes[t] = static_cast<std::uint64_t>(tensor.encoder->rate() *
                                             static_cast<double>(tensor.weights()) / 8);
-    else
+    } else if (Guided(plan, tensor)) {
+      inputs.Expect(plan.statistics->InputOf(tensor.source.name), 1);
+      guided.push_back(t);
+    } else {
       patterns[{PatternOf(tensor.source.name), RecipeText(tensor.recipe), tensor.rows, tensor.cols}]
           .push_back(t);
+    }
+  }
+  const auto sampled = [&](std::size_t t) -> Result<double> {
+    const PlannedTensor& tensor = plan.tensors[t];
+    return OpenBytesPerRow(checkpoint, plan, tensor, inputs).At(tensor.source.name);
+  };
+  const auto add = [&](std::size_t t, double per_row) {
+    bytes[t] += static_cast<std::uint64_t>(per_row * static_cast<double>(plan.tensors[t].rows));
+  };
+  for (const std::size_t t : guided) {
+    INGOT_ASSIGN(const double per_row, sampled(t));
+    inputs.Release(plan.statistics->InputOf(plan.tensors[t].source.name));
+    add(t, per_row);
   }
   for (const auto& [pattern, tensors] : patterns) {
-    const PlannedTensor& middle = plan.tensors[tensors[tensors.size() / 2]];
-    INGOT_ASSIGN(const double per_row, OpenBytesPerRow(checkpoint, middle).At(middle.source.name));
-    for (const std::size_t t : tensors)
-      bytes[t] += static_cast<std::uint64_t>(per_row * static_cast<double>(plan.tensors[t].rows));
+    INGOT_ASSIGN(const double per_row, sampled(tensors[tensors.size() / 2]));
+    for (const std::size_t t : tensors) add(t, per_row);
   }
   return bytes;
 }

@@ -1,6 +1,7 @@
 // What a plan's tensors will take in the file, before anything is packed: sizes that are known as
 // they are, the rate of a codec that is made to meet one, and of streams that are compressed, or
-// whose length the weights decide, what a sample of each kind of matrix came to.
+// whose length the weights decide, what a sample of each kind of matrix came to; where statistics
+// round the codes whose length is asked, of each matrix.
 //
 // Thread rule: functions without state.
 #pragma once
@@ -15,7 +16,8 @@
 namespace ingot::pack {
 
 // Stored bytes of each tensor of the plan. Reads some rows of one matrix of every pattern of names
-// whose size is not known without. Errors of reading and encoding those.
+// whose size is not known without, and factors what the statistics know of those that they round.
+// Errors of reading and encoding those.
 Result<std::vector<std::uint64_t>> EstimateBytes(const model::Checkpoint& checkpoint,
                                                  const PackPlan& plan);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,8 +37,9 @@ struct TaggedText {
   }
 };
 
+constexpr std::string_view kFloats[] = {"-Infinity", "Infinity", "NaN"};
+
 TaggedText TagFloats(std::string_view text) {
-  static constexpr std::string_view kFloats[] = {"-Infinity", "Infinity", "NaN"};
   TaggedText tagged;
   std::size_t copied = 0;
   bool quoted = false;
@@ -178,6 +180,14 @@ Result<Json> ParseJson(std::string_view text, const JsonLimits& limits) {
   if (json.ok() || limits.dialect == JsonDialect::kStrict) return json;
   const TaggedText tagged = TagFloats(text);
   return tagged.replaced.empty() ? std::move(json) : Parse(tagged.text, limits, &tagged);
+}
+
+std::optional<std::string_view> NonFiniteOf(const nlohmann::json& value) {
+  if (!value.is_object() || value.size() != 1) return std::nullopt;
+  const auto it = value.find("__float__");
+  if (it == value.end() || !it->is_string()) return std::nullopt;
+  const auto* name = std::ranges::find(kFloats, it->get_ref<const std::string&>());
+  return name == std::end(kFloats) ? std::nullopt : std::optional(*name);
 }
 
 }  // namespace ingot::untrusted

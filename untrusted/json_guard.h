@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 
 #include "base/status.h"
@@ -34,5 +35,8 @@ struct JsonLimits {
 // mark, in the strict dialect a key given twice, too deep, a number out of double's range. Limit:
 // too many values, too long a string.
 Result<nlohmann::json> ParseJson(std::string_view text, const JsonLimits& limits);
+
+// "NaN", "Infinity" or "-Infinity", where the value is what Python's dialect makes of one.
+std::optional<std::string_view> NonFiniteOf(const nlohmann::json& value);
 
 }  // namespace ingot::untrusted

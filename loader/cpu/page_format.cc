@@ -66,16 +66,16 @@ Status CheckPageFormat(const PageFormat& format, const model::Architecture& arch
   if (!format.has_codes()) return OkStatus();
   const std::string name(format.name);
   if (architecture.masked)
-    return Unsupported("keys and values as " + name +
-                       ": an encoder's rows see all pages before they are full; f32 or f16");
+    return InvalidArgument("keys and values as " + name +
+                           ": an encoder's rows see all pages before they are full; f32 or f16");
   for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
     const model::LayerSpec& layer = architecture.layers[i];
     if (layer.mixer != model::MixerKind::kAttention || TakesPacked(layer.attention.head_dim))
       continue;
-    return Unsupported("keys and values as " + name + ": layer " + std::to_string(i) +
-                       " has heads of " + std::to_string(layer.attention.head_dim) +
-                       ", and codes take multiples of " + std::to_string(kValueGroup) + " up to " +
-                       std::to_string(kMaxPackedHead) + "; f32 or f16");
+    return InvalidArgument("keys and values as " + name + ": layer " + std::to_string(i) +
+                           " has heads of " + std::to_string(layer.attention.head_dim) +
+                           ", and codes take multiples of " + std::to_string(kValueGroup) +
+                           " up to " + std::to_string(kMaxPackedHead) + "; f32 or f16");
   }
   return OkStatus();
 }

@@ -41,8 +41,8 @@ struct PageFormat {
   bool has_codes() const { return code_bits > 0; }
 };
 
-// Whether an architecture's keys and values can be kept in the format: Unsupported names the layer
-// and the head size that cannot.
+// Whether an architecture's keys and values can be kept in the format: InvalidArgument names the
+// layer and the head size that cannot.
 Status CheckPageFormat(const PageFormat& format, const model::Architecture& architecture);
 
 // As the attention kernels have it: rows of values start at whole vectors.

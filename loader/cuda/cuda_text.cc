@@ -72,12 +72,12 @@ Status CheckRequest(const model::Architecture& architecture,
                     const loader::GenerateOptions& options) {
   using Mode = loader::SpeculationOptions::Mode;
   if (architecture.masked)
-    return Unsupported("an encoder predicts masked tokens, it does not continue a text");
-  if (options.exits) return Unsupported("exits on a GPU: leave them out, or use --device cpu");
+    return InvalidArgument("an encoder predicts masked tokens, it does not continue a text");
+  if (options.exits) return InvalidArgument("exits on a GPU: leave them out, or use --device cpu");
   if (options.precision.mode != loader::PrecisionOptions().mode)
-    return Unsupported("fewer planes on a GPU: leave --precision out, or use --device cpu");
+    return InvalidArgument("fewer planes on a GPU: leave --precision out, or use --device cpu");
   if (options.speculation.mode != Mode::kOff && options.speculation.mode != Mode::kAuto)
-    return Unsupported("drafts on a GPU: leave --speculate out, or use --device cpu");
+    return InvalidArgument("drafts on a GPU: leave --speculate out, or use --device cpu");
   return OkStatus();
 }
 

@@ -17,9 +17,9 @@
 
 namespace ingot::cuda {
 
-// Continues `ids` as loader::GenerateFromIds does, one token a step. Unsupported, by name, for what
-// only the processor does: exits, drafts that were asked for (kAuto drafts nothing here), encoders.
-// Errors of CudaRunner::Step.
+// Continues `ids` as loader::GenerateFromIds does, one token a step. InvalidArgument, by name, for
+// what only the processor does: exits, drafts that were asked for (kAuto drafts nothing here),
+// encoders. Errors of CudaRunner::Step.
 Result<loader::GenerateResult> GenerateFromIds(
     CudaRunner& runner, std::span<const model::TokenId> ids, const loader::GenerateOptions& options,
     const std::function<bool(std::string_view piece)>& piece);

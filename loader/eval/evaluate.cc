@@ -130,6 +130,10 @@ class Evaluation {
                       reference_->vocab_size(), artifact_.vocab_size()));
     if (options_.context < 2)
       return InvalidArgument(fmt::format("context {}: at least 2 tokens", options_.context));
+    if (options_.windows == WindowKind::kLlama && options_.context == 2)
+      return InvalidArgument(
+          "context 2: the first half of a window is read and not scored, nor is what follows it at "
+          "once, so that nothing is left: give 3 or more, or --windows strided");
     if (options_.windows == WindowKind::kStrided &&
         (options_.stride == 0 || options_.stride > options_.context))
       return InvalidArgument(

@@ -125,7 +125,8 @@ void SpeculativeDecoder::Append(model::TokenId id) {
 }
 
 Result<model::TokenId> SpeculativeDecoder::First(std::span<const float> logits) {
-  INGOT_ASSIGN(const model::TokenId id, sequence_->sampler->Sample(logits, history_.ids()));
+  INGOT_ASSIGN(const model::TokenId id,
+               sequence_->sampler->Sample(logits, history_.ids()).At(runner_->model().source()));
   Append(id);
   Follow(logits, id);
   return id;
@@ -216,7 +217,8 @@ Result<SpeculativeDecoder::Drawn> SpeculativeDecoder::Accept(
   Drawn drawn;
   for (std::size_t i = 0;; ++i) {
     INGOT_ASSIGN(const model::TokenId id,
-                 sequence_->sampler->Sample({logits.row(i), logits.cols()}, history_.ids()));
+                 sequence_->sampler->Sample({logits.row(i), logits.cols()}, history_.ids())
+                     .At(runner_->model().source()));
     Append(id);
     Follow({logits.row(i), logits.cols()}, id);
     const bool right = i < draft_.size() && draft_[i] == id;

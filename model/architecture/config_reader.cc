@@ -4,10 +4,13 @@
 
 #include <cmath>
 
+#include "untrusted/json_guard.h"
+
 namespace ingot::model {
 namespace {
 
 std::string ShownValue(const nlohmann::json& value) {
+  if (const auto number = untrusted::NonFiniteOf(value)) return std::string(*number);
   if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (text.size() > 40) text = text.substr(0, 40) + "...";

@@ -52,13 +52,14 @@ Result<ChatFormat> ChatFormat::FromAssets(const Assets& assets, std::string_view
   std::string file;
   INGOT_ASSIGN(const auto templates, NamedTemplates(assets, file));
   if (templates.empty())
-    return NotFound("the model has no chat template: --no-template talks to it in plain lines");
+    return InvalidArgument(
+        "the model has no chat template: --no-template talks to it in plain lines");
   auto chosen = templates.find(name.empty() ? "default" : std::string(name));
   if (chosen == templates.end() && name.empty() && templates.size() == 1)
     chosen = templates.begin();
   if (chosen == templates.end())
-    return NotFound(fmt::format("{} has no chat template '{}', but {}: --chat-template NAME", file,
-                                name.empty() ? "default" : name, Names(templates)));
+    return InvalidArgument(fmt::format("{} has no chat template '{}', but {}: --chat-template NAME",
+                                       file, name.empty() ? "default" : name, Names(templates)));
   ChatFormat format;
   INGOT_ASSIGN(format.template_, ChatTemplate::Parse(chosen->second).At(file));
   INGOT_TRY(format.SetTokens(assets));

@@ -7,6 +7,8 @@
 #include <array>
 #include <limits>
 
+#include "untrusted/json_guard.h"
+
 namespace ingot::model {
 namespace {
 
@@ -137,8 +139,7 @@ void ReadTimeStepLimits(ConfigReader& config, const char* key, Mamba2Spec& mamba
   const Json* limits = config.Find(key);
   if (limits == nullptr) return;
   const auto bound = [&](const Json& value) {
-    if (value.is_object() && value.value("__float__", Json()) == "Infinity")
-      return std::numeric_limits<double>::infinity();
+    if (untrusted::NonFiniteOf(value) == "Infinity") return std::numeric_limits<double>::infinity();
     return value.is_number() ? value.get<double>() : -1.0;
   };
   if (limits->is_array() && limits->size() == 2) {

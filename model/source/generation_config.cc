@@ -6,6 +6,7 @@
 
 #include "model/text/json_fields.h"
 #include "model/text/json_text.h"
+#include "untrusted/json_guard.h"
 
 namespace ingot::model {
 namespace {
@@ -42,7 +43,7 @@ Json GenerationObject(const Assets& assets) {
 }
 
 // NaN and Infinity as Python's json writes them and ParseJson gives them: no value to sample with.
-bool IsNoFinite(const Json& field) { return field.is_object() && field.contains("__float__"); }
+bool IsNoFinite(const Json& field) { return untrusted::NonFiniteOf(field).has_value(); }
 
 // One source's values, with the first that is wrong.
 class Reader {

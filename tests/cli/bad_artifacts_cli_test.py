@@ -3,9 +3,13 @@
 
 usage: INGOT=path/to/ingot bad_artifacts_cli_test.py [CLASS...]
 """
+import json
 import random
+import shutil
+import struct
 import unittest
 
+import tiny_model
 from cli_case import CORRUPT, FAILED, NOT_FOUND, OK, UNTRUSTED, USAGE, Case, ingot
 
 
@@ -51,6 +55,35 @@ class BadArtifacts(Case):
             self.assertEqual((run.returncode, run.stdout), (CORRUPT, b""))
             self.assertRegex(run.stderr.decode(), r"\.ingot: tensor 'lm_head.weight': plane 0 .*chunk [0-9]+: ")
             self.assertEqual(run.stderr.count(b"lm_head.weight"), 1)
+
+    def test_every_command_names_the_file(self):
+        text, questions = self.work / "words.txt", self.work / "q.jsonl"
+        text.write_text("the cat sat on the mat and looked at the dog\n" * 20)
+        questions.write_text(json.dumps({"context": "the cat", "options": [" sat", " ran"], "answer": 0}) + "\n")
+        weights = tiny_model.tensors()
+        name = "model.layers.1.mlp.down_proj.weight"
+        shape, _ = weights[name]
+        weights[name] = (shape, struct.pack("<H", 0x7fc0) * (shape[0] * shape[1]))
+        nan = tiny_model.write(self.work / "nan", named=weights)
+        made = self.pack("nan.ingot", "--fast", "--allow-nonfinite", model=nan)
+        flipped = bytearray(self.whole)
+        flipped[-3] ^= 4
+        for path, code in ((self.damaged(flipped), CORRUPT), (made, CORRUPT), (self.target, USAGE)):
+            for command in (("run", "-p", "x", "-n", 2), ("eval", "--text", text, "--context", 64),
+                            ("eval", "--text", text, "--context", 64, "--reference", self.model),
+                            ("eval", "--choices", questions), ("eval", "--text", text, "--speculate", "lookup"),
+                            ("bench", "--speculate", "lookup", "--text", text, "--tokens", 8),
+                            ("export", "-o", self.work / "never"), ("tune-exits", "--text", text),
+                            ("bench", "--exits"), ("run", "-p", "x", "--precision", "adaptive"),
+                            ("run", "-p", "x", "--speculate", "layers"), ("run", "-p", "x", "--kv", "int4"),
+                            ("run", "-p", "x", "--exit", ".5"), ("run", "--chat", "-p", "x")):
+                run = ingot(command[0], path, *command[1:])
+                if run.returncode == OK:
+                    shutil.rmtree(self.work / "never", ignore_errors=True)
+                    continue
+                # What is asked of a model that has it not is asked in vain of a damaged one, too.
+                self.assertIn(run.returncode, {code, USAGE}, (command, run.stderr))
+                self.assertIn(path.name.encode(), run.stderr.splitlines()[-1], command)
 
     def test_keys(self):
         self.run_ok("verify", self.target, "--key", self.work / "a.pub")

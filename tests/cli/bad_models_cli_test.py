@@ -70,6 +70,8 @@ class BadModels(Case):
         self.run_ok("pack", extra, "-o", self.work / "extra.ingot", "--allow-unused", "-q", "--force")
 
     def test_unknown_architecture(self):
+        self.refused(FAILED, r"eps/?: config.json: 'rms_norm_eps' is NaN, a number",
+                     self.broken("eps", rms_norm_eps=float("nan")))
         self.refused(FAILED, "frobformer", self.broken("arch", model_type="frobformer"))
 
     def test_no_tokenizer(self):

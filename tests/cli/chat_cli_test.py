@@ -14,7 +14,7 @@ import time
 import unittest
 
 import tiny_model
-from cli_case import INGOT, NOT_FOUND, USAGE, Case, ingot
+from cli_case import INGOT, USAGE, Case, ingot
 
 TEMPLATE = ("{{ bos_token }}{% for m in messages %}{{ '<' + m.role[0] + '>' + m.content | trim + eos_token }}"
             "{% endfor %}{% if add_generation_prompt %}<a>{% endif %}")
@@ -80,7 +80,7 @@ class Chat(Case):
         other.write_text("{{ bos_token }}...{{ messages[-1].content }}")
         self.assertEqual(prompt_tokens("--chat-template", other), 9)
         self.assertEqual(prompt_tokens("--no-template"), len("User: Hello\nAssistant:"))
-        self.fails(NOT_FOUND, r"no chat template 'x', but default, tool_use", "run", named, *options,
+        self.fails(USAGE, r"no chat template 'x', but default, tool_use", "run", named, *options,
                    "--chat-template", "x")
 
     def test_what_fails_is_named(self):
@@ -90,7 +90,7 @@ class Chat(Case):
         self.fails(USAGE, r"tokenizer_config.json: line 1: .*expression.*; --no-template", "run", broken, "--chat", "-p", "x")
         self.run_ok("run", broken, "--chat", "-p", "x", "-n", "1", "--no-template")
         none = tiny_model.write(self.work / "none")
-        self.fails(NOT_FOUND, r"no chat template: --no-template", "run", none, "--chat", "-p", "x")
+        self.fails(USAGE, r"no chat template: --no-template", "run", none, "--chat", "-p", "x")
         self.fails(USAGE, r"--prompt TEXT, or --chat", "run", self.model)
         self.fails(USAGE, r"go with --chat", "run", self.model, "-p", "x", "--system", "y")
 

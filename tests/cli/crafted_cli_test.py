@@ -129,7 +129,9 @@ class Crafted(unittest.TestCase):
         first = min(chunk for chunk, of in level.items() if of == 1)
         table = int.from_bytes(self.nested[32:40], "little")
         end = int.from_bytes(self.nested[table + 64 * first:table + 64 * first + 8], "little")
+        self.assertEqual((summary["level_ends"][0], summary["level_ends"][-1]), (end, len(self.nested)))
         cut = self.nested[:end]
+        self.assertEqual(json.loads(self.run_on(cut, "inspect", "--json").stdout)["level_ends"], summary["level_ends"])
         run = self.run_on(cut, "run", "-p", "x", "-n", 1, "-q", "--greedy")
         self.assertEqual(run.returncode, OK, run.stderr)
         self.assertRegex(run.stderr.decode(), r"warning: .*cut short: level 0 of 0 to \d+ is the last .*--levels 1")

@@ -4,7 +4,7 @@ import json
 import pathlib
 import unittest
 
-from cli_case import Case, FAILED, NOT_FOUND, USAGE
+from cli_case import Case, NOT_FOUND, USAGE
 
 HAS_GPU = pathlib.Path("/dev/nvidia0").exists()
 
@@ -61,11 +61,11 @@ class Device(Case):
             self.assertEqual((got["text"], got["stop"]), (self.written()["text"], "max_tokens"))
 
     def test_what_stays_with_the_processor_is_named(self):
-        self.fails(FAILED, "--kv on a GPU", "run", self.target, "-p", "x", "--device", "cuda", "--kv", "f32")
-        self.fails(FAILED, "a conversation on a GPU", "run", self.target, "--chat", "--device", "cuda")
+        self.fails(USAGE, "--kv on a GPU", "run", self.target, "-p", "x", "--device", "cuda", "--kv", "f32")
+        self.fails(USAGE, "a conversation on a GPU", "run", self.target, "--chat", "--device", "cuda")
 
         for more in (("--speculate", "off"), ("--precision", "full"), ("--exit", "0.1")):
-            self.fails(FAILED, "measured on the processor", "eval", self.target, "--text", self.text,
+            self.fails(USAGE, "measured on the processor", "eval", self.target, "--text", self.text,
                        "--device", "cuda", *more)
 
 

@@ -33,6 +33,7 @@ class Eval(Case):
         shown = self.run_ok("eval", self.model, "--choices", questions, "--questions", "1").stdout.decode()
         self.assertRegex(shown, r"questions +1 of")
         self.fails(USAGE, "give --text FILE", "eval", target)
+        self.fails(USAGE, "context 2: .*give 3 or more, or --windows strided", "eval", target, "--text", words, "--context", 2)
         questions.write_text('{"ctx": "a", "endings": ["b"]}\n')
         self.fails(USAGE, "q.jsonl: line 1: 1 options", "eval", target, "--choices", questions)
 

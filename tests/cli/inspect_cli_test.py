@@ -168,6 +168,15 @@ class Sources(Case):
         self.assertLess(abs(plan["estimated_file_bytes"] / target.stat().st_size - 1), 0.2)  # of which 64 kB are a guess
         stored = sum(t["bytes"] for t in json.loads(self.run_ok("inspect", target, "--json").stdout)["tensors"])
         self.assertLess(abs(plan["total"]["estimated_bytes"] / stored - 1), 0.05)
+        # And by those that there are: what rounds the codes decides how many bits they take.
+        stats = self.work / "estimate.stats"
+        self.run_ok("calibrate", model, "--text", text, "--tokens", 512, "-o", stats, "-q")
+        for codec, bits in (("entropy_v1", 2.5), ("entropy_v1", 6), ("entropy_v2", 4)):
+            known = ("--stats", stats, "--codec", codec, "--bpw", bits)
+            plan = json.loads(self.run_ok("pack", model, "--dry-run", "--json", *known).stdout)
+            made = json.loads(self.run_ok("inspect", self.pack("known.ingot", *known, model=model), "--json").stdout)
+            stored = sum(t["bytes"] for t in made["tensors"])
+            self.assertLess(abs(plan["total"]["estimated_bytes"] / stored - 1), 0.05, (codec, bits))
 
     def test_what_is_not_understood(self):
         shutil.copytree(self.model, self.work / "strange")

@@ -73,6 +73,16 @@ class Pack(Case):
             self.assertEqual((planned["name"], planned["exact_bytes"]), (made["name"], made["bytes"]))
             self.assertEqual(planned["codec"].split(":")[0], made["codec"])
 
+    def test_what_cannot_be_measured_is_said_before_work(self):
+        text = self.work / "few.txt"
+        text.write_text("too few words to fill a window\n")
+        target = self.work / "never.ingot"
+        pack = ("pack", self.model, "-o", target, "--fast")
+        self.fails(USAGE, "--measure .*few.txt: 31 tokens, and a window takes 512: give a longer text", *pack, "--measure", text)
+        text.write_text("too few words to fill a window\n" * 100)
+        self.fails(USAGE, "--measure-tokens 100: .*windows of 512", *pack, "--measure", text, "--measure-tokens", 100)
+        self.assertFalse(target.exists())
+
     def test_dry_run_of_a_pack_that_learns_says_what_that_takes(self):
         # Alone, `ingot` learns forward by itself.
         alone = self.work / "alone"
@@ -90,7 +100,7 @@ class Pack(Case):
 
         run = dry_run("--calib", text, "--calib-tokens", 512)
         self.assertRegex(run.stderr, r"first 512 tokens of your text go through the model: about \d+ s, .* of memory, .* of disk")
-        self.assertRegex(run.stdout, r"self_attn\.q_proj\.weight +64x64 +BF16 +int4_gptq:\S+ +2150 +4\.199 +about")
+        self.assertRegex(run.stdout, r"(?m)^model\.layers\.\*\. +2 +64x64 +BF16 +int4_gptq:\S+ +4300 +4\.199 +about")
         self.assertRegex(run.stdout, r"4\.2 bits a weight one with another: which matrix gets more")
         found = json.loads(dry_run("--calib", text, "--calib-tokens", 512, "--target", "size", "--json").stdout)
         self.assertEqual((found["learns"], found["learned_bits_per_weight"]), (True, 3))

@@ -117,7 +117,7 @@ class DraftLayers(Case):
         cls.listed = cls.work / "listed.ingot"
         run = case.run_ok("calibrate", "--draft-layers", cls.plain, "--text", cls.text, "--tokens", 256, "--context", 32,
                           "--trials", 3, "-o", cls.listed)
-        cls.report = run.stdout.decode()
+        cls.report = " ".join(run.stdout.decode().split())
 
     def test_the_report_says_what_was_found(self):
         self.assertRegex(self.report, r"searched on 6 windows, judged on 2 others; \d+ lists tried")

@@ -172,10 +172,35 @@ class Terminal(unittest.TestCase):
     def test_pages_fit_80_columns(self):
         target = self.work / "fits.ingot"
         subprocess.run([INGOT, "pack", self.model, "-o", target, "-q", "--codec", "nested_v1"], check=True)
-        report = ("pack", self.model, "-o", self.work / "report.ingot", "--fast")
-        for args in (("inspect", target), ("inspect", target, self.model), ("inspect", self.model), report):
-            written, _ = written_to_terminal(args, 80)
-            for line in written.decode().split("\r\n"):
+        text = self.work / "words.txt"
+        text.write_text("the cat sat on the mat and looked at the dog\n" * 20)
+        learned, listed = self.work / "learned.ingot", self.work / "listed.ingot"
+        key = self.work / "fits"
+        stats = self.work / "fits.stats"
+        subprocess.run([INGOT, "keygen", key, "-q"], check=True)
+        on_text = ("--text", text, "--context", "32", "--tokens", "512")
+        small = ("--prompt", "8", "--context", "16", "--runs", "1", "--steps", "1", "--no-load")
+        for args in (("help", "codecs"), ("help", "targets"), ("pack", "--help"),
+                     ("inspect", target), ("inspect", target, self.model), ("inspect", self.model),
+                     ("pack", self.model, "-o", self.work / "report.ingot", "--fast", "--sign", f"{key}.key"),
+                     ("pack", self.model, "--dry-run", "--fast"), ("verify", target),
+                     ("verify", self.work / "report.ingot", "--key", f"{key}.pub"), ("sign", target, "--key", f"{key}.key"),
+                     ("calibrate", "--classes", target, "-o", learned, *on_text),
+                     ("calibrate", "--draft-layers", target, "-o", listed, *on_text),
+                     ("calibrate", self.model, "-o", stats, *on_text),
+                     ("pack", self.model, "--dry-run", "--stats", stats, "--bpw", "4"),
+                     ("pack", self.model, "--plan-only", "--stats", stats),
+                     ("analyze", learned, "-p", "the cat sat"), ("bench", target, *small),
+                     ("bench", learned, "--speculate", "planes,lookup", "--text", text, "--tokens", "16"),
+                     ("eval", target, "--text", text, "--context", "32", "--reference", self.model),
+                     ("eval", learned, *on_text, "--precision", "adaptive"),
+                     ("export", target, "-o", self.work / "exported")):
+            written, code = written_to_terminal(args, 80)
+            self.assertEqual(code, 0, (args, written))
+            shutil.rmtree(self.work / "exported", ignore_errors=True)
+            piped = subprocess.run([INGOT, *map(str, args), *(["--force"] if "-o" in args and "export" not in args else [])],
+                                   capture_output=True).stdout
+            for line in written.decode().split("\r\n") + piped.decode().split("\n"):
                 # A message is a sentence, which the terminal breaks.
                 if "ingot: " not in line:
                     self.assertLessEqual(len(line.split("\x1b[K")[-1]), 80, (args, line))

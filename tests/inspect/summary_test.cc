@@ -82,6 +82,8 @@ TEST_F(SummaryTest, CountsEverythingAndNamesItsBase) {
   EXPECT_DOUBLE_EQ(summary.total.stored_bits_per_weight(), 8.0 * 128 / 144);
   EXPECT_EQ(summary.total.source_bytes, 288u);
   EXPECT_EQ(summary.level_bytes, (std::vector<std::uint64_t>{96, 32}));
+  ASSERT_EQ(summary.level_ends.size(), 2u);
+  EXPECT_EQ(summary.level_ends[1], fs::file_size(Path("m.ingot")));
   EXPECT_EQ(summary.role("head").weights, 0u);
   EXPECT_EQ(summary.role("head").stored_bits_per_weight(), 0.0);
 

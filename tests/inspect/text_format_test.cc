@@ -52,6 +52,24 @@ TEST(TextFormat, TablesBreakTheirWidestTextsToFit) {
   EXPECT_EQ(FirstColumns("a層b", 3), "a層");
 }
 
+TEST(TextFormat, TablesPartNumbersFromTheirErrorsLast) {
+  const std::vector<std::vector<std::string>> rows = {{"name", "KL"}, {"int8", "0.0319 ± 0.0035"}};
+  EXPECT_EQ(AlignTable(rows, "", 21), "name  KL\nint8  0.0319 ± 0.0035\n");
+  EXPECT_EQ(AlignTable(rows, "", 20), "name  KL\nint8        0.0319 ±\n              0.0035\n");
+}
+
+TEST(TextFormat, PagesGoOnBelowTheirText) {
+  EXPECT_EQ(FitLines("short\n  also\n", 10), "short\n  also\n");
+  EXPECT_EQ(FitLines("  load      3 MB: warm 2 ms, cold 5 ms", 30),
+            "  load      3 MB: warm 2 ms,\n            cold 5 ms");
+  EXPECT_EQ(FitLines("m.ingot: ok, every byte verifies\n\n", 20),
+            "m.ingot: ok, every\n  byte verifies\n\n");
+  // A word that is longer stays whole, nearer to the margin.
+  EXPECT_EQ(FitLines("  root      blake3:0123456789abcdef", 28),
+            "  root\n    blake3:0123456789abcdef");
+  EXPECT_EQ(FitLines("0123456789", 4), "0123456789");
+}
+
 TEST(TextFormat, FactsGoOnBelowTheirText) {
   EXPECT_EQ(FactLine("file", "67.7 MB", 40), "  file      67.7 MB\n");
   EXPECT_EQ(FactLine("stored", "4.135 bpw over linear weights, 4.3 bpw over all", 40),

@@ -139,7 +139,7 @@ TEST_P(CodeCacheTest, HeadsThatAreNoMultipleOf32AreRefused) {
   const auto narrow = Model::Open(FixturePath("llama"));
   ASSERT_TRUE(narrow.ok());
   Runner runner(*narrow, options_);
-  EXPECT_EQ(runner.status().code(), StatusCode::kUnsupported);
+  EXPECT_EQ(runner.status().code(), StatusCode::kInvalidArgument);
   EXPECT_NE(runner.status().message().find("layer 0 has heads of 8"), std::string::npos)
       << runner.status().message();
   const auto encoder = Model::Open(FixturePath("bert"));

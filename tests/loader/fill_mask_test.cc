@@ -93,7 +93,7 @@ TEST_F(FillMaskTest, RefusesWhatItCannotFill) {
   const std::vector<model::TokenId> ids = {2, 6, 3};
   session.Reset();
   const auto continued = GenerateFromIds(session, ids, {}, [](std::string_view) { return true; });
-  EXPECT_EQ(continued.status().code(), StatusCode::kUnsupported);
+  EXPECT_EQ(continued.status().code(), StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include "files/atomic_file.h"
 #include "files/output.h"
 #include "inspect/summary.h"
-#include "inspect/text_format.h"
 #include "jobs/analyze_job.h"
 #include "tools/cli/analysis_picture.h"
 #include "tools/cli/common.h"
@@ -68,7 +67,7 @@ inspect::Json ResultJson(const jobs::AnalyzeJobResult& result) {
 
 void PrintTable(const jobs::AnalyzeJobResult& result) {
   std::vector<std::vector<std::string>> rows = {
-      {"token", "entropy", "surprise", "importance", "class", "KL", "layers", "KL", "draft", "KL"}};
+      {"token", "entropy", "surprise", "importance", "class, KL", "layers, KL", "draft, KL"}};
   for (const AnalyzedToken& token : result.tokens) {
     std::vector<std::string> row = {fmt::format("'{}'", untrusted::Printable(token.text)),
                                     fmt::format("{:.2f}", token.entropy),
@@ -77,24 +76,18 @@ void PrintTable(const jobs::AnalyzeJobResult& result) {
     if (token.precision) {
       row[3] = fmt::format("{:.2f} {:.2f}", token.precision->importance,
                            token.precision->probed_importance);
-      row[4] = fmt::format("{} {}", token.precision->below, token.precision->above);
-      row[5] = fmt::format("{:.4f}", token.precision->kl);
+      row[4] = fmt::format("{} {} {:.4f}", token.precision->below, token.precision->above,
+                           token.precision->kl);
     }
-    if (token.exit) {
-      row[6] = std::to_string(token.exit->layers);
-      row[7] = fmt::format("{:.4f}", token.exit->kl);
-    }
-    if (token.draft) {
-      row[8] = token.draft->accepted ? "accepted" : "rejected";
-      row[9] = fmt::format("{:.4f}", token.draft->kl);
-    }
+    if (token.exit) row[5] = fmt::format("{} {:.4f}", token.exit->layers, token.exit->kl);
+    if (token.draft)
+      row[6] = fmt::format("{} {:.4f}", token.draft->accepted ? "right" : "wrong", token.draft->kl);
     rows.push_back(std::move(row));
   }
-  fmt::print("{}", inspect::AlignTable(rows, "  "));
-  std::vector<std::vector<std::string>> summary;
+  PrintRows(rows);
+  fmt::print("\n");
   for (const auto& [name, value] : AnalysisSummary(result))
-    summary.push_back({name, untrusted::Printable(value)});
-  fmt::print("\n{}", inspect::AlignTable(summary, "  "));
+    PrintPage("  {:<16}  {}\n", name, untrusted::Printable(value));
 }
 
 Status WritePicture(const AnalyzeCommand& command, const jobs::AnalyzeJobResult& result,

@@ -132,38 +132,35 @@ std::vector<std::string> SpeedRow(const SpeedBench& bench, bool energy) {
 
 void PrintTable(const BenchCommand& command, const jobs::BenchJobResult& result) {
   const loader::MachineLimits& limits = result.limits;
-  fmt::print("{}\n", untrusted::Printable(command.job.file));
-  fmt::print(
-      "  machine   {} threads, {}; reads {:.1f} GB/s; G products/s: int8 {:.0f}, float {:.0f}",
+  PrintPage("{}\n", untrusted::Printable(command.job.file));
+  PrintPage(
+      "  machine   {} threads, {}; reads {:.1f} GB/s; G products/s: int8 {:.0f}, float {:.0f}{}\n",
       limits.threads, limits.isa, limits.read_bytes / 1e9, limits.int8_products / 1e9,
-      limits.float_products / 1e9);
-  fmt::print("{}\n", limits.bf16_products > 0
-                         ? fmt::format(", bf16 {:.0f}", limits.bf16_products / 1e9)
-                         : "");
-  fmt::print("  a step    reads {} of weights; keys and values {}, {} a token\n",
-             inspect::HumanBytes(static_cast<std::uint64_t>(result.cost.weight_bytes)),
-             result.cache,
-             inspect::HumanBytes(static_cast<std::uint64_t>(result.cache_bytes_a_token)));
+      limits.float_products / 1e9,
+      limits.bf16_products > 0 ? fmt::format(", bf16 {:.0f}", limits.bf16_products / 1e9) : "");
+  PrintPage("  a step    reads {} of weights; keys and values {}, {} a token\n",
+            inspect::HumanBytes(static_cast<std::uint64_t>(result.cost.weight_bytes)), result.cache,
+            inspect::HumanBytes(static_cast<std::uint64_t>(result.cache_bytes_a_token)));
   if (result.load.has_value())
-    fmt::print("  load      {}: warm {} ms, with a first token {} ms, cold {}\n",
-               inspect::HumanBytes(result.load->file_bytes), Milliseconds(result.load->warm.median),
-               Milliseconds(result.load->first_step.median),
-               result.load->cold.has_value() ? Milliseconds(result.load->cold->median) + " ms"
-                                             : "not measured: the system keeps the file in memory");
+    PrintPage("  load      {}: warm {} ms, with a first token {} ms, cold {}\n",
+              inspect::HumanBytes(result.load->file_bytes), Milliseconds(result.load->warm.median),
+              Milliseconds(result.load->first_step.median),
+              result.load->cold.has_value() ? Milliseconds(result.load->cold->median) + " ms"
+                                            : "not measured: the system keeps the file in memory");
   const loader::MemoryUse& memory = result.memory;
-  fmt::print("  memory    weights {}, cache {}, activations {}{}{}\n",
-             inspect::HumanBytes(memory.weights), inspect::HumanBytes(memory.cache),
-             inspect::HumanBytes(memory.activations),
-             memory.other ? ", other " + inspect::HumanBytes(*memory.other) : "",
-             memory.peak_resident ? "; peak " + inspect::HumanBytes(*memory.peak_resident) : "");
-  fmt::print("  energy    {}\n",
-             result.energy.empty() ? "not measured: no counter that can be read" : result.energy);
+  PrintPage("  memory    weights {}, cache {}, activations {}{}{}\n",
+            inspect::HumanBytes(memory.weights), inspect::HumanBytes(memory.cache),
+            inspect::HumanBytes(memory.activations),
+            memory.other ? ", other " + inspect::HumanBytes(*memory.other) : "",
+            memory.peak_resident ? "; peak " + inspect::HumanBytes(*memory.peak_resident) : "");
+  PrintPage("  energy    {}\n",
+            result.energy.empty() ? "not measured: no counter that can be read" : result.energy);
   const bool energy = !result.energy.empty();
   std::vector<std::vector<std::string>> rows = {
       {"", "batch", "context", "tokens/s", "ms", "quartiles", "limit ms", "of", "reached"}};
   if (energy) rows[0].push_back("J/token");
   for (const SpeedBench& bench : result.speeds) rows.push_back(SpeedRow(bench, energy));
-  fmt::print("{}", inspect::AlignTable(rows, "  "));
+  PrintRows(rows);
 }
 
 Status BenchExits(const BenchCommand& command, JobLine& line) {
@@ -187,11 +184,11 @@ Status BenchExits(const BenchCommand& command, JobLine& line) {
   const auto text = [](const jobs::Spread& spread) {
     return fmt::format("{:.3f} ({:.3f}-{:.3f})", spread.median, spread.low, spread.high);
   };
-  fmt::print("{}: {} exits, {} layers\n", untrusted::Printable(command.job.file), result.exits,
-             result.layers);
-  fmt::print("  time where nobody leaves   {} of none asked; {} for a batch of {}\n",
-             text(result.overhead_one), text(result.overhead_batch), command.exits.batch);
-  fmt::print(
+  PrintPage("{}: {} exits, {} layers\n", untrusted::Printable(command.job.file), result.exits,
+            result.layers);
+  PrintPage("  time where nobody leaves   {} of none asked; {} for a batch of {}\n",
+            text(result.overhead_one), text(result.overhead_batch), command.exits.batch);
+  PrintPage(
       "  batch of {}, some leave     {:.2f} layers kept, {} times as fast as none; the layers kept "
       "predict {:.3f}: {:.2f} of it\n",
       command.exits.batch, result.kept_layers, text(result.speed), result.predicted,

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "inspect/text_format.h"
+#include "tools/cli/common.h"
 
 namespace ingot::cli {
 namespace {
@@ -62,8 +62,9 @@ std::vector<std::string> Row(const jobs::SpeculationBench& bench, bool plain) {
   both.accepted += stats.lookup.accepted;
   return {plain ? "plain" : NameOf(bench.mode),
           fmt::format("{:.1f}", static_cast<double>(stats.tokens) / bench.seconds),
-          plain ? "1" : fmt::format("{:.2f}", bench.speed.median),
-          plain ? "" : fmt::format("{:.2f}-{:.2f}", bench.speed.low, bench.speed.high),
+          plain ? "1"
+                : fmt::format("{:.2f} ({:.2f}-{:.2f})", bench.speed.median, bench.speed.low,
+                              bench.speed.high),
           Accepted(stats.model),
           Accepted(stats.lookup),
           plain ? "" : fmt::format("{:.2f}", TokensAStep(both)),
@@ -91,12 +92,12 @@ inspect::Json SpeculationJson(const jobs::SpeculationBenchResult& result) {
 }
 
 void PrintSpeculationTable(const jobs::SpeculationBenchResult& result) {
-  std::vector<std::vector<std::string>> rows = {{"", "tokens/s", "of plain", "quartiles",
+  std::vector<std::vector<std::string>> rows = {{"", "tokens/s", "of plain (quartiles)",
                                                  "drafts accepted", "lookup accepted",
                                                  "tokens a verify", "repeated", "text"}};
   rows.push_back(Row(result.plain, true));
   for (const jobs::SpeculationBench& bench : result.modes) rows.push_back(Row(bench, false));
-  fmt::print("{}", inspect::AlignTable(rows, "  "));
+  PrintRows(rows);
 }
 
 Status CheckSame(const jobs::SpeculationBenchResult& result) {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "inspect/summary.h"
-#include "inspect/text_format.h"
 #include "jobs/draft_stop_bench.h"
+#include "tools/cli/common.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -49,12 +49,13 @@ void PrintStops(const DraftStopBench& bench) {
   add("as --speculate decides", bench.adaptive);
   add("a router of the draft's state", bench.router);
   add("knowing what will be right", bench.least);
-  fmt::print(
+  PrintPage(
       "{} tokens; a draft's first token is accepted by {:.3f}; drafted in {:.2f} ms, steps "
-      "of 1 to {} rows {:.2f} to {:.2f} ms\n{}",
+      "of 1 to {} rows {:.2f} to {:.2f} ms\n",
       bench.tokens, bench.acceptance, 1e3 * bench.times.draft, bench.times.step.size() - 1,
-      1e3 * bench.times.step[1], 1e3 * bench.times.step.back(), inspect::AlignTable(rows, "  "));
-  fmt::print(
+      1e3 * bench.times.step[1], 1e3 * bench.times.step.back());
+  PrintRows(rows);
+  PrintPage(
       "  what is accepted goes with the router by {:.2f}, with the draft's probability by "
       "{:.2f}\n",
       bench.router_correlation, bench.probability_correlation);

@@ -24,13 +24,12 @@ struct ClassesCommand {
 };
 
 void PrintReport(const std::string& output, const jobs::ClassesJobResult& result) {
-  fmt::print("{}: {}; learned from {} windows, judged on {} others\n", untrusted::Printable(output),
-             inspect::HumanBytes(result.report.file_bytes), result.windows - result.held_out,
-             result.held_out);
-  fmt::print(
+  PrintPage("{}: {}; learned from {} windows, judged on {} others\n", untrusted::Printable(output),
+            inspect::HumanBytes(result.report.file_bytes), result.windows - result.held_out,
+            result.held_out);
+  PrintPage(
       "  class 0 for all costs {:.4f} nats a token (geometric mean); what is said of a token goes "
-      "with\n"
-      "  what it costs by {:.2f} from its id alone, {:.2f} before its step, {:.2f} after layer "
+      "with what it costs by {:.2f} from its id alone, {:.2f} before its step, {:.2f} after layer "
       "{}\n",
       result.mean_kl, result.id_correlation, result.before_correlation, result.probe_correlation,
       result.probe_after);
@@ -40,8 +39,8 @@ void PrintReport(const std::string& output, const jobs::ClassesJobResult& result
     rows.push_back({fmt::format("{:.0f} %", 100 * mix.share),
                     fmt::format("{:.4f} ± {:.4f}", mix.kl, mix.kl_stderr),
                     fmt::format("{:.2f}", mix.bits_a_weight)});
-  fmt::print("{}root blake3:{}\n", rows.size() > 1 ? inspect::AlignTable(rows, "  ") : "",
-             result.report.root_hex);
+  if (rows.size() > 1) PrintRows(rows);
+  PrintPage("root blake3:{}\n", result.report.root_hex);
   if (result.before_correlation <= 0 && result.probe_correlation <= 0)
     Warn(
         "what is said of tokens says nothing of what they cost: classes are no better than chance");

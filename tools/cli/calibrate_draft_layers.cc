@@ -23,18 +23,18 @@ struct DraftLayersCommand {
 };
 
 void PrintReport(const std::string& output, const jobs::DraftLayersJobResult& result) {
-  fmt::print("{}: {}; searched on {} windows, judged on {} others; {} lists tried\n",
-             untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes),
-             result.windows - result.held_out, result.held_out, result.lists);
-  fmt::print("  drafts leave out {} of {} layers: {} (from 0)\n", result.left_out.size(),
-             result.layers, fmt::join(result.left_out, ", "));
-  fmt::print(
+  PrintPage("{}: {}; searched on {} windows, judged on {} others; {} lists tried\n",
+            untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes),
+            result.windows - result.held_out, result.held_out, result.lists);
+  PrintPage("  drafts leave out {} of {} layers: {} (from 0)\n", result.left_out.size(),
+            result.layers, fmt::join(result.left_out, ", "));
+  PrintPage(
       "  a draft's token reads {:.2f} of what a step does; its distribution and the whole model's "
-      "overlap\n  by {:.3f} ({:.3f} where it was searched), the likeliest token is the same for "
+      "overlap by {:.3f} ({:.3f} where it was searched), the likeliest token is the same for "
       "{:.3f}\n",
       result.share, result.held.overlap, result.searched.overlap, result.held.same);
-  fmt::print("  modelled: {:.2f} of plain decoding's speed, with drafts of {}\nroot blake3:{}\n",
-             result.modelled.speed, result.modelled.length, result.report.root_hex);
+  PrintPage("  modelled: {:.2f} of plain decoding's speed, with drafts of {}\nroot blake3:{}\n",
+            result.modelled.speed, result.modelled.length, result.report.root_hex);
   if (result.modelled.speed <= 1)
     Warn(
         "no list of layers pays on this text; the best one is written, and --speculate layers "

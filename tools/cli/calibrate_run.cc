@@ -34,15 +34,15 @@ void PrintPlan(const jobs::CalibrationPlan& plan) {
   using inspect::HumanBytes;
   const auto& [sources, memory, cost, fit, seconds, resumed] = plan;
   for (const std::string& source : sources) PrintError("text: {}\n", untrusted::Printable(source));
-  PrintError(
-      "memory: {} ({} for the largest stage, {} a window, {} at once; allowed {})\n"
-      "disk: {} while it runs, {} for the statistics\n"
-      "time: about {:.0f} minutes on {} threads\n",
-      HumanBytes(cost.fixed_bytes + fit.running * cost.window_bytes +
-                 (fit.held - fit.running) * cost.waiting_bytes),
-      HumanBytes(cost.fixed_bytes), HumanBytes(cost.window_bytes), fit.running, HumanBytes(memory),
-      HumanBytes(cost.work_bytes), HumanBytes(cost.output_bytes), std::max(1.0, seconds / 60),
-      fit.running);
+  WriteErrorPage(
+      fmt::format("memory: {} ({} for the largest stage, {} a window, {} at once; allowed {})\n"
+                  "disk: {} while it runs, {} for the statistics\n"
+                  "time: about {:.0f} minutes on {} threads\n",
+                  HumanBytes(cost.fixed_bytes + fit.running * cost.window_bytes +
+                             (fit.held - fit.running) * cost.waiting_bytes),
+                  HumanBytes(cost.fixed_bytes), HumanBytes(cost.window_bytes), fit.running,
+                  HumanBytes(memory), HumanBytes(cost.work_bytes), HumanBytes(cost.output_bytes),
+                  std::max(1.0, seconds / 60), fit.running));
   if (resumed) PrintError("going on where an earlier run stopped\n");
 }
 
@@ -152,8 +152,8 @@ int CalibrateMain(int argc, char** argv, const jobs::Calibrator& calibrator,
                "ingot calibrate");
   if (GivesOption(argc, argv, "--routers"))
     return RoutersMain(argc, argv, {}, tool,
-                       NotFound("--routers trains, and so needs LibTorch, which this build has "
-                                "not: tools/setup --torch, then configure and build again"));
+                       Unsupported("--routers trains, and so needs LibTorch, which this build has "
+                                   "not: tools/setup --torch, then configure and build again"));
   if (GivesOption(argc, argv, "--classes")) return ClassesMain(argc, argv, tool);
   if (GivesOption(argc, argv, "--draft-layers")) return DraftLayersMain(argc, argv, tool);
   CalibrateCommand command;

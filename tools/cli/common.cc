@@ -188,6 +188,19 @@ std::size_t OutputColumns() {
   return columns > 0 ? columns : inspect::kUsualColumns;
 }
 
+void WritePage(std::string_view page) {
+  fmt::print("{}", inspect::FitLines(page, OutputColumns()));
+}
+
+void WriteErrorPage(std::string_view page) {
+  const std::size_t columns = ColumnsOf(STDERR_FILENO);
+  WriteError(inspect::FitLines(page, columns > 0 ? columns : inspect::kUsualColumns));
+}
+
+void PrintRows(const std::vector<std::vector<std::string>>& rows) {
+  fmt::print("{}", inspect::AlignTable(rows, "  ", OutputColumns()));
+}
+
 std::string OptionMeant(const CLI::App& command, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return {};
   const std::string_view message = error.what();

@@ -87,6 +87,16 @@ const T* PointerTo(const std::optional<T>& value) {
 void AddMaxDecodedOption(CLI::App* command, std::uint64_t& bytes);
 // Columns of a page on stdout: the terminal's, or what is usual where it goes elsewhere.
 std::size_t OutputColumns();
+// On stdout, for people: no line is longer than that, where words allow it.
+void WritePage(std::string_view page);
+template <typename... T>
+void PrintPage(fmt::format_string<T...> format, T&&... values) {
+  WritePage(fmt::format(format, std::forward<T>(values)...));
+}
+// The same on stderr, in its terminal's columns.
+void WriteErrorPage(std::string_view page);
+// Rows below a heading, as wide as that.
+void PrintRows(const std::vector<std::vector<std::string>>& rows);
 // A line on stderr that is rewritten in place: bytes, MB/s, time left, what is being done; where
 // stderr is no terminal, a line of its own every ten seconds. Silent with -q.
 class ProgressLine {

@@ -88,25 +88,24 @@ inspect::Json AloneJson(const EvalCommand& command, const jobs::EvalJobResult& r
 
 void PrintAlone(const EvalCommand& command, const jobs::EvalJobResult& result) {
   const loader::EvalResult& r = result.measured;
-  fmt::print("{}\n", untrusted::Printable(command.job.artifact));
-  fmt::print("  text                {}; {} windows of {}{}, {} scored tokens\n",
-             untrusted::Printable(result.text), jobs::WindowName(result.windows), r.context,
-             ScoredOf(command, result), r.tokens);
-  fmt::print("  {:<19} {:>10.4f} ± {:.4f}\n", MeasureOf(result), r.perplexity,
-             r.perplexity_stderr);
+  PrintPage("{}\n", untrusted::Printable(command.job.artifact));
+  PrintPage("  text                {}; {} windows of {}{}, {} scored tokens\n",
+            untrusted::Printable(result.text), jobs::WindowName(result.windows), r.context,
+            ScoredOf(command, result), r.tokens);
+  PrintPage("  {:<19} {:>10.4f} ± {:.4f}\n", MeasureOf(result), r.perplexity, r.perplexity_stderr);
 }
 
 // Accuracy in percent, with the right word for what chose.
 void PrintAccuracy(std::string_view name, double value, double error) {
-  fmt::print("  {:<34} {:>7.2f} ± {:.2f} %\n", name, 100 * value, 100 * error);
+  PrintPage("  {:<34} {:>7.2f} ± {:.2f} %\n", name, 100 * value, 100 * error);
 }
 
 void PrintChoices(const EvalCommand& command, const jobs::ChoicesResult& result) {
-  fmt::print("{}{}{}\n", untrusted::Printable(command.job.artifact),
-             command.job.reference.empty() ? "" : " against ",
-             untrusted::Printable(command.job.reference));
-  fmt::print("  questions                          {} of {}\n", result.questions,
-             untrusted::Printable(command.choices));
+  PrintPage("{}{}{}\n", untrusted::Printable(command.job.artifact),
+            command.job.reference.empty() ? "" : " against ",
+            untrusted::Printable(command.job.reference));
+  PrintPage("  questions                          {} of {}\n", result.questions,
+            untrusted::Printable(command.choices));
   PrintAccuracy("right, by likelihood", result.accuracy.right, result.accuracy.right_stderr);
   PrintAccuracy("right, by likelihood a byte", result.accuracy.by_byte,
                 result.accuracy.by_byte_stderr);
@@ -165,26 +164,26 @@ Status RunChoices(const EvalCommand& command, JobLine& line) {
 void PrintTable(const EvalCommand& command, const jobs::EvalJobResult& result) {
   const loader::EvalResult& r = result.measured;
   const inspect::Summary& summary = result.summary;
-  fmt::print("{} against {}\n", untrusted::Printable(command.job.artifact),
-             untrusted::Printable(command.job.reference));
-  fmt::print("  text                {}; {} windows of {}{}, {} scored tokens\n",
-             untrusted::Printable(result.text), jobs::WindowName(result.windows), r.context,
-             ScoredOf(command, result), r.tokens);
-  fmt::print("  size                {}, {:.3f} bpw over linear weights, {:.3f} over all\n",
-             inspect::HumanBytes(summary.file_bytes),
-             summary.role("linear").stored_bits_per_weight(),
-             summary.total.stored_bits_per_weight());
+  PrintPage("{} against {}\n", untrusted::Printable(command.job.artifact),
+            untrusted::Printable(command.job.reference));
+  PrintPage("  text                {}; {} windows of {}{}, {} scored tokens\n",
+            untrusted::Printable(result.text), jobs::WindowName(result.windows), r.context,
+            ScoredOf(command, result), r.tokens);
+  PrintPage("  size                {}, {:.3f} bpw over linear weights, {:.3f} over all\n",
+            inspect::HumanBytes(summary.file_bytes),
+            summary.role("linear").stored_bits_per_weight(),
+            summary.total.stored_bits_per_weight());
   const std::string measure = MeasureOf(result);
   const std::size_t width = std::max<std::size_t>(19, measure.size() + 10);
   const auto line = [&](std::string_view name, double value, double error,
                         std::string_view unit = "") {
-    fmt::print("  {:<{}} {:>10.4f} ± {:.4f}{}\n", name, width, value, error, unit);
+    PrintPage("  {:<{}} {:>10.4f} ± {:.4f}{}\n", name, width, value, error, unit);
   };
   line("reference " + measure, r.reference_perplexity, r.reference_perplexity_stderr);
   line(measure, r.perplexity, r.perplexity_stderr);
   line("delta " + measure, r.delta_perplexity_percent, r.delta_perplexity_percent_stderr, " %");
   line("KL mean", r.kl_mean, r.kl_mean_stderr, " nats");
-  fmt::print("  {:<{}} {:>10.4f} nats\n", "KL 99th percentile", width, r.kl_p99);
+  PrintPage("  {:<{}} {:>10.4f} nats\n", "KL 99th percentile", width, r.kl_p99);
   line("top-1 agreement", 100 * r.top1_agreement, 100 * r.top1_agreement_stderr, " %");
 }
 
@@ -205,7 +204,7 @@ jobs::VariantsJobOptions VariantsOf(const EvalCommand& command) {
 Status ChooseDevice(EvalCommand& command, JobLine& line) {
   if (command.device == "cpu") return OkStatus();
   if (command.variants.given() || !command.choices.empty())
-    return Unsupported(
+    return InvalidArgument(
         "exits, precision, drafts and choices are measured on the processor: leave --device out");
   command.job.device = [&command, &line](std::shared_ptr<const loader::Model> model,
                                          std::size_t context)

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "inspect/summary.h"
-#include "inspect/text_format.h"
 #include "tools/cli/bench_speculation.h"
+#include "tools/cli/common.h"
 #include "tools/cli/name_choice.h"
 #include "untrusted/printable.h"
 
@@ -23,12 +23,13 @@ std::vector<std::string> Row(const Variant& variant, const jobs::VariantsJobResu
       variant.name,
       fmt::format("{:.4f} ± {:.4f}", m.kl_mean, m.kl_mean_stderr),
       fmt::format("{:.1f} ± {:.1f} %", 100 * m.top1_agreement, 100 * m.top1_agreement_stderr),
-      fmt::format("{:.3f}", m.perplexity),
-      fmt::format("{:+.2f} ± {:.2f} %", m.delta_perplexity_percent,
+      fmt::format("{:.3f} {:+.2f} ± {:.2f} %", m.perplexity, m.delta_perplexity_percent,
                   m.delta_perplexity_percent_stderr),
       fmt::format("{:.2f}", variant.bits_a_weight),
       fmt::format("{:.2f} of {}", variant.kept_layers, result.layers),
-      variant.speed ? fmt::format("{:.2f}", *variant.speed) : "",
+      variant.speed
+          ? fmt::format("{:.2f} ± {:.2f}", variant.speed->value, variant.speed->stderr_of_value)
+          : "",
       ClassesText(variant.classes)};
   if (!result.energy.empty())
     row.push_back(variant.joules_a_token ? fmt::format("{:.3f}", *variant.joules_a_token) : "");
@@ -50,7 +51,9 @@ inspect::Json VariantJson(const Variant& variant) {
       {"kept_layers", variant.kept_layers},
       {"bits_a_weight", variant.bits_a_weight},
       {"rows_by_class", {{"below", variant.classes.below}, {"above", variant.classes.above}}}};
-  json["speed"] = variant.speed ? inspect::Json(*variant.speed) : inspect::Json(nullptr);
+  json["speed"] = variant.speed ? inspect::Json(variant.speed->value) : inspect::Json(nullptr);
+  json["speed_stderr"] =
+      variant.speed ? inspect::Json(variant.speed->stderr_of_value) : inspect::Json(nullptr);
   json["joules_a_token"] =
       variant.joules_a_token ? inspect::Json(*variant.joules_a_token) : inspect::Json(nullptr);
   return json;
@@ -58,19 +61,19 @@ inspect::Json VariantJson(const Variant& variant) {
 
 void Print(const jobs::VariantsJobOptions& job, const jobs::VariantsJobResult& result) {
   const loader::EvalResult& first = result.variants.front().measured;
-  fmt::print(
+  PrintPage(
       "{} against {}\n", untrusted::Printable(job.artifact),
       job.reference.empty() ? "all of its planes and layers" : untrusted::Printable(job.reference));
-  fmt::print("  {}; windows of {}, the first half a prompt, {} tokens decoded and scored\n",
-             untrusted::Printable(result.text), first.context, first.tokens);
+  PrintPage("  {}; windows of {}, the first half a prompt, {} tokens decoded and scored\n",
+            untrusted::Printable(result.text), first.context, first.tokens);
   std::vector<std::vector<std::string>> rows = {
-      {"", "KL", "top-1", "perplexity", "change", "bits read", "layers", "speed", "classes"}};
-  if (!result.speed_of.empty()) rows[0][7] += " of " + result.speed_of;
+      {"", "KL", "top-1", "perplexity, change", "bits read", "layers", "speed", "classes"}};
+  if (!result.speed_of.empty()) rows[0][6] += " of " + result.speed_of;
   if (!result.energy.empty()) rows[0].push_back("J/token");
   for (const Variant& variant : result.variants) rows.push_back(Row(variant, result));
-  fmt::print("{}", inspect::AlignTable(rows, "  "));
+  PrintRows(rows);
   if (result.energy.empty())
-    fmt::print("  energy not measured: there is no counter that can be read\n");
+    PrintPage("  energy not measured: there is no counter that can be read\n");
 }
 
 // The text of plain decoding, so there is no divergence to measure: what was accepted, and how much

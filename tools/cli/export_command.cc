@@ -36,10 +36,10 @@ Status RunExport(const ExportCommand& command) {
   INGOT_ASSIGN(const pack::ExportReport report, jobs::RunExportJob(job, line.monitor()));
   line.Clear();
   if (!command.quiet)
-    fmt::print("{}: {} of weights ({}) in {} file{}\n", untrusted::Printable(command.output),
-               inspect::HumanBytes(report.bytes),
-               report.dtype == "source" ? "bit-exact, in the source's format" : report.dtype,
-               report.files, report.files == 1 ? "" : "s");
+    PrintPage("{}: {} of weights ({}) in {} file{}\n", untrusted::Printable(command.output),
+              inspect::HumanBytes(report.bytes),
+              report.dtype == "source" ? "bit-exact, in the source's format" : report.dtype,
+              report.files, report.files == 1 ? "" : "s");
   return OkStatus();
 }
 

@@ -15,8 +15,9 @@ constexpr std::size_t kOption = 28;   // where an option's description begins
 constexpr std::size_t kCommand = 14;  // and a command's
 constexpr std::size_t kNarrowest = 20;
 
-// "  name   text", the text going on below itself; a name that is too long has a line of its own.
-std::string Entry(const std::string& name, std::string_view text, std::size_t at) {
+}  // namespace
+
+std::string HelpEntry(const std::string& name, std::string_view text, std::size_t at) {
   const std::size_t columns = OutputColumns();
   const std::size_t room = columns > at + kNarrowest ? columns - at : kNarrowest;
   std::string out = "  " + name;
@@ -28,6 +29,8 @@ std::string Entry(const std::string& name, std::string_view text, std::size_t at
   }
   return out + "\n";
 }
+
+namespace {
 
 // Line by line; lines that are laid out (they begin with spaces) stay as they are.
 std::string Paragraphs(std::string_view text) {
@@ -65,12 +68,12 @@ std::string HelpFormat::make_footer(const CLI::App* app) const {
 }
 
 std::string HelpFormat::make_subcommand(const CLI::App* command) const {
-  return Entry(command->get_name(), command->get_description(), kCommand);
+  return HelpEntry(command->get_name(), command->get_description(), kCommand);
 }
 
 std::string HelpFormat::make_option(const CLI::Option* option, bool is_positional) const {
-  return Entry(make_option_name(option, is_positional) + make_option_opts(option),
-               option->get_description(), kOption);
+  return HelpEntry(make_option_name(option, is_positional) + make_option_opts(option),
+                   option->get_description(), kOption);
 }
 
 std::string HelpFormat::make_option_opts(const CLI::Option* option) const {

@@ -4,9 +4,15 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstddef>
 #include <string>
+#include <string_view>
 
 namespace ingot::cli {
+
+// "  name   text", the text from column `at` on and going on below itself; a name that is too long
+// has a line of its own.
+std::string HelpEntry(const std::string& name, std::string_view text, std::size_t at);
 
 class HelpFormat final : public CLI::Formatter {
  public:

@@ -151,11 +151,11 @@ Status RunVerify(const VerifyOptions& options) {
                            : signature.verifies ? "verifies under the key it carries"
                                                 : "not checked: needs --hmac-key");
     if (options.file == "-") trust = key.has_value() ? "; signed by the given key" : "";
-    fmt::print("{}: ok, every byte verifies{}{}\n", untrusted::Printable(name),
-               verification.file_bytes > 0
-                   ? fmt::format(" ({})", inspect::HumanBytes(verification.file_bytes))
-                   : "",
-               trust);
+    PrintPage("{}: ok, every byte verifies{}{}\n", untrusted::Printable(name),
+              verification.file_bytes > 0
+                  ? fmt::format(" ({})", inspect::HumanBytes(verification.file_bytes))
+                  : "",
+              trust);
   }
   return DamageStatus(name, verification.damage);
 }

@@ -57,8 +57,8 @@ int OnParseError(const CLI::App& app, const CLI::ParseError& error,
 }
 
 // `ingot help completion SHELL` and `ingot help man [COMMAND]`, for whoever installs.
-int PrintPage(const CLI::App& app, const std::string& topic,
-              const std::vector<std::string>& words) {
+int PrintHelpPage(const CLI::App& app, const std::string& topic,
+                  const std::vector<std::string>& words) {
   const std::string of = words.size() > 2 ? words[2] : "";
   const CLI::App* command = FindCommand(app, of);
   if (topic == "man" && !of.empty() && command == nullptr)
@@ -90,7 +90,7 @@ int RunWords(const CLI::App& app, std::vector<std::string>& words) {
     fmt::print("{}", topic == "codecs" ? CodecsHelp() : TargetsHelp());
     return kOk;
   }
-  if (topic == "completion" || topic == "man") return PrintPage(app, topic, words);
+  if (topic == "completion" || topic == "man") return PrintHelpPage(app, topic, words);
   words = {topic, "--help"};
   if (topic != "help" && topic != "version" && FindCommand(app, topic) == nullptr)
     return Fail(InvalidArgument(fmt::format("unknown command '{}'{} (see ingot --help)", topic,

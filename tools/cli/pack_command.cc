@@ -17,6 +17,7 @@
 #include "jobs/pack_job.h"
 #include "pack/recipe_rules.h"
 #include "tools/cli/common.h"
+#include "tools/cli/help_format.h"
 #include "tools/cli/job_line.h"
 #include "tools/cli/number_checks.h"
 #include "tools/cli/pack_report.h"
@@ -168,14 +169,14 @@ Status RunPack(PackCommand& command) {
     INGOT_ASSIGN(const auto points, jobs::RunSweepJob(command.job, line.monitor()));
     line.Clear();
     fmt::print("{}", command.json ? untrusted::PrintableJson(SweepJson(points)) + "\n"
-                                  : SweepText(points));
+                                  : SweepText(points, OutputColumns()));
     return OkStatus();
   }
   if (command.dry_run) {
     INGOT_ASSIGN(const jobs::PlanJobResult plan, jobs::RunPlanJob(command.job, line.monitor()));
     line.Clear();
-    fmt::print("{}",
-               command.json ? untrusted::PrintableJson(PlanJson(plan)) + "\n" : PlanText(plan));
+    fmt::print("{}", command.json ? untrusted::PrintableJson(PlanJson(plan)) + "\n"
+                                  : PlanText(plan, OutputColumns()));
     return OkStatus();
   }
   INGOT_ASSIGN(const jobs::PackJobResult result, jobs::RunPackJob(command.job, line.monitor()));
@@ -223,7 +224,8 @@ void AddMakeOptions(CLI::App* c, PackCommand& o) {
       "BITS")
       ->check(AboveZero());
   add(c->add_option("--size", o.job.budget.size_text, "the same for the size of the file"), "SIZE");
-  add(c->add_option("--max-kl", o.job.budget.max_kl, "the same for the predicted divergence"),
+  add(c->add_option("--max-kl", o.job.budget.max_kl,
+                    "the same for the predicted divergence; with --measure for the measured one"),
       "NATS")
       ->check(AboveZero());
   CLI::Option* codec =
@@ -312,21 +314,25 @@ void AddOutputOptions(CLI::App* c, PackCommand& o) {
   flag("-q,--quiet", o.quiet, "no progress, no report");
 }
 
+constexpr std::size_t kListed = 21;  // where the description of a codec or a target begins
+
 }  // namespace
 
 std::string CodecsHelp() {
   std::string text =
       "Codecs of linear weights; embedding and head get 8 bits where one is coarser.\n";
   for (const codecs::Recipe& recipe : codecs::Recipes())
-    text += fmt::format("  {:<18} {}{}\n", recipe.name, recipe.summary,
-                        recipe.needs_statistics ? " (needs statistics)" : "");
+    text += HelpEntry(
+        std::string(recipe.name),
+        fmt::format("{}{}", recipe.summary, recipe.needs_statistics ? " (needs statistics)" : ""),
+        kListed);
   return text;
 }
 
 std::string TargetsHelp() {
   std::string text = "Targets: a size that is kept, whatever is known about the model.\n";
   for (const pack::TargetInfo& target : pack::Targets())
-    text += fmt::format("  {:<18} {}\n", target.name, target.summary);
+    text += HelpEntry(std::string(target.name), target.summary, kListed);
   return text;
 }
 

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "inspect/text_format.h"
+#include "pack/name_pattern.h"
 #include "untrusted/printable.h"
 
 namespace ingot::cli {
@@ -38,6 +41,7 @@ std::string BitsText(std::uint64_t bytes, std::uint64_t weights) {
 std::vector<std::string> Row(const std::string& name, const std::string& shape,
                              const std::string& from, const std::string& codec, const Sum& sum) {
   return {name,
+          std::to_string(sum.tensors),
           shape,
           from,
           codec,
@@ -71,40 +75,60 @@ std::string CodecOf(const jobs::PlanJobResult& result, const pack::PlannedTensor
   return pack::RecipeText(recipe);
 }
 
+// Tensors that differ in numbers inside their names alone and become the same.
+struct Group {
+  std::string pattern, shape, from, codec;
+  Sum sum;
+};
+
+// In the plan's order of the first of each.
+std::vector<Group> GroupsOf(const jobs::PlanJobResult& result) {
+  std::vector<Group> groups;
+  std::map<std::tuple<std::string, std::string, std::string, std::string>, std::size_t> known;
+  for (std::size_t t = 0; t < result.plan.tensors.size(); ++t) {
+    const pack::PlannedTensor& tensor = result.plan.tensors[t];
+    const Group made = {pack::PatternOf(tensor.source.name),
+                        fmt::format("{}", fmt::join(tensor.shape, "x")),
+                        tensor.source.stored_type,
+                        CodecOf(result, tensor),
+                        {}};
+    const auto [it, added] = known.try_emplace(
+        std::tuple(made.pattern, made.shape, made.from, made.codec), groups.size());
+    if (added) groups.push_back(made);
+    Group& group = groups[it->second];
+    if (group.sum.tensors == 1) group.pattern = made.pattern;
+    if (group.sum.tensors == 0) group.pattern = tensor.source.name;
+    group.sum.Add(tensor, result.bytes[t]);
+  }
+  return groups;
+}
+
 std::uint64_t FileBytes(const jobs::PlanJobResult& result, const Sum& total) {
   return total.about + static_cast<std::uint64_t>(result.overhead_bytes);
 }
 
 }  // namespace
 
-std::string PlanText(const jobs::PlanJobResult& result) {
-  const pack::PackPlan& plan = result.plan;
-  Rows rows = {{"tensor", "shape", "from", "codec", "bytes", "bpw", ""}};
-  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
-    const pack::PlannedTensor& tensor = plan.tensors[t];
-    Sum one;
-    one.Add(tensor, result.bytes[t]);
-    rows.push_back(Row(tensor.source.name, fmt::format("{}", fmt::join(tensor.shape, "x")),
-                       tensor.source.stored_type, CodecOf(result, tensor), one));
-  }
+std::string PlanText(const jobs::PlanJobResult& result, std::size_t columns) {
+  Rows rows = {{"tensors", "count", "shape", "from", "codec", "bytes", "bpw", ""}};
+  for (const Group& group : GroupsOf(result))
+    rows.push_back(Row(group.pattern, group.shape, group.from, group.codec, group.sum));
   const auto [total, roles] = SumUp(result);
-  for (const auto& [role, sum] : roles)
-    rows.push_back(Row("all of kind " + role, fmt::format("{} tensors", sum.tensors), "", "", sum));
-  rows.push_back(Row("all", fmt::format("{} tensors", total.tensors), "", "", total));
-  std::string text = inspect::AlignTable(rows, "");
-  text += fmt::format(
+  for (const auto& [role, sum] : roles) rows.push_back(Row("all of kind " + role, "", "", "", sum));
+  rows.push_back(Row("all", "", "", "", total));
+  std::string notes = fmt::format(
       "{} of weights from {} of source; the file about {}, with tokenizer, manifest "
       "and index\n",
       inspect::HumanBytes(total.about), inspect::HumanBytes(total.source),
       inspect::HumanBytes(FileBytes(result, total)));
   if (result.learned_bits > 0)
-    text += fmt::format(
+    notes += fmt::format(
         "{:.3g} bits a weight one with another: which matrix gets more, the model "
         "tells when it is learned\n",
         result.learned_bits);
-  for (const std::string& name : plan.unused)
-    text += fmt::format("left out, not used by the model: {}\n", untrusted::Printable(name));
-  return text;
+  for (const std::string& name : result.plan.unused)
+    notes += fmt::format("left out, not used by the model: {}\n", untrusted::Printable(name));
+  return inspect::AlignTable(rows, "", columns) + inspect::FitLines(notes, columns);
 }
 
 pack::Json PlanJson(const jobs::PlanJobResult& result) {
@@ -143,14 +167,14 @@ pack::Json PlanJson(const jobs::PlanJobResult& result) {
           {"learned_bits_per_weight", result.learned_bits}};
 }
 
-std::string SweepText(const std::vector<jobs::BudgetPoint>& points) {
+std::string SweepText(const std::vector<jobs::BudgetPoint>& points, std::size_t columns) {
   Rows rows = {{"bpw", "linear bytes", "file (about)", "predicted KL"}};
   for (const jobs::BudgetPoint& point : points)
     rows.push_back({fmt::format("{:.3f}", point.linear_bits),
                     fmt::format("{:.0f}", point.linear_bytes),
                     inspect::HumanBytes(static_cast<std::uint64_t>(point.file_bytes)),
                     fmt::format("{:.5f}", point.predicted_loss)});
-  return inspect::AlignTable(rows, "");
+  return inspect::AlignTable(rows, "", columns);
 }
 
 pack::Json SweepJson(const std::vector<jobs::BudgetPoint>& points) {

@@ -2,6 +2,7 @@
 // functions.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -10,13 +11,13 @@
 
 namespace ingot::cli {
 
-// "--dry-run": a line a tensor, then sums. Sizes are exact, or "about" where streams are compressed
-// or bits are yet to be spent.
-std::string PlanText(const jobs::PlanJobResult& result);
+// "--dry-run": a line for tensors of one making whose names differ in numbers alone, then sums.
+// Sizes are exact, or "about" where streams are compressed or bits are yet to be spent.
+std::string PlanText(const jobs::PlanJobResult& result, std::size_t columns);
 pack::Json PlanJson(const jobs::PlanJobResult& result);
 
 // `--plan-only`: size and predicted loss, a line a budget.
-std::string SweepText(const std::vector<jobs::BudgetPoint>& points);
+std::string SweepText(const std::vector<jobs::BudgetPoint>& points, std::size_t columns);
 pack::Json SweepJson(const std::vector<jobs::BudgetPoint>& points);
 
 }  // namespace ingot::cli

@@ -59,9 +59,9 @@ std::string NeverOrAlways(const jobs::RouterReport& router, bool cosine) {
 void PrintReport(const std::string& output, const RoutersCommand& command,
                  const jobs::RoutersJobResult& result) {
   const bool cosine = command.options.label == loader::RouterLabel::kCosine;
-  fmt::print("{}: {}; {} routers, trained on {} windows, judged on {} others\n",
-             untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes),
-             result.routers.size(), result.windows - result.held_out, result.held_out);
+  PrintPage("{}: {}; {} routers, trained on {} windows, judged on {} others\n",
+            untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes),
+            result.routers.size(), result.windows - result.held_out, result.held_out);
   std::vector<std::vector<std::string>> rows = {{"after layer", cosine ? "arrived" : "KL", "loss",
                                                  "of saying always the same", "correlation",
                                                  "said, by fifths", "measured"}};
@@ -80,7 +80,8 @@ void PrintReport(const std::string& output, const RoutersCommand& command,
                                            fmt::format("{:.3f}", router.translated_kl)});
     }
   }
-  fmt::print("{}root blake3:{}\n", inspect::AlignTable(rows, "  "), result.report.root_hex);
+  PrintRows(rows);
+  PrintPage("root blake3:{}\n", result.report.root_hex);
   for (const jobs::RouterReport& router : result.routers) {
     if (router.loss >= router.constant_loss)
       Warn(fmt::format("the router after layer {} says no more than one that always says the same",

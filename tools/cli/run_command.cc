@@ -251,11 +251,12 @@ void PrintPrecision(const loader::GenerateResult& result) {
 // What a GPU does not do yet is the processor's: said where a GPU was asked for, by name.
 Status CheckDevice(const RunCommand& command, const loader::Model& model) {
   if (command.device == "cpu" || command.device == "auto") return OkStatus();
-  if (model.architecture().masked) return Unsupported("an encoder on a GPU: leave --device out");
+  if (model.architecture().masked)
+    return InvalidArgument("an encoder on a GPU: leave --device out");
   if (command.chat && !command.prompt.has_value())
-    return Unsupported("a conversation on a GPU: leave --device out, or give --prompt TEXT");
+    return InvalidArgument("a conversation on a GPU: leave --device out, or give --prompt TEXT");
   if (command.cache != loader::SessionOptions::Cache::kAuto)
-    return Unsupported("--kv on a GPU, which keeps f16, or f32 with --exact: leave --kv out");
+    return InvalidArgument("--kv on a GPU, which keeps f16, or f32 with --exact: leave --kv out");
   return OkStatus();
 }
 

@@ -22,8 +22,8 @@ void AddKeygenCommand(CLI::App& app, Outcome& outcome) {
     INGOT_TRY(artifact::GenerateEd25519(*prefix));
     INGOT_ASSIGN(const auto key, artifact::VerifyingKey::Load(*prefix + ".pub"));
     if (!*quiet)
-      fmt::print("{0}.key (keep it secret), {0}.pub: ed25519 key {1}\n",
-                 untrusted::Printable(*prefix), key.key_id());
+      PrintPage("{0}.key (keep it secret), {0}.pub: ed25519 key {1}\n",
+                untrusted::Printable(*prefix), key.key_id());
     return OkStatus();
   });
 }
@@ -47,8 +47,8 @@ void AddSignCommand(CLI::App& app, Outcome& outcome) {
     INGOT_ASSIGN(const auto key, LoadSigningKey(options->key));
     INGOT_TRY(artifact::SignFile(options->file, *key));
     if (!options->quiet)
-      fmt::print("{}: signed with {} key {}\n", untrusted::Printable(options->file),
-                 artifact::SignatureKindName(key->kind()), key->key_id());
+      PrintPage("{}: signed with {} key {}\n", untrusted::Printable(options->file),
+                artifact::SignatureKindName(key->kind()), key->key_id());
     return OkStatus();
   });
 }

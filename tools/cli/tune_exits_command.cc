@@ -46,7 +46,9 @@ std::vector<std::string> Row(const ExitPoint& point, std::size_t layers) {
           fmt::format("{:.1f} ± {:.1f} %", 100 * m.top1_agreement, 100 * m.top1_agreement_stderr),
           fmt::format("{:+.2f} ± {:.2f} %", m.delta_perplexity_percent,
                       m.delta_perplexity_percent_stderr),
-          point.rule == ExitPoint::Rule::kRouters ? fmt::format("{:.2f}", point.speed) : ""};
+          point.rule == ExitPoint::Rule::kRouters
+              ? fmt::format("{:.2f} ± {:.2f}", point.speed.value, point.speed.stderr_of_value)
+              : ""};
 }
 
 inspect::Json PointJson(const ExitPoint& point) {
@@ -61,7 +63,10 @@ inspect::Json PointJson(const ExitPoint& point) {
       {"delta_perplexity_percent", m.delta_perplexity_percent},
       {"delta_perplexity_percent_stderr", m.delta_perplexity_percent_stderr},
       {"tokens", m.tokens}};
-  if (point.rule == ExitPoint::Rule::kRouters) json["speed"] = point.speed;
+  if (point.rule == ExitPoint::Rule::kRouters) {
+    json["speed"] = point.speed.value;
+    json["speed_stderr"] = point.speed.stderr_of_value;
+  }
   return json;
 }
 
@@ -73,17 +78,17 @@ void Print(const TuneExitsCommand& command, const jobs::ExitsJobResult& result) 
     fmt::print("{}\n", untrusted::PrintableJson(json));
     return;
   }
-  fmt::print("{}, on {}\n", untrusted::Printable(command.job.artifact),
-             untrusted::Printable(result.text));
+  PrintPage("{}, on {}\n", untrusted::Printable(command.job.artifact),
+            untrusted::Printable(result.text));
   std::vector<std::vector<std::string>> rows = {
       {"threshold", "kept layers", "KL", "top-1", "perplexity", "speed"}};
   for (const ExitPoint& point : result.points) rows.push_back(Row(point, result.layers));
-  fmt::print("{}", inspect::AlignTable(rows, "  "));
+  PrintRows(rows);
   if (!command.job.max_kl) return;
   if (result.chosen)
-    fmt::print("threshold {:g} keeps {:g} nats\n", *result.chosen, *command.job.max_kl);
+    PrintPage("threshold {:g} keeps {:g} nats\n", *result.chosen, *command.job.max_kl);
   else
-    fmt::print("no threshold keeps {:g} nats\n", *command.job.max_kl);
+    PrintPage("no threshold keeps {:g} nats\n", *command.job.max_kl);
 }
 
 Status Run(TuneExitsCommand& command) {

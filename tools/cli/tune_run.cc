@@ -35,7 +35,7 @@ void PrintReport(const std::string& output, const jobs::TuneJobResult& result) {
     parameters += block.parameters;
   }
   const double blocks = static_cast<double>(std::max<std::size_t>(result.tuned.blocks.size(), 1));
-  fmt::print(
+  PrintPage(
       "{}: {}; {} of {} layers tuned, {} values; error of a layer's output on held-out text "
       "{:.3g} -> {:.3g}\nroot blake3:{}\n",
       untrusted::Printable(output), inspect::HumanBytes(result.report.file_bytes), kept,
