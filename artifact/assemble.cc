@@ -1,11 +1,8 @@
 #include "artifact/assemble.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <limits>
 
 #include "artifact/coding.h"
@@ -13,12 +10,12 @@
 #include "artifact/signature_area.h"
 #include "base/digest.h"
 #include "base/file.h"
+#include "files/block_writer.h"
 
 namespace ingot::artifact {
 namespace {
 
 constexpr int kManifestZstdLevel = 9;  // written once, read at every open
-constexpr std::size_t kCopyBytes = 1 << 20;
 
 // Chunks in file order, and where the spool has them.
 struct Layout {
@@ -105,40 +102,9 @@ Result<std::vector<std::uint8_t>> MakePrefix(const std::string& json, std::uint1
   return prefix;
 }
 
-bool CopyUnsupported(int error) {
-  return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP ||
-         error == EBADF || error == EPERM || error == ETXTBSY;
-}
-
-// Copies bytes between files, inside the kernel where it can.
-Status CopyBytes(const File& from, std::uint64_t source, File& to, std::uint64_t target,
-                 std::uint64_t bytes) {
-  while (bytes > 0) {
-    auto in = static_cast<off_t>(source);
-    auto out = static_cast<off_t>(target);
-    const ssize_t n = ::copy_file_range(from.fd(), &in, to.fd(), &out, bytes, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && !CopyUnsupported(errno))
-      return IoError(
-          fmt::format("cannot copy {} bytes to {}: {}", bytes, target, std::strerror(errno)));
-    if (n <= 0) break;
-    source += static_cast<std::uint64_t>(n);
-    target += static_cast<std::uint64_t>(n);
-    bytes -= static_cast<std::uint64_t>(n);
-  }
-  std::vector<std::uint8_t> buffer(std::min<std::uint64_t>(bytes, kCopyBytes));
-  while (bytes > 0) {
-    const std::size_t n = std::min<std::uint64_t>(bytes, buffer.size());
-    INGOT_TRY(from.ReadAt(source, {buffer.data(), n}));
-    INGOT_TRY(to.WriteAt(target, {buffer.data(), n}));
-    source += n;
-    target += n;
-    bytes -= n;
-  }
-  return OkStatus();
-}
-
-Status CopyChunks(const Spool& spool, const Layout& layout, File& file) {
+Status WriteAll(ByteSpan prefix, const Spool& spool, const Layout& layout, File& file) {
+  files::BlockWriter out(file);
+  INGOT_TRY(out.Add(prefix));
   for (std::size_t i = 0; i < layout.chunks.size();) {
     std::uint64_t bytes = layout.chunks[i].stored_bytes;
     std::size_t next = i + 1;
@@ -147,11 +113,11 @@ Status CopyChunks(const Spool& spool, const Layout& layout, File& file) {
            layout.chunks[next].offset == layout.chunks[i].offset + bytes &&
            layout.spool_offsets[next] == layout.spool_offsets[i] + bytes)
       bytes += layout.chunks[next++].stored_bytes;
-    INGOT_TRY(
-        CopyBytes(spool.data(), layout.spool_offsets[i], file, layout.chunks[i].offset, bytes));
+    INGOT_TRY(out.AddZeros(layout.chunks[i].offset));
+    INGOT_TRY(out.AddFrom(spool.data(), layout.spool_offsets[i], bytes));
     i = next;
   }
-  return OkStatus();
+  return out.Finish();
 }
 
 }  // namespace
@@ -171,8 +137,7 @@ Result<Assembled> AssembleArtifact(const std::string& target, const Spool& spool
   INGOT_ASSIGN(const std::vector<std::uint8_t> prefix,
                MakePrefix(json, MinorVersion(manifest), layout, key, finished));
   INGOT_ASSIGN(files::AtomicFile file, files::AtomicFile::Create(target));
-  INGOT_TRY(file.Append(prefix));
-  INGOT_TRY(CopyChunks(spool, layout, file.file()).At(target));
+  INGOT_TRY(WriteAll(prefix, spool, layout, file.file()).At(target));
   return Assembled{std::move(finished), std::move(file)};
 }
 

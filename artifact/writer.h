@@ -1,5 +1,5 @@
 // Writing an artifact: pieces go, in any order and from any thread, into a spool beside the target;
-// Finish lays them out in streaming order by in-kernel copies and renames the finished file over
+// Finish copies them in streaming order into a file of its own and renames the finished file over
 // the target. A killed pack leaves the spool, and the next one with the same fingerprint continues.
 #pragma once
 
