@@ -102,6 +102,7 @@ constexpr std::array kRecipes = {
            .keys = {.bits = true, .hadamard = true, .effort = true},
            .defaults = {.bits = 3},
            .ladder = RecipeLadder::kOwnBits,
+           .finer = "int4_gptq",
            .rotates = true,
            .needs_statistics = true},
     Recipe{.name = "entropy_v1",

@@ -47,6 +47,8 @@ struct Recipe {
   RecipeDefaults defaults;
 
   RecipeLadder ladder = RecipeLadder::kNone;
+  // Of kOwnBits: a recipe whose ladder of bits goes on where its own ends; empty: nothing does.
+  std::string_view finer = {};
   // Its rows are rotated (hadamard), the transform left open, where a matrix's Hessian is known: of
   // the error compensated codecs, whose KL falls by more than half.
   bool rotates = false;

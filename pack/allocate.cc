@@ -19,6 +19,7 @@
 #include "pack/guide_cache.h"
 #include "pack/monotone_cubic.h"
 #include "pack/pipeline.h"
+#include "pack/recipe_rules.h"
 #include "pack/slab_source.h"
 
 namespace ingot::pack {
@@ -341,20 +342,35 @@ std::vector<codecs::RecipeOptions> StepLadder(const codecs::RecipeOptions& codec
   return ladder;
 }
 
+// The recipe's own bits, then those of the recipe that goes on where they end.
+std::vector<codecs::RecipeOptions> OwnLadder(const codecs::RecipeOptions& codec,
+                                             const codecs::Recipe& recipe) {
+  std::vector<codecs::RecipeOptions> ladder;
+  for (const std::int64_t bits : kOwnBits) {
+    codecs::RecipeOptions rung = codec;
+    rung.bits = bits;
+    // Some recipes have fewer.
+    if (codecs::MakeEncoder(rung, 1, DType::kF32).ok()) ladder.push_back(std::move(rung));
+  }
+  const auto finer = codecs::FindRecipe(recipe.finer);
+  if (!finer.ok() || ladder.empty()) return ladder;
+  const std::int64_t most = ladder.back().bits;
+  codecs::RecipeOptions rung = LadderCodec(
+      {.codec = std::string(recipe.finer), .group = codec.group, .transform = codec.transform});
+  for (const codecs::Recipe* next : codecs::RungsOf(**finer)) {
+    if (next->defaults.bits <= most) continue;
+    rung.codec = next->name;
+    ladder.push_back(rung);
+  }
+  return ladder;
+}
+
 Result<std::vector<codecs::RecipeOptions>> BitsLadder(const codecs::RecipeOptions& codec,
                                                       const codecs::Recipe& recipe) {
   if (codec.bits != 0)
     return InvalidArgument("a budget chooses the bits of every matrix: give it without --bits");
+  if (recipe.ladder == codecs::RecipeLadder::kOwnBits) return OwnLadder(codec, recipe);
   std::vector<codecs::RecipeOptions> ladder;
-  if (recipe.ladder == codecs::RecipeLadder::kOwnBits) {
-    for (const std::int64_t bits : kOwnBits) {
-      codecs::RecipeOptions rung = codec;
-      rung.bits = bits;
-      // Some recipes have fewer.
-      if (codecs::MakeEncoder(rung, 1, DType::kF32).ok()) ladder.push_back(std::move(rung));
-    }
-    return ladder;
-  }
   for (const codecs::Recipe* rung : codecs::RungsOf(recipe)) {
     ladder.push_back(codec);
     ladder.back().codec = rung->name;

@@ -6,6 +6,9 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "artifact/reader.h"
 #include "pack/pipeline.h"
@@ -70,20 +73,25 @@ TEST(Allocate, SaysWhatIsPossible) {
   EXPECT_FALSE(Ladder({.codec = "int4_gptq", .bits = 4}, 1e6).ok());
 }
 
+// Codecs and bits of rungs, "" where they are the codec's own.
+using Rungs = std::vector<std::pair<std::string, std::int64_t>>;
+
 TEST(Allocate, ARecipeOfItsOwnBitsIsALadder) {
-  const auto bits = [](const char* codec) {
-    std::vector<std::int64_t> found;
+  const auto rungs = [](const char* codec) {
+    Rungs found;
     const auto ladder = Ladder({.codec = codec, .transform = "hadamard"}, 1e6);
     EXPECT_TRUE(ladder.ok());
     for (const codecs::RecipeOptions& rung : *ladder) {
-      EXPECT_EQ(rung.codec, codec);
       EXPECT_EQ(rung.transform, "hadamard");
-      found.push_back(rung.bits);
+      found.emplace_back(rung.codec == codec ? "" : rung.codec, rung.bits);
     }
     return found;
   };
-  EXPECT_EQ(bits("calibrated_vq"), (std::vector<std::int64_t>{2, 3, 4, 5, 6, 8}));
-  EXPECT_EQ(bits("trellis_v1"), (std::vector<std::int64_t>{2, 3, 4}));
+  EXPECT_EQ(rungs("calibrated_vq"), (Rungs{{"", 2}, {"", 3}, {"", 4}, {"", 5}, {"", 6}, {"", 8}}));
+  // What has more bits than trellises do is integers.
+  EXPECT_EQ(
+      rungs("trellis_v1"),
+      (Rungs{{"", 2}, {"", 3}, {"", 4}, {"int5_gptq", 0}, {"int6_gptq", 0}, {"int8_gptq", 0}}));
   EXPECT_FALSE(Ladder({.codec = "trellis_v1", .bits = 4}, 1e6).ok());
 }
 
