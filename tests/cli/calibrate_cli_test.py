@@ -119,6 +119,36 @@ class Calibrate(Case):
         self.assertEqual(target.read_bytes(), whole.read_bytes())
         self.assertFalse(work.exists())
 
+    def test_it_ends_with_the_pack_that_runs_it(self):
+        text = self.work / "long.txt"
+        text.write_text("".join(f"Sentence {i} of {i * i % 97} words. " for i in range(40000)))
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            target = self.work / f"ended{sent}.ingot"
+            pack = subprocess.Popen([INGOT, "pack", str(self.model), "-o", str(target), "--calib", str(text), "--calib-tokens",
+                                     "400000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+            def child():
+                """Whether an ingot-calibrate works for this target."""
+                for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+                    try:
+                        words = line.read_bytes().split(b"\0")
+                    except OSError:
+                        continue
+                    if words[0].endswith(b"ingot-calibrate") and any(str(target).encode() in word for word in words):
+                        return True
+                return False
+            while not child():
+                self.assertIsNone(pack.poll(), "it ended before it was killed")
+                time.sleep(0.01)
+            pack.send_signal(sent)
+            self.assertEqual(pack.wait(60), -sent)
+            end = time.monotonic() + 60
+            while child() and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertFalse(child(), f"signal {sent}")
+            self.assertFalse(target.exists())
+            self.assertFalse(pathlib.Path(f"{target}.stats.safetensors").exists())  # nor did it end of itself
+
     def test_bad_input_is_one_line(self):
         def refused(code, pattern, *args, text=self.text):
             self.fails(code, pattern, "calibrate", self.model, "-o", self.work / "no.safetensors",

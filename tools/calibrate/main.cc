@@ -10,6 +10,7 @@
 #include "tools/cli/calibrate_run.h"
 #include "tools/cli/common.h"
 #include "tools/cli/learning_options.h"
+#include "tools/cli/parent.h"
 #include "tools/cli/routers_run.h"
 #include "tools/cli/signals.h"
 #include "tools/cli/tune_run.h"
@@ -33,6 +34,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const ingot::files::SignalGuard guard(ingot::cli::EndBySignal);
+  ingot::cli::EndWithParent();
   int exit_code = ingot::cli::kOk;
   ingot::cli::RunMain(ingot::cli::Main, argc, argv, exit_code);
   return exit_code;

@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "tools/cli/calibrate_run.h"
 #include "tools/cli/common.h"
+#include "tools/cli/parent.h"
 #include "tools/cli/tune_run.h"
 
 namespace ingot::cli {
@@ -40,9 +41,14 @@ Status RunProgram(std::vector<std::string> words, const std::string& lost) {
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  std::string parent = fmt::format("{}={}", kParentVariable, ::getpid());
+  std::vector<char*> environment = {parent.data()};
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    environment.push_back(*variable);
+  environment.push_back(nullptr);
   pid_t child = 0;
-  if (const int error =
-          ::posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments.data(), environ);
+  if (const int error = ::posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments.data(),
+                                      environment.data());
       error != 0)
     return IoError(fmt::format("cannot run {}: {}", program, std::strerror(error)));
   int status = 0;

@@ -19,6 +19,10 @@ jobs::Monitor JobLine::monitor() {
   return monitor;
 }
 
+void JobLine::Clear() {
+  if (const auto shown = phases_.find(phase_); shown != phases_.end()) shown->second.line.Clear();
+}
+
 void JobLine::Show(const jobs::Progress& now) {
   if (now.resumed > 0 && !said_resumed_) {
     said_resumed_ = true;
@@ -26,16 +30,19 @@ void JobLine::Show(const jobs::Progress& now) {
     PrintError("ingot: going on where an earlier run stopped: {} of {} are done\n",
                inspect::HumanBytes(now.resumed), inspect::HumanBytes(now.total));
   }
-  if (!line_.has_value() || phase_ != now.phase || now.done < done_) {
-    line_.emplace(/*quiet=*/false);
-    phase_ = now.phase;
-  }
-  done_ = now.done;
+  if (phase_ != now.phase) Clear();
+  phase_ = now.phase;
+  // From its beginning again: another run of it.
+  if (const auto known = phases_.find(phase_);
+      known != phases_.end() && now.done < known->second.done)
+    phases_.erase(known);
+  Phase& phase = phases_.try_emplace(phase_).first->second;
+  phase.done = now.done;
   if (now.unit != jobs::kBytes)
-    line_->Count(now.done, now.total,
-                 std::string(now.unit) + (now.item.empty() ? "" : ", " + now.item));
+    phase.line.Count(now.done, now.total,
+                     std::string(now.unit) + (now.item.empty() ? "" : ", " + now.item));
   else
-    line_->Update(now.done, now.total, now.resumed, now.item.empty() ? phase_ : now.item);
+    phase.line.Update(now.done, now.total, now.resumed, now.item.empty() ? phase_ : now.item);
 }
 
 }  // namespace ingot::cli

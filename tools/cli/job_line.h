@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <map>
 #include <string>
 
 #include "jobs/job.h"
@@ -21,14 +21,19 @@ class JobLine {
   JobLine(const JobLine&) = delete;
   // Borrows this.
   jobs::Monitor monitor();
-  void Clear() { line_.reset(); }
+  void Clear();
 
  private:
   void Show(const jobs::Progress& now);
   const Quiet quiet_;
-  std::optional<ProgressLine> line_;  // of the phase under way: its clock starts with it
-  std::string phase_;
-  std::uint64_t done_ = 0;
+  // Phases may take turns, so each keeps its clock: one that no line was due of in its own turn
+  // would be silent for ever.
+  struct Phase {
+    ProgressLine line{/*quiet=*/false};
+    std::uint64_t done = 0;
+  };
+  std::map<std::string, Phase, std::less<>> phases_;
+  std::string phase_;  // that was told of last
   bool said_resumed_ = false;
 };
 
