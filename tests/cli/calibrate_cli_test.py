@@ -41,7 +41,7 @@ class Calibrate(Case):
 
     def test_statistics_of_every_matrix(self):
         target, log = self.calibrate("s.safetensors")
-        self.assertRegex(log, r"text: text.txt: 32 of \d+ windows\nmemory: .*\ndisk: .*\ntime: about \d+ minutes")
+        self.assertRegex(log, r"text: text.txt: 32 of \d+ windows\nmemory: .*\n(  .*\n)*disk: .*\ntime: about \d+ minutes")
         found = header(target)
         meta = found.pop("__metadata__")
         self.assertEqual(meta["tokens"], "2048")

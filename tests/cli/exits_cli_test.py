@@ -29,7 +29,7 @@ class Exits(Case):
         return self.run_ok("run", file or self.exits, "-p", "the quick", "-n", 24, "--greedy", "--ignore-eos", *args)
 
     def test_an_artifact_gets_routers(self):
-        self.assertRegex(self.report, r"1 routers, trained on 12 windows, judged on 4 others")
+        self.assertRegex(self.report, r"1 routers, trained on 12 windows,\s+judged on 4 others")
         manifest = json.loads(self.run_ok("inspect", self.exits, "--json").stdout)
         routers = manifest["provenance"]["routers"]
         self.assertEqual((routers["label"], routers["windows"], routers["held_out"]), ("log_kl", 16, 4))

@@ -6,6 +6,7 @@ usage: INGOT=path/to/ingot families_cli_test.py [CLASS...]
 import json
 import os
 import pathlib
+import re
 import subprocess
 import unittest
 
@@ -38,8 +39,9 @@ class Families(Case):
         codecs = [p["name"] for p in json.loads(self.run_ok("inspect", by_name["gpt2"], "--json").stdout)["presets"]
                   if p["option"] == "codec" and "problem" not in p]
         self.assertGreater(len(codecs), 8)
-        learned = {line.split()[0] for line in self.run_ok("help", "codecs").stdout.decode().splitlines()
-                   if line.endswith("(needs statistics)")}
+        told = self.run_ok("help", "codecs").stdout.decode()
+        entries = [" ".join(entry.split()) for entry in re.split(r"\n  (?=\S)", told)]  # lines may wrap
+        learned = {entry.split()[0] for entry in entries if entry.endswith("(needs statistics)")}
         self.assertLess(learned, set(codecs))
         self.assertIn("int4_gptq", learned)
         for name in ("gpt2", "qwen2-moe", "opt-350m", "falcon-40b"):  # transposed, experts, projections, fused

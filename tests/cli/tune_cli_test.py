@@ -40,7 +40,7 @@ class Tune(Case):
 
     def test_a_tuned_artifact(self):
         target, out = self.tune("tuned.ingot")
-        self.assertRegex(out, r"\d of 2 layers tuned, \d+ values; error of a layer's output on "
+        self.assertRegex(out, r"\d of 2 layers tuned, \d+ values;\s+error of a layer's output on "
                               r"held-out text \S+ -> \S+\nroot blake3:[0-9a-f]{64}\n\Z")
         self.run_ok("verify", target)
         tuned = self.inspected(target)["provenance"]["tuned"]
