@@ -1,7 +1,6 @@
 #include "loader/cuda/cuda_ops.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "base/float_formats.h"
@@ -403,8 +402,7 @@ CudaOps::Tensor CudaOps::MoveRows(const Tensor& x, const std::vector<std::int32_
 }
 
 CudaOps::Tensor CudaOps::Select(const Tensor& x, std::span<const std::uint32_t> rows) {
-  const auto places = std::views::iota(std::uint32_t{0}, static_cast<std::uint32_t>(x.rows()));
-  if (!std::ranges::equal(rows, places)) return MoveRows(x, {rows.begin(), rows.end()});
+  if (!AreAll(rows, x.rows())) return MoveRows(x, {rows.begin(), rows.end()});
   Tensor out = Make(x.rows(), x.cols());
   if (status_.ok())
     Ran(CopyOnDevice(out.data(), x.data(), x.size() * sizeof(float), stream_), "rows");

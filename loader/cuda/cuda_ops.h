@@ -38,6 +38,13 @@ namespace ingot::cuda {
 
 Pointwise PointwiseOf(model::Activation activation);
 
+// Whether these are all of `count` rows, in their order.
+inline bool AreAll(std::span<const std::uint32_t> rows, std::size_t count) {
+  std::size_t i = 0;
+  while (i < rows.size() && rows[i] == i) ++i;
+  return i == rows.size() && i == count;
+}
+
 class CudaOps {
  public:
   using Tensor = DeviceTensor;

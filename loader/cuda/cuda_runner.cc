@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <ranges>
 #include <string>
 #include <utility>
 
@@ -265,8 +264,7 @@ bool CudaRunner::CanReplay(const model::Batch& batch, std::span<const std::uint3
   if (!options_.graphs || std::ranges::any_of(model_->architecture().layers, mixes)) return false;
   for (std::size_t i = 1; i < batch.rows.size(); ++i)
     if (batch.rows[i].sequence == batch.rows[i - 1].sequence) return false;
-  return std::ranges::equal(
-      wanted, std::views::iota(std::uint32_t{0}, static_cast<std::uint32_t>(batch.rows.size())));
+  return AreAll(wanted, batch.rows.size());
 }
 
 Status CudaRunner::Record(const model::Batch& batch, std::span<const std::uint32_t> wanted,
