@@ -99,9 +99,10 @@ class Early(Case):
         self.assertRegex(err, "^ingot: standard input: .*contradict their digest\n$")
 
     def test_what_it_does_not_go_with(self):
-        self.fails(USAGE, "early opens and lazy verification exclude each other", "run", self.target, "--early", "--verify",
+        self.fails(USAGE, "leave one of them out", "run", self.target, "--early", "--verify",
                    "lazy", *FEW)
-        self.fails(USAGE, "leave --early or --device out", "run", self.target, "--early", "--device", "auto", *FEW)
+        self.fails(USAGE, "leave --early or --device out", "run", self.target, "--early", "--device", "cuda", *FEW)
+        self.fails(USAGE, "leave --early out", "run", self.target, "--early", "--precision", "int4", *FEW)
 
 
 if __name__ == "__main__":

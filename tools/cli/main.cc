@@ -1,5 +1,7 @@
 // The `ingot` program: one subcommand a file, over the rooms. Exit codes are in common.h.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -150,6 +152,8 @@ int Main(int argc, char** argv) {
 }  // namespace ingot::cli
 
 int main(int argc, char** argv) {
+  // A standard input that is closed stays one that cannot be read, whatever is opened later.
+  if (::fcntl(STDIN_FILENO, F_GETFD) < 0) ::open("/dev/null", O_WRONLY);
   const ingot::files::SignalGuard guard(ingot::cli::EndBySignal);
   int exit_code = ingot::cli::kOk;
   ingot::cli::RunMain(ingot::cli::Main, argc, argv, exit_code);

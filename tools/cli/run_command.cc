@@ -314,8 +314,6 @@ Status CheckEarly(const RunCommand& command, const loader::Model& model) {
   if (!command.early) return OkStatus();
   if (model.architecture().masked)
     return InvalidArgument("an encoder fills its masks in one step: leave --early out");
-  if (command.device != "cpu")
-    return InvalidArgument("what a GPU holds is not refined: leave --early or --device out");
   return OkStatus();
 }
 
@@ -428,6 +426,20 @@ Status RunModel(const RunCommand& command) {
     if (precision) PrintPrecision(result);
     if (gpu == nullptr) PrintStats(session, result, energy.get());
   }
+  return OkStatus();
+}
+
+// Before anything is read.
+Status CheckEarlyOptions(const RunCommand& o) {
+  if (!o.early) return OkStatus();
+  if (o.device != "cpu" && o.device != "auto")
+    return InvalidArgument("what a GPU holds is not refined: leave --early or --device out");
+  if (o.verify == loader::Verify::kLazy)
+    return InvalidArgument("--early reads what --verify lazy leaves: leave one of them out");
+  if (o.precision.mode || o.generate.speculation.mode == loader::SpeculationOptions::Mode::kPlanes)
+    return InvalidArgument(
+        "--early begins with one level, and --precision and --speculate planes choose among "
+        "several: leave --early out");
   return OkStatus();
 }
 
@@ -550,6 +562,8 @@ void AddRunCommand(CLI::App& app, Outcome& outcome) {
   AddThreadsOption(c);
   OnRun(c, outcome, [o, tokens]() -> Status {
     INGOT_TRY(CheckChatOptions(*o));
+    INGOT_TRY(CheckEarlyOptions(*o));
+    if (o->early) o->device = "cpu";  // auto: what a GPU holds is not refined
     if (o->chat && tokens->count() == 0) o->generate.max_tokens = kAnswerTokens;
     if (o->greedy) o->generate.sampler.temperature = 0;
     o->generate.stop_at_eos = !o->ignore_eos;
