@@ -77,6 +77,9 @@ Result<std::shared_ptr<const Model>> Model::FromReader(
   const artifact::Manifest& manifest = reader->manifest();
   std::set<std::string, std::less<>> names;
   for (const artifact::TensorRecord& tensor : manifest.tensors) names.insert(tensor.name);
+  // What a cut file holds is too little for what it says of itself: that is not its fault.
+  if (reader->complete_level() < 0)
+    return Corruption("is cut short: not even level 0 is complete; fetch it again");
   INGOT_TRY(artifact::CheckDecodedSize(*reader, options.max_decoded_bytes));
   auto architecture = model::BuildArchitecture(
       manifest.config, [&](std::string_view name) { return names.contains(name); });
