@@ -11,7 +11,7 @@ namespace ingot::loader {
 namespace {
 
 // Candidates that are sorted at first.
-constexpr std::ptrdiff_t kFirstSorted = 256;
+constexpr std::size_t kFirstSorted = 256;
 
 // splitmix64's step and its finalizer.
 constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15u;
@@ -52,32 +52,34 @@ void Sampler::Penalize(std::span<const model::TokenId> seen) {
   }
 }
 
-// Likeliest first; the rest of what top-p can never reach is left out unsorted: a vocabulary is
-// long, and most of its tokens share a thousandth of the probability.
+// Likeliest first, of those that top-k keeps; the rest of what top-p can never reach is left out
+// unsorted: a vocabulary is long, and most of its tokens share a thousandth of the probability.
 void Sampler::Sort() {
   const auto before = [](const Candidate& a, const Candidate& b) {
     return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
   };
+  const std::size_t wanted =
+      options_.top_k > 0 ? std::min(options_.top_k, candidates_.size()) : candidates_.size();
+  // Where not all of top-k's are sorted at once their sum is to be known.
+  if (wanted > kFirstSorted && wanted < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(wanted),
+                     candidates_.end(), before);
+    candidates_.resize(wanted);
+  }
   double total = 0;
   for (const Candidate& c : candidates_) total += c.weight;
-  const auto all = static_cast<std::ptrdiff_t>(candidates_.size());
-  const auto wanted =
-      options_.top_k > 0 ? static_cast<std::ptrdiff_t>(std::min(options_.top_k, candidates_.size()))
-                         : all;
   // Enough are sorted when they hold the probability, are as many as top-k keeps, or are all.
-  for (std::ptrdiff_t count = std::min<std::ptrdiff_t>(kFirstSorted, wanted);;
-       count = std::min(wanted, 4 * count)) {
-    std::partial_sort(candidates_.begin(), candidates_.begin() + count, candidates_.end(), before);
+  for (std::size_t count = std::min(kFirstSorted, wanted);; count = std::min(wanted, 4 * count)) {
+    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count),
+                      candidates_.end(), before);
     double kept = 0;
-    for (std::ptrdiff_t i = 0; i < count; ++i)
-      kept += candidates_[static_cast<std::size_t>(i)].weight;
-    const bool least =
-        options_.min_p > 0 && candidates_[static_cast<std::size_t>(count - 1)].weight <
-                                  options_.min_p * candidates_.front().weight;
+    for (std::size_t i = 0; i < count; ++i) kept += candidates_[i].weight;
+    const bool least = options_.min_p > 0 &&
+                       candidates_[count - 1].weight < options_.min_p * candidates_.front().weight;
     if (count < wanted && !(options_.top_p < 1 && kept >= options_.top_p * total) && !least)
       continue;
-    candidates_.resize(static_cast<std::size_t>(count));
-    total_ = total;
+    candidates_.resize(count);
+    total_ = options_.top_k > 0 && count == wanted ? kept : total;
     return;
   }
 }
@@ -85,15 +87,9 @@ void Sampler::Sort() {
 // REQUIRES: Sort.
 void Sampler::Filter() {
   if (options_.top_p < 1) {
-    // Of those that top-k left.
-    double total = total_;
-    if (options_.top_k > 0) {
-      total = 0;
-      for (const Candidate& c : candidates_) total += c.weight;
-    }
     double kept = 0;
     std::size_t count = 0;
-    while (count < candidates_.size() && kept < options_.top_p * total)
+    while (count < candidates_.size() && kept < options_.top_p * total_)
       kept += candidates_[count++].weight;
     candidates_.resize(std::max<std::size_t>(count, 1));
   }

@@ -64,7 +64,7 @@ class Sampler {
   std::uint64_t draws_ = 0;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
-  double total_ = 0;  // of the weights of all tokens
+  double total_ = 0;  // of the weights of all tokens that top-k keeps
 };
 
 }  // namespace ingot::loader

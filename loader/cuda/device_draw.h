@@ -1,8 +1,6 @@
 // Tokens drawn where the logits are: what loader::Sampler draws of the same logits, seed and
 // number. Exponentials and logarithms are the device's, and weights are added up in another order:
 // a draw differs where two tokens are within rounding of each other.
-// So it may with top-k beyond 256 and top-p: the processor adds up the tokens that it sorted, this
-// all that top-k left.
 //
 // Thread rule: belongs to the thread of the pool.
 #pragma once

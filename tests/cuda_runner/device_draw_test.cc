@@ -19,6 +19,7 @@ const std::vector<loader::SamplerOptions> kOptions = {
     {.temperature = 1},
     {.temperature = 0.7, .top_k = 5},
     {.temperature = 1.5, .top_p = 0.9},
+    {.temperature = 1.5, .top_k = 300, .top_p = 0.9},
     {.temperature = 1, .min_p = 0.1},
     {.temperature = 0.8, .top_k = 40, .top_p = 0.8, .min_p = 0.01, .repetition_penalty = 1.1}};
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -73,6 +74,21 @@ TEST(SamplerTest, FiltersKeepWhatTheySay) {
   options.min_p = 1;
   EXPECT_EQ(Support(options, kLogits), (std::set<TokenId>{2}));
   EXPECT_EQ(Support({}, kLogits), (std::set<TokenId>{0, 1, 2, 3}));
+}
+
+// Of more tokens than are sorted at first: 256 of weight 1 and 744 of weight .1 that top-k keeps, and
+// some that it does not.
+TEST(SamplerTest, TopPCountsAllThatTopKKeeps) {
+  std::vector<float> logits(1100, std::log(0.05f));
+  std::fill_n(logits.begin(), 256, 0.0f);
+  std::fill_n(logits.begin() + 256, 744, std::log(0.1f));
+  SamplerOptions options;
+  options.temperature = 1;
+  options.top_k = 1000;
+  options.top_p = 0.7;  // of 330.4: 232 tokens
+  const auto drawn = Make(options).Preview(logits, {}, 0);
+  ASSERT_TRUE(drawn.ok());
+  EXPECT_NEAR(drawn->probability, 1 / 232.0, 1e-9);
 }
 
 TEST(SamplerTest, RepetitionPenaltyPushesSeenTokensDown) {
