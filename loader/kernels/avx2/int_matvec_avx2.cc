@@ -5,32 +5,18 @@
 // for 32 products. Bench: INGOT_ISA=avx2 linear_bench
 #include <immintrin.h>
 
+#include "loader/kernels/avx2/byte_lanes_avx2.h"
 #include "loader/kernels/avx2/unpack_avx2.h"
 #include "loader/kernels/int_matvec.h"
 
 namespace ingot::loader {
 namespace {
 
-struct V {
-  using Int = __m256i;
-  using Float = __m256;
-  static constexpr std::size_t kLanes = 8;
+struct V : ByteLanes {
   static constexpr std::size_t kTokens = 2;
   static constexpr bool kSignedPanels = true;
 
   static Int Zero() { return _mm256_setzero_si256(); }
-  static Int Load(const std::uint8_t* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  }
-  static void Store(std::uint8_t* p, Int x) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x);
-  }
-  static Int Broadcast(const std::int8_t* p) {
-    std::int32_t quad;
-    __builtin_memcpy(&quad, p, 4);
-    return _mm256_set1_epi32(quad);
-  }
-  static Int Set(int x) { return _mm256_set1_epi32(x); }
   static Int Shifted(const std::int32_t* x, Int shift) {
     return _mm256_sllv_epi32(_mm256_set1_epi32(*x), shift);
   }
@@ -58,13 +44,7 @@ struct V {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 
-  static Float ZeroFloat() { return _mm256_setzero_ps(); }
-  static Float SetFloat(float x) { return _mm256_set1_ps(x); }
-  static Float LoadFloat(const float* p) { return _mm256_loadu_ps(p); }
-  static void StoreFloat(float* p, Float x) { _mm256_storeu_ps(p, x); }
-  static Float ToFloat(Int x) { return _mm256_cvtepi32_ps(x); }
   static Float Mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
-  static Float MulAdd(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   // n <= 8 elements of `size` bytes, the rest zero.
   static __m128i Some(const std::uint8_t* p, std::size_t bytes) {
     if (bytes == 16) return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -3,15 +3,13 @@
 // --benchmark_filter=Decode/trellis
 #include <immintrin.h>
 
+#include "loader/kernels/avx2/byte_lanes_avx2.h"
 #include "loader/kernels/trellis_matvec.h"
 
 namespace ingot::loader {
 namespace {
 
-struct V {
-  using Int = __m256i;
-  using Float = __m256;
-  static constexpr std::size_t kLanes = 8;
+struct V : ByteLanes {
   static constexpr std::size_t kRowVecs = 4;
   static constexpr std::size_t kManyTokens = 2, kManyVecs = 2;
   static constexpr std::uint8_t kFlip = 0x80;
@@ -45,13 +43,6 @@ struct V {
     Int bytes[2], shifts[2];
   };
 
-  static Int Set(int x) { return _mm256_set1_epi32(x); }
-  static Int Load(const std::uint8_t* p) {
-    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
-  }
-  static void Store(std::uint8_t* p, Int x) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(p), x);
-  }
   static Int And(Int a, Int b) { return _mm256_and_si256(a, b); }
   static Int Add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int Product(Int a, Int b) { return _mm256_mullo_epi32(a, b); }
@@ -70,23 +61,12 @@ struct V {
                             _mm256_set1_epi8(-128));
   }
 
-  static Int Broadcast(const std::int8_t* p) {
-    std::int32_t quad;
-    __builtin_memcpy(&quad, p, 4);
-    return _mm256_set1_epi32(quad);
-  }
   static Int Start(std::int32_t) { return _mm256_setzero_si256(); }
   static Int Dot(Int sum, Int w, Int x) {
     const Int pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 
-  static Float ZeroFloat() { return _mm256_setzero_ps(); }
-  static Float SetFloat(float x) { return _mm256_set1_ps(x); }
-  static Float LoadFloat(const float* p) { return _mm256_loadu_ps(p); }
-  static void StoreFloat(float* p, Float x) { _mm256_storeu_ps(p, x); }
-  static Float ToFloat(Int x) { return _mm256_cvtepi32_ps(x); }
-  static Float MulAdd(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
 };
 
 }  // namespace

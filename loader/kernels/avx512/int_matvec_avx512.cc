@@ -8,6 +8,7 @@
 // a group of 128 leaves 86 %. Bench: linear_bench --benchmark_filter='Decode|Prefill|Rows'
 #include <immintrin.h>
 
+#include "loader/kernels/avx512/byte_lanes_avx512.h"
 #include "loader/kernels/avx512/unpack_avx512.h"
 #include "loader/kernels/int_matvec.h"
 
@@ -18,22 +19,11 @@ inline __mmask16 Lanes(std::size_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
 
-struct V {
-  using Int = __m512i;
-  using Float = __m512;
-  static constexpr std::size_t kLanes = 16;
+struct V : ByteLanes {
   static constexpr std::size_t kTokens = 6;
   static constexpr bool kSignedPanels = false;
 
   static Int Zero() { return _mm512_setzero_si512(); }
-  static Int Load(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
-  static void Store(std::uint8_t* p, Int x) { _mm512_storeu_si512(p, x); }
-  static Int Broadcast(const std::int8_t* p) {
-    std::int32_t quad;
-    __builtin_memcpy(&quad, p, 4);
-    return _mm512_set1_epi32(quad);
-  }
-  static Int Set(int x) { return _mm512_set1_epi32(x); }
   static Int Shifted(const std::int32_t* x, Int shift) {
     return _mm512_sllv_epi32(_mm512_set1_epi32(*x), shift);
   }
@@ -60,13 +50,7 @@ struct V {
     return _mm512_dpbusd_epi32(sum, w, x);
   }
 
-  static Float ZeroFloat() { return _mm512_setzero_ps(); }
-  static Float SetFloat(float x) { return _mm512_set1_ps(x); }
-  static Float LoadFloat(const float* p) { return _mm512_loadu_ps(p); }
-  static void StoreFloat(float* p, Float x) { _mm512_storeu_ps(p, x); }
-  static Float ToFloat(Int x) { return _mm512_cvtepi32_ps(x); }
   static Float Mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
-  static Float MulAdd(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float FromHalf(const std::uint8_t* p, std::size_t n) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(Lanes(n), p));
   }

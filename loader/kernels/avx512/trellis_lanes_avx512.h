@@ -3,16 +3,14 @@
 
 #include <immintrin.h>
 
+#include "loader/kernels/avx512/byte_lanes_avx512.h"
 #include "loader/kernels/trellis_matvec.h"
 
 namespace ingot::loader {
 namespace {
 
 // V of trellis_product_body.h.
-struct TrellisLanes {
-  using Int = __m512i;
-  using Float = __m512;
-  static constexpr std::size_t kLanes = 16;
+struct TrellisLanes : ByteLanes {
   static constexpr std::size_t kRowVecs = 8;
   static constexpr std::size_t kManyTokens = 3, kManyVecs = 4;
   static constexpr std::uint8_t kFlip = 0;
@@ -44,9 +42,6 @@ struct TrellisLanes {
     Int bytes, shifts;
   };
 
-  static Int Set(int x) { return _mm512_set1_epi32(x); }
-  static Int Load(const std::uint8_t* p) { return _mm512_load_si512(p); }
-  static void Store(std::uint8_t* p, Int x) { _mm512_store_si512(p, x); }
   static Int And(Int a, Int b) { return _mm512_and_si512(a, b); }
   static Int Add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int Product(Int a, Int b) { return _mm512_mullo_epi32(a, b); }
@@ -60,21 +55,10 @@ struct TrellisLanes {
     return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaaull, _mm512_srli_epi16(even, 8), odd);
   }
 
-  static Int Broadcast(const std::int8_t* p) {
-    std::int32_t quad;
-    __builtin_memcpy(&quad, p, 4);
-    return _mm512_set1_epi32(quad);
-  }
   // Levels are 128 up.
   static Int Start(std::int32_t negated_sum) { return _mm512_set1_epi32(negated_sum * 128); }
   static Int Dot(Int sum, Int w, Int x) { return _mm512_dpbusd_epi32(sum, w, x); }
 
-  static Float ZeroFloat() { return _mm512_setzero_ps(); }
-  static Float SetFloat(float x) { return _mm512_set1_ps(x); }
-  static Float LoadFloat(const float* p) { return _mm512_loadu_ps(p); }
-  static void StoreFloat(float* p, Float x) { _mm512_storeu_ps(p, x); }
-  static Float ToFloat(Int x) { return _mm512_cvtepi32_ps(x); }
-  static Float MulAdd(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
 };
 
 }  // namespace
