@@ -418,8 +418,9 @@ Status RunModel(const RunCommand& command) {
     PrintError("{}{}{}\n", OnTerminal() || ends_line ? "" : "\n", SpeedLine(result, load_seconds),
                generate.sampler.temperature > 0 ? fmt::format("; seed {}", seed) : "");
   if (early.tokens.value_or(0) > 0 && !command.quiet)
-    PrintError("the first {} of {} tokens are of the coarsest level alone\n", *early.tokens,
-               result.tokens.size());
+    PrintError("the first {} of {} tokens are of the coarsest level alone{}\n", *early.tokens,
+               result.tokens.size(),
+               early.refinement->done() ? "" : "; the others were not read to their end");
   if (command.stats) {
     PrintSpeculation(result);
     if (generate.exits) PrintError("{}\n", ExitsLine(result.exits));
