@@ -1,7 +1,7 @@
 // Bytes of a file from its beginning on, written in whole blocks. What is written at once the system
 // keeps in pages as large where it can (ext4 since Linux 6.16, xfs, btrfs), and a file in such pages
-// is read and mapped faster than one in pieces of 64 KiB, which copy_file_range leaves. Larger blocks
-// are read no faster, and where memory is fresh pages of 2 MiB cost twice as much to write.
+// is read and mapped faster than one in pieces of 64 KiB, which copy_file_range leaves. Blocks of
+// 2 MiB were read no faster.
 //
 // Thread rule: an object belongs to one thread.
 #pragma once
